@@ -1,0 +1,116 @@
+"""Grids: the finite sets of numbers that hardware can hold, as plain tensors."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikequant.errors import MismatchError, SpecError
+
+
+class Affine(NamedTuple):
+    """Equally spaced levels ``step * (code + lowest + shift)`` for ``code`` in ``0 .. count - 1``.
+
+    ``code + lowest`` is the signed integer that hardware multiplies; ``shift`` in (-0.5, 0.5] is what no integer
+    can express: 0 where zero is a level, 0.5 for mid-rise grids.
+
+    Shapes: ``step``, ``lowest`` and ``shift`` are scalars, or ``[channel]`` with ``axis`` the channel axis of the
+    tensor that is quantized.
+    """
+
+    step: Tensor
+    lowest: Tensor
+    shift: Tensor
+    count: int
+    axis: int | None = None
+
+
+class Table(NamedTuple):
+    """Any ascending levels: ``[level]`` for a whole tensor, ``[channel, level]`` with the channel ``axis``."""
+
+    levels: Tensor
+    axis: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of levels."""
+        return self.levels.shape[-1]
+
+
+Grid = Affine | Table
+
+
+def affine(low: Tensor | float, high: Tensor | float, count: int, axis: int | None = None) -> Affine:
+    """The grid of ``count`` equally spaced levels from ``low`` to ``high``, both ends included.
+
+    Equation: ``step = (high - low) / (count - 1)``.
+
+    >>> levels(affine(-1.0, 1.0, 4)).tolist()
+    [-1.0, -0.3333333432674408, 0.3333333432674408, 1.0]
+    """
+    low, high = torch.as_tensor(low, dtype=torch.float32), torch.as_tensor(high, dtype=torch.float32)
+    step = (high - low) / (count - 1)
+    # One rounding error could leave the top level a hair below ``high``: a membrane at its rail would then never fire.
+    reach = torch.where(low.abs() > high.abs(), -low, high)
+    origin = low / step
+    lowest = torch.ceil(origin - 0.5)
+    shift = origin - lowest
+    extreme = torch.where(low.abs() > high.abs(), -(lowest + shift), lowest + shift + (count - 1))
+    step = torch.where(step * extreme < reach, torch.nextafter(step, torch.full_like(step, torch.inf)), step)
+    return Affine(step, lowest, shift, count, axis)
+
+
+def integers(step: Tensor | float, lowest: int, count: int, axis: int | None = None) -> Affine:
+    """The grid of the multiples ``step * lowest, ..., step * (lowest + count - 1)``: zero is a level.
+
+    >>> levels(integers(0.5, -2, 4)).tolist()
+    [-1.0, -0.5, 0.0, 0.5]
+    """
+    step = torch.as_tensor(step, dtype=torch.float32)
+    return Affine(step, torch.full_like(step, lowest), torch.zeros_like(step), count, axis)
+
+
+def table(values: Tensor, axis: int | None = None) -> Table:
+    """The grid of these levels, sorted.
+
+    Raises:
+        SpecError: a level is not finite.
+    """
+    if not torch.isfinite(values).all():
+        raise SpecError(f"a level of the grid is not finite: {values.flatten()[:8].tolist()}; give finite levels")
+    return Table(values.sort(dim=-1).values, axis)
+
+
+def levels(grid: Grid) -> Tensor:
+    """All levels, ascending: ``[level]``, or ``[channel, level]``."""
+    if isinstance(grid, Table):
+        return grid.levels
+    codes = torch.arange(grid.count, device=grid.step.device)
+    return grid.step.unsqueeze(-1) * (codes + grid.lowest.unsqueeze(-1) + grid.shift.unsqueeze(-1))
+
+
+def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Lowest and highest level: scalars, or ``[channel]``."""
+    if isinstance(grid, Table):
+        return grid.levels[..., 0], grid.levels[..., -1]
+    origin = grid.lowest + grid.shift
+    return grid.step * origin, grid.step * (origin + (grid.count - 1))
+
+
+def to(grid: Grid, like: Tensor) -> Grid:
+    """The same grid in the dtype and on the device of ``like``."""
+    if isinstance(grid, Table):
+        return grid._replace(levels=grid.levels.to(like))
+    return grid._replace(step=grid.step.to(like), lowest=grid.lowest.to(like), shift=grid.shift.to(like))
+
+
+def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
+    """``value`` shaped so that it broadcasts over ``x``, its entries along ``axis``."""
+    if axis is None or value.ndim == 0:
+        return value
+    if axis >= x.ndim or value.shape[0] != x.shape[axis]:
+        raise MismatchError(
+            f"a grid of {value.shape[0]} channels cannot quantize axis {axis} of a tensor of shape {tuple(x.shape)}; "
+            "build the quantizer for this shape"
+        )
+    return value.reshape([-1 if index == axis else 1 for index in range(x.ndim)])

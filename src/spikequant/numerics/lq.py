@@ -1,0 +1,63 @@
+"""LQ-Net: levels that are all signed sums of a small basis, fitted by least squares."""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from spikequant.numerics.grid import Table
+from spikequant.numerics.snap import encode
+
+
+def signs(bits: int, device: torch.device | None = None) -> Tensor:
+    """All sign patterns ``[2^bits, bits]`` of a basis."""
+    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=bits)), device=device)
+
+
+def start_basis(bits: int, fan: int, channels: int) -> Tensor:
+    """The basis before any data is seen, ``[channel, bits]``.
+
+    Equation: ``v_j = 2^j 0.6745 sqrt(2 / fan) / 2^(bits - 1)``, ``j = 0 .. bits - 1`` (0.6745 is the median of |N(0, 1)|).
+
+    Source: LQ-Nets (Zhang et al. 2018), released code; Beyond Accuracy takes ``fan`` = fan-in.
+
+    >>> [round(v, 7) for v in start_basis(2, 576, 1)[0].tolist()]
+    [0.0198726, 0.0397453]
+    """
+    base = 0.6745 * (2 / fan) ** 0.5 / 2 ** (bits - 1)
+    return (base * 2.0 ** torch.arange(bits)).expand(channels, bits).clone()
+
+
+def lq_grid(basis: Tensor, axis: int | None) -> tuple[Table, Tensor]:
+    """The table of levels of a basis ``[channel, bits]``, and the sign pattern ``[channel, level, bits]`` of each level."""
+    patterns = signs(basis.shape[1], basis.device).to(basis.dtype)
+    unsorted = basis @ patterns.T
+    ordered, order = unsorted.sort(dim=1)
+    return Table(ordered, axis), patterns[order]
+
+
+def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
+    """One step of quantization error minimization: the basis that is best for the present codes.
+
+    Equation: ``v = (B'B + ridge I)^-1 (B'w + ridge v_old)``, B the sign patterns of the codes that ``w`` takes under
+    ``v_old``. B'B and B'w need only count and sum of the weights at each level, so nothing of size weights x levels is made.
+
+    Shapes: ``weights`` is ``[channel, element]``, ``basis`` and the result ``[channel, bits]``.
+    Source: LQ-Nets, Eq. 6 with the ridge of the released code; Beyond Accuracy, section 3.2.
+
+    >>> w = torch.tensor([[-0.9, -0.3, 0.1, 0.2, 0.45, 1.0]])
+    >>> [round(v, 6) for v in fit_basis(w, torch.tensor([[0.2, 0.4]]), ridge=0.0)[0].tolist()]
+    [0.291667, 0.491667]
+    """
+    grid, patterns = lq_grid(basis, axis=0)
+    codes = encode(grid, weights).long()
+    # float64: at 8 bits a small channel leaves the normal equations close to singular.
+    count = torch.zeros_like(grid.levels, dtype=torch.float64).scatter_add_(1, codes, torch.ones_like(weights, dtype=torch.float64))
+    total = torch.zeros_like(grid.levels, dtype=torch.float64).scatter_add_(1, codes, weights.double())
+    b = patterns.double()
+    normal = torch.einsum("cm,cmi,cmj->cij", count, b, b)
+    target = torch.einsum("cm,cmi->ci", total, b)
+    normal = normal + ridge * torch.eye(basis.shape[1], dtype=torch.float64, device=basis.device)
+    target = target + ridge * basis.double()
+    solution: Tensor = torch.linalg.lstsq(normal, target.unsqueeze(-1)).solution if ridge == 0 else torch.linalg.solve(normal, target.unsqueeze(-1))
+    return solution.squeeze(-1).to(basis.dtype)

@@ -1,0 +1,175 @@
+"""The one time loop: leaky integrate-and-fire over ``[time, batch, ...]``, with every choice in which libraries differ."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.numerics.grid import Grid, bounds
+from spikequant.numerics.rounding import Rounding
+from spikequant.numerics.snap import Gradient, snap
+from spikequant.numerics.surrogate import Compare, Surrogate, spike
+
+Charge = Literal["scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"]
+Reset = Literal["subtract", "value", "none"]
+Snapped = Literal["before_fire", "after_reset", "both"]
+
+
+class Dynamics(NamedTuple):
+    """How a membrane charges, fires and resets; tensors broadcast over one time step ``[batch, channel, *space]``.
+
+    ``charge``, with membrane v, current x, rest r = ``reset_value`` where the reset is to a value, else 0:
+
+    - ``scale``: ``decay v + gain x`` (snnTorch, Norse, SQUAT)
+    - ``relax_input``: ``v + (x - (v - r)) / tau`` (SpikingJelly, ``decay_input=True``)
+    - ``relax``: ``v - (v - r) / tau + x`` (SpikingJelly, ``decay_input=False``)
+    - ``shift``: ``v - floor(v / 2^shift) + x``; ``shift_min1``: the same, but at least 1 towards zero (Xylo)
+    - ``multiply_shift``: ``leak_rounding(v multiplier / 2^shift) + x``; the last three take whole numbers
+
+    ``state_shift`` q keeps the top of the sum: ``u = leak(v 2^q) + x`` is stored as ``snap(u / 2^q)``.
+    ``compare_at``: the threshold sees the ``stored`` (snapped) value or the ``full`` one.
+    ``reset_timing``: ``now``, or ``next`` (snnTorch's ``reset_delay=True``: the spike acts in the following step,
+    after the leak for ``subtract``, before it for ``value``).
+    """
+
+    threshold: Tensor
+    charge: Charge = "scale"
+    decay: Tensor | float = 1.0
+    tau: float = 1.0
+    gain: Tensor | float = 1.0
+    multiplier: int = 1
+    shift: int = 0
+    leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
+    reset: Reset = "subtract"
+    reset_value: float = 0.0
+    reset_timing: Literal["now", "next"] = "now"
+    detach_reset: bool = True
+    compare: Compare = ">="
+    compare_at: Literal["stored", "full"] = "stored"
+    surrogate: Surrogate = Surrogate()
+    state_shift: int = 0
+
+
+class State(NamedTuple):
+    """What a membrane's grid asks of the scan: which numbers it may hold, and when it is rounded to them."""
+
+    grid: Grid
+    rounding: Rounding = "nearest_even"
+    gradient: Gradient = "pass"
+    snapped: Snapped = "before_fire"
+    wrap: bool = False
+
+
+Noise = Callable[[int, Tensor], Tensor]
+
+
+def lif_scan(
+    current: Tensor, dynamics: Dynamics, state: State | None = None, start: Tensor | None = None, noise: Noise | None = None
+) -> tuple[Tensor, Tensor]:
+    """Spikes ``[time, batch, ...]`` and the last membrane ``[batch, ...]`` of a current ``[time, batch, ...]``.
+
+    Each step: charge, snap (if the state has a grid), compare with the threshold, reset. ``start`` is the membrane
+    before the first step (zero if None); ``noise(step, like)`` supplies what stochastic rounding needs.
+
+    Raises:
+        MismatchError: an empty time or batch axis, or a start of another shape.
+        SpecError: the current holds NaN.
+
+    Source: Beyond Accuracy, section 3.3 (order of steps); SQUAT, Eq. 2 and 3.
+
+    >>> spikes, v = lif_scan(torch.full((4, 1, 1), 1.5), Dynamics(torch.tensor(1.0), "relax_input", tau=2.0, reset="value"))
+    >>> spikes.flatten().tolist(), v.item()
+    ([0.0, 1.0, 0.0, 1.0], 0.0)
+    """
+    _check(current, start)
+    v = torch.zeros_like(current[0]) if start is None else start
+    spikes = []
+    for step, x in enumerate(current):
+        step_noise = noise(step, x) if noise is not None else None
+        s, v = _step(x, v, dynamics, state, step_noise)
+        spikes.append(s)
+    return torch.stack(spikes), v
+
+
+def _check(current: Tensor, start: Tensor | None) -> None:
+    if current.ndim < 2 or current.numel() == 0:
+        raise MismatchError(f"a current must be [time, batch, ...] and not empty, got shape {tuple(current.shape)}")
+    if start is not None and start.shape != current.shape[1:]:
+        raise MismatchError(f"the start has shape {tuple(start.shape)}, one step of the current {tuple(current.shape[1:])}: they must agree")
+    if torch.isnan(current).any():
+        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
+
+
+def _step(x: Tensor, v: Tensor, d: Dynamics, state: State | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    late = spike(v - d.threshold, d.compare, d.surrogate) if d.reset_timing == "next" else None
+    if late is not None and d.detach_reset:
+        late = late.detach()
+    if late is not None and d.reset == "value":
+        v = _reset(v, late, d)
+    u = charge(v * 2.0**d.state_shift if d.state_shift else v, x, d)
+    if late is not None and d.reset == "subtract":
+        u = _reset(u, late, d)
+    w = u * 2.0**-d.state_shift if d.state_shift else u
+    if state is not None and state.snapped != "after_reset":
+        w = _snapped(w, state, noise)
+    s = spike((u if d.compare_at == "full" else w) - d.threshold, d.compare, d.surrogate)
+    if d.reset_timing == "now":
+        w = _reset(w, s.detach() if d.detach_reset else s, d)
+    if state is not None and state.snapped != "before_fire":
+        w = _snapped(w, state, noise)
+    return s, w
+
+
+def charge(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
+    """The membrane before it fires: see ``Dynamics``."""
+    if d.charge not in CHARGES:
+        raise SpecError(unknown("charge", d.charge, CHARGES))
+    return CHARGES[d.charge](v, x, d)
+
+
+def _rest(d: Dynamics) -> float:
+    return d.reset_value if d.reset == "value" else 0.0
+
+
+def _multiply_shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
+    real = v * (d.multiplier * 2.0**-d.shift)
+    leaked = {"floor": torch.floor, "trunc": torch.trunc, "half_up": lambda y: torch.floor(y + 0.5)}[d.leak_rounding](real)
+    return leaked + d.gain * x
+
+
+def _shift_min1(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
+    leak = torch.floor(v * 2.0**-d.shift)
+    return v - torch.where(leak == 0, torch.sign(v), leak) + d.gain * x
+
+
+CHARGES: dict[str, Callable[[Tensor, Tensor, Dynamics], Tensor]] = {
+    "scale": lambda v, x, d: d.decay * v + d.gain * x,
+    "relax": lambda v, x, d: v - (v - _rest(d)) / d.tau + x,
+    "relax_input": lambda v, x, d: v + (x - (v - _rest(d))) / d.tau,
+    "shift": lambda v, x, d: v - torch.floor(v * 2.0**-d.shift) + d.gain * x,
+    "shift_min1": _shift_min1,
+    "multiply_shift": _multiply_shift,
+}
+
+
+def _reset(v: Tensor, s: Tensor, d: Dynamics) -> Tensor:
+    if d.reset == "subtract":
+        return v - s * d.threshold
+    if d.reset == "value":
+        return (1.0 - s) * v + s * d.reset_value
+    return v
+
+
+def _snapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
+    if state.wrap:
+        v = v + (_wrapped(v, state) - v).detach()
+    return snap(state.grid, v, state.rounding, state.gradient, noise)
+
+
+def _wrapped(v: Tensor, state: State) -> Tensor:
+    """Two's complement overflow: whole turns around the grid are dropped; only for grids of whole numbers."""
+    low, high = bounds(state.grid)
+    whole = torch.floor(v + 0.5)
+    return torch.remainder(whole - low, high - low + 1) + low

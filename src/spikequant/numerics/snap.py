@@ -1,0 +1,141 @@
+"""encode, decode and snap: between real numbers and the codes of a grid, with straight-through gradients."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from spikequant.errors import MismatchError, SpecError
+from spikequant.numerics.grid import Affine, Grid, Table, along, bounds, levels, to
+from spikequant.numerics.rounding import Rounding, round_to_integer
+
+Gradient = Literal["pass", "mask"]
+
+
+def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Tensor | None = None) -> Tensor:
+    """The codes of ``x`` on the grid, as int32 of its shape; what lies outside saturates.
+
+    Equations: affine, ``clip(round(x / step - shift) - lowest, 0, count - 1)``; table, the number of midpoints
+    below ``x``, so that a value on a midpoint takes the lower level (as LQ-Net and SQUAT do).
+
+    Raises:
+        SpecError: ``x`` holds NaN, or the rounding does not fit the grid.
+
+    >>> from spikequant.numerics.grid import affine
+    >>> encode(affine(-1.0, 1.0, 4), torch.tensor([-7.0, -0.4, 0.0, 0.7])).tolist()
+    [0, 1, 2, 3]
+    """
+    if torch.isnan(x).any():
+        raise SpecError(f"cannot quantize NaN: {int(torch.isnan(x).sum())} of {x.numel()} values are NaN; find where they arise")
+    if isinstance(grid, Table):
+        if rounding != "nearest_even":
+            raise SpecError(f"rounding {rounding!r} does not fit a table of levels; use 'nearest_even'")
+        return _nearest_level(grid, x)
+    return _affine_code(grid, x, rounding, noise)
+
+
+def decode(grid: Grid, code: Tensor) -> Tensor:
+    """The levels of these codes: the inverse of ``encode`` on the grid."""
+    if isinstance(grid, Affine):
+        step, lowest, shift = (along(value, code, grid.axis) for value in grid[:3])
+        return step * (code + lowest + shift)
+    if grid.levels.ndim == 1:
+        return grid.levels[code.long()]
+    rows = _rows(code, grid)
+    return _unrows(grid.levels.gather(1, rows.long()), code, grid)
+
+
+def snap(
+    grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None
+) -> Tensor:
+    """``decode(encode(x))`` with a straight-through gradient; dtype and device of ``x`` are kept.
+
+    Equations: ``dy/dx = 1`` (``pass``), or ``1 where low <= x <= high, else 0`` (``mask``). Where the step of an affine grid
+    asks for a gradient (LSQ, Eq. 3): ``dy/dstep = (y - x) / step`` inside, ``y / step`` outside.
+
+    >>> from spikequant.numerics.grid import affine
+    >>> x = torch.tensor([-2.0, 0.2], requires_grad=True)
+    >>> snap(affine(-1.0, 1.0, 3), x, gradient="mask").sum().backward()
+    >>> x.grad.tolist()
+    [0.0, 1.0]
+    """
+    if gradient not in ("pass", "mask"):
+        raise SpecError(f"gradient must be 'pass' or 'mask', got {gradient!r}")
+    step = grid.step if isinstance(grid, Affine) else None
+    snapped: Tensor = _Snap.apply(x, step, to(grid, x), rounding, gradient, noise)  # type: ignore[no-untyped-call]
+    return snapped
+
+
+class _Snap(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, step: Tensor | None, grid: Grid, rounding: Rounding, gradient: Gradient, noise: Tensor | None
+    ) -> Tensor:
+        snapped = decode(grid, encode(grid, x, rounding, noise)).to(x.dtype)
+        ctx.learned = step is not None and step.requires_grad
+        ctx.inside = _inside(grid, x) if gradient == "mask" or ctx.learned else None
+        ctx.masked, ctx.axis = gradient == "mask", grid.axis
+        ctx.save_for_backward(*((x, snapped, step) if ctx.learned else ()))
+        return snapped
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
+        (gradient,) = gradients
+        to_step = _step_gradient(gradient, ctx.inside, ctx.axis, *ctx.saved_tensors) if ctx.learned else None
+        return gradient * ctx.inside if ctx.masked else gradient, to_step, None, None, None, None
+
+
+def _inside(grid: Grid, x: Tensor) -> Tensor:
+    low, high = (along(bound, x, grid.axis) for bound in bounds(grid))
+    return (x >= low) & (x <= high)
+
+
+def _step_gradient(gradient: Tensor, inside: Tensor, axis: int | None, x: Tensor, snapped: Tensor, step: Tensor) -> Tensor:
+    slope = torch.where(inside, snapped - x, snapped) / along(step, x, axis).to(x)
+    others = [other for other in range(x.ndim) if step.ndim == 0 or other != axis]
+    return (gradient * slope).sum(others).reshape(step.shape).to(step)
+
+
+def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | None) -> Tensor:
+    step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
+    code = round_to_integer(x / step - shift, rounding, noise) - lowest
+    code = code.clamp(0, grid.count - 1)
+    if rounding in ("truncate", "stochastic"):
+        code = _keep_levels(grid, x, code)
+    return code.to(torch.int32)
+
+
+def _keep_levels(grid: Affine, x: Tensor, code: Tensor) -> Tensor:
+    """A level stays a level, though its quotient by the step may miss the whole number by a rounding error."""
+    step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
+    closest = (torch.round(x / step - shift) - lowest).clamp(0, grid.count - 1)
+    return torch.where(decode(grid, closest) == x, closest, code)
+
+
+def _nearest_level(grid: Table, x: Tensor) -> Tensor:
+    middles = midpoints(grid)
+    if middles.ndim == 1:
+        return torch.bucketize(x, middles, out_int32=True)
+    return _unrows(torch.searchsorted(middles, _rows(x, grid), out_int32=True), x, grid)
+
+
+def midpoints(grid: Grid) -> Tensor:
+    """Where the nearest level changes: ``[level - 1]`` or ``[channel, level - 1]``, averaged in float64."""
+    wide = levels(grid).double()
+    return ((wide[..., 1:] + wide[..., :-1]) / 2).to(levels(grid).dtype)
+
+
+def _rows(x: Tensor, grid: Table) -> Tensor:
+    """``x`` as ``[channel, element]``."""
+    axis = grid.axis or 0
+    if axis >= x.ndim or x.shape[axis] != grid.levels.shape[0]:
+        raise MismatchError(
+            f"a table of {grid.levels.shape[0]} channels cannot quantize axis {axis} of a tensor of shape {tuple(x.shape)}; "
+            "build the quantizer for this shape"
+        )
+    return x.movedim(axis, 0).reshape(x.shape[axis], -1).contiguous()
+
+
+def _unrows(rows: Tensor, like: Tensor, grid: Table) -> Tensor:
+    axis = grid.axis or 0
+    return rows.reshape(like.movedim(axis, 0).shape).movedim(0, axis)

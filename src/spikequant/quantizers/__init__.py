@@ -1,0 +1,48 @@
+"""Specs, and modules that own the learnable or fitted side of a grid."""
+
+from typing import TYPE_CHECKING, Any
+
+from spikequant.quantizers.spec import Spec
+from spikequant.quantizers.specs import (
+    LSQ,
+    Anchored,
+    AnySpec,
+    Binary,
+    FixedPoint,
+    LQNet,
+    QuantizerSpec,
+    ThresholdCentered,
+    Uniform,
+    ZeroCentered,
+    integer_bits,
+)
+
+if TYPE_CHECKING:
+    from spikequant.quantizers.modules import Fitted, LearnedBasis, Quantizer
+
+__all__ = [
+    "LSQ",
+    "Anchored",
+    "AnySpec",
+    "Binary",
+    "Fitted",
+    "FixedPoint",
+    "LQNet",
+    "LearnedBasis",
+    "Quantizer",
+    "QuantizerSpec",
+    "Spec",
+    "ThresholdCentered",
+    "Uniform",
+    "ZeroCentered",
+    "integer_bits",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The modules load torch; specs must not (house rule: specs are imported without torch)."""
+    if name in ("Quantizer", "Fitted", "LearnedBasis"):
+        from spikequant.quantizers import modules
+
+        return getattr(modules, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

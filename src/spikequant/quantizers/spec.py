@@ -1,0 +1,70 @@
+"""The base of every frozen specification: strict, comparable, writable as TOML, and clear about what is wrong with it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from spikequant.errors import SpecError, nearest
+
+
+class Spec(BaseModel):
+    """What is wanted, as data: frozen, compared by value, without torch.
+
+    Raises:
+        SpecError: all that is wrong, each with its place, rule, value and the nearest valid value.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise SpecError(explain(error, type(self))) from None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Self:
+        """The spec of a plain mapping, as TOML or JSON give it.
+
+        Raises:
+            SpecError: as the constructor.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(dict(fields)))
+        except ValidationError as error:
+            raise SpecError(explain(error, cls)) from None
+
+    def fields(self) -> dict[str, Any]:
+        """The plain mapping of this spec, without what is None."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def explain(error: ValidationError, spec: type[BaseModel]) -> str:
+    """Every complaint of pydantic as one line: place, rule, value, nearest valid value."""
+    return "\n".join(_line(detail, spec) for detail in error.errors(include_url=False))
+
+
+def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
+    place = ".".join([spec.__name__, *map(str, detail["loc"])])
+    context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden":
+        return f"{place}: no such field{nearest(str(detail['loc'][-1]), spec.model_fields)}"
+    if detail["type"] == "missing":
+        return f"{place}: is required"
+    if detail["type"] == "value_error":
+        return f"{place}: {context['error']}"
+    rule = detail["msg"].removeprefix("Input should be ")
+    return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['input'], context)}"
+
+
+def _hint(value: Any, context: Mapping[str, Any]) -> str:
+    for bound in ("ge", "le"):
+        if bound in context:
+            return f"; nearest valid value: {context[bound]}"
+    if isinstance(value, str):
+        valid = str(context.get("expected", "") or context.get("expected_tags", ""))
+        return nearest(value, [name for name in valid.split("'") if name.strip(" ,or")])
+    return ""

@@ -1,0 +1,40 @@
+"""The registry of this room: which module owns the grid of which kind of spec."""
+
+from collections.abc import Callable
+from typing import Any
+
+from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
+from spikequant.quantizers.specs import LSQ, Anchored, Binary, FixedPoint, LQNet, QuantizerSpec, ThresholdCentered, Uniform, ZeroCentered
+
+SPECS: dict[str, type[QuantizerSpec]] = {
+    "uniform": Uniform,
+    "fixed_point": FixedPoint,
+    "lqnet": LQNet,
+    "lsq": LSQ,
+    "threshold_centered": ThresholdCentered,
+    "zero_centered": ZeroCentered,
+    "anchored": Anchored,
+    "binary": Binary,
+}
+
+Build = Callable[[Any, tuple[int, ...], int], Quantizer]
+
+
+def _uniform(spec: Uniform, shape: tuple[int, ...], axis: int) -> Quantizer:
+    return Fitted(spec, shape, axis) if spec.low is None else Fixed(spec, shape, axis)
+
+
+def _fixed_point(spec: FixedPoint, shape: tuple[int, ...], axis: int) -> Quantizer:
+    return Fitted(spec, shape, axis) if spec.integer is None else Fixed(spec, shape, axis)
+
+
+MODULES: dict[str, Build] = {
+    "uniform": _uniform,
+    "fixed_point": _fixed_point,
+    "lqnet": LearnedBasis,
+    "lsq": LearnedStep,
+    "threshold_centered": Fixed,
+    "zero_centered": Fixed,
+    "anchored": Fixed,
+    "binary": TwoLevels,
+}
