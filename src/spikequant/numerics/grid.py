@@ -9,7 +9,7 @@ from spikequant.errors import MismatchError, SpecError
 
 
 class Affine(NamedTuple):
-    """Equally spaced levels ``step * (code + lowest + shift)`` for ``code`` in ``0 .. count - 1``.
+    """Equally spaced levels ``step * (code + lowest + shift)`` for ``code`` in ``0 .. size - 1``.
 
     ``code + lowest`` is the signed integer that hardware multiplies; ``shift`` in (-0.5, 0.5] is what no integer
     can express: 0 where zero is a level, 0.5 for mid-rise grids.
@@ -21,7 +21,7 @@ class Affine(NamedTuple):
     step: Tensor
     lowest: Tensor
     shift: Tensor
-    count: int
+    size: int
     axis: int | None = None
 
 
@@ -32,7 +32,7 @@ class Table(NamedTuple):
     axis: int | None = None
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Number of levels."""
         return self.levels.shape[-1]
 
@@ -85,7 +85,7 @@ def levels(grid: Grid) -> Tensor:
     """All levels, ascending: ``[level]``, or ``[channel, level]``."""
     if isinstance(grid, Table):
         return grid.levels
-    codes = torch.arange(grid.count, device=grid.step.device)
+    codes = torch.arange(grid.size, device=grid.step.device)
     return grid.step.unsqueeze(-1) * (codes + grid.lowest.unsqueeze(-1) + grid.shift.unsqueeze(-1))
 
 
@@ -94,7 +94,7 @@ def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
     if isinstance(grid, Table):
         return grid.levels[..., 0], grid.levels[..., -1]
     origin = grid.lowest + grid.shift
-    return grid.step * origin, grid.step * (origin + (grid.count - 1))
+    return grid.step * origin, grid.step * (origin + (grid.size - 1))
 
 
 def to(grid: Grid, like: Tensor) -> Grid:

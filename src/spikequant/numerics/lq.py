@@ -24,8 +24,9 @@ def start_basis(bits: int, fan: int, channels: int) -> Tensor:
     >>> [round(v, 7) for v in start_basis(2, 576, 1)[0].tolist()]
     [0.0198726, 0.0397453]
     """
-    base = 0.6745 * (2 / fan) ** 0.5 / 2 ** (bits - 1)
-    return (base * 2.0 ** torch.arange(bits)).expand(channels, bits).clone()
+    base: float = 0.6745 * (2 / fan) ** 0.5 / 2 ** (bits - 1)
+    octaves = torch.pow(2.0, torch.arange(bits))
+    return (base * octaves).expand(channels, bits).clone()
 
 
 def lq_grid(basis: Tensor, axis: int | None) -> tuple[Table, Tensor]:

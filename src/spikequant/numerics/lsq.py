@@ -24,4 +24,5 @@ def start_step(x: Tensor, highest: int) -> Tensor:
     >>> start_step(torch.tensor([-1.0, 1.0]), 4).item()
     1.0
     """
-    return (2 * x.abs().mean(-1) / highest**0.5).clamp(min=1e-8)
+    step: Tensor = 2 * x.abs().mean(-1) / highest**0.5
+    return step.clamp(min=1e-8)

@@ -15,7 +15,7 @@ Gradient = Literal["pass", "mask"]
 def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Tensor | None = None) -> Tensor:
     """The codes of ``x`` on the grid, as int32 of its shape; what lies outside saturates.
 
-    Equations: affine, ``clip(round(x / step - shift) - lowest, 0, count - 1)``; table, the number of midpoints
+    Equations: affine, ``clip(round(x / step - shift) - lowest, 0, size - 1)``; table, the number of midpoints
     below ``x``, so that a value on a midpoint takes the lower level (as LQ-Net and SQUAT do).
 
     Raises:
@@ -99,7 +99,7 @@ def _step_gradient(gradient: Tensor, inside: Tensor, axis: int | None, x: Tensor
 def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | None) -> Tensor:
     step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
     code = round_to_integer(x / step - shift, rounding, noise) - lowest
-    code = code.clamp(0, grid.count - 1)
+    code = code.clamp(0, grid.size - 1)
     if rounding in ("truncate", "stochastic"):
         code = _keep_levels(grid, x, code)
     return code.to(torch.int32)
@@ -108,7 +108,7 @@ def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | No
 def _keep_levels(grid: Affine, x: Tensor, code: Tensor) -> Tensor:
     """A level stays a level, though its quotient by the step may miss the whole number by a rounding error."""
     step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
-    closest = (torch.round(x / step - shift) - lowest).clamp(0, grid.count - 1)
+    closest = (torch.round(x / step - shift) - lowest).clamp(0, grid.size - 1)
     return torch.where(decode(grid, closest) == x, closest, code)
 
 

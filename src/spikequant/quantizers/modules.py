@@ -52,13 +52,13 @@ class Quantizer(nn.Module, ABC):
         """Noise for one read (``step`` tells the time steps of one scan apart), or None where rounding needs none."""
         if self.rounding_rule != "stochastic":
             return None
+        if self.training and step == 0:
+            self.draws += 1
         index = torch.arange(like.numel(), device=like.device).reshape(like.shape)
         return uniform(self.seed, self.layer, int(self.draws) * 4096 + step, index)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        if self.training:
-            self.draws += 1
         return snap(self.grid(), x, self.rounding_rule, self.spec.gradient, self.noise(0, x))
 
     def _rows(self, x: Tensor, per_channel: bool) -> Tensor:
@@ -202,12 +202,11 @@ class LearnedBasis(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid; what ``clip`` cuts off still passes its gradient on."""
-        if self.lq.clip is not None:
-            x = x + (self._clipped(x) - x).detach()
-        snapped = super().forward(x)
+        clipped = x if self.lq.clip is None else x + (self._clipped(x) - x).detach()
+        snapped = super().forward(clipped)
         if self.training and x._version != self.read_version:
             ranges.refuse_non_finite(x, self.spec.label())
-            self._average(fit_basis(self._rows(x.detach(), per_channel=True), self.basis, self.lq.ridge))
+            self._average(fit_basis(self._rows(clipped.detach(), per_channel=True), self.basis, self.lq.ridge))
             self.read_version = x._version
         return snapped
 

@@ -306,9 +306,10 @@ class Exponential(QuantizerSpec):
         from spikequant.numerics import table
 
         values = self.levels().float()
-        if len(values.unique()) < len(values):
+        distinct = len(set(values.tolist()))
+        if distinct < len(values):
             raise SpecError(
-                f"{type(self).__name__}(bits={self.bits}): only {len(values.unique())} of {len(values)} levels differ in float32; "
+                f"{type(self).__name__}(bits={self.bits}): only {distinct} of {len(values)} levels differ in float32; "
                 "use fewer bits, or a multiplier closer to 1"
             )
         return table(values)

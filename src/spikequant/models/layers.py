@@ -1,0 +1,83 @@
+"""From the kind of a node to the module that does it: one table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikequant.errors import SpecError
+from spikequant.models.wiring import Node
+from spikequant.neurons import LIF
+from spikequant.numerics import Surrogate, uniform
+
+
+class Encode(nn.Module):
+    """A batch as a sequence. ``direct``: a still image as one constant step; ``rate``: spikes with the pixel's probability;
+    ``events``: already ``[time, batch, ...]``.
+    """
+
+    def __init__(self, encoding: str = "direct", seed: int = 0) -> None:
+        super().__init__()
+        if encoding not in ("direct", "rate", "events"):
+            raise SpecError(f"encoding must be 'direct', 'rate' or 'events', got {encoding!r}")
+        self.encoding, self.seed, self.draws = encoding, seed, 0
+
+    def forward(self, x: Tensor, time: int) -> Tensor:
+        """``[time, batch, ...]``, time 1 where all steps are alike."""
+        if self.encoding == "events":
+            return x
+        if self.encoding == "direct":
+            return x.unsqueeze(0)
+        self.draws += self.training
+        steps = x.unsqueeze(0).expand(time, *x.shape)
+        index = torch.arange(steps.numel(), device=x.device).reshape(steps.shape)
+        return (uniform(self.seed, 0, self.draws, index) < steps).to(x.dtype)
+
+
+class SumPool(nn.Module):
+    """The sum over windows: an average pool whose division the next layer's scale takes over, exact in integers."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sums over ``size x size`` windows."""
+        return functional.avg_pool2d(x, self.size, divisor_override=1)
+
+
+def _lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> LIF:
+    return LIF(surrogate=Surrogate(surrogate, slope), **args)
+
+
+def _batch_norm(channels: int, space: int = 2, **args: Any) -> nn.Module:
+    return (nn.BatchNorm2d if space == 2 else nn.BatchNorm1d)(channels, **args)
+
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "encode": Encode,
+    "conv2d": nn.Conv2d,
+    "linear": nn.Linear,
+    "batch_norm": _batch_norm,
+    "max_pool": nn.MaxPool2d,
+    "sum_pool": SumPool,
+    "average_pool": nn.AdaptiveAvgPool2d,
+    "flatten": nn.Flatten,
+    "dropout": nn.Dropout,
+    "lif": _lif,
+    "add": nn.Identity,
+}
+
+
+def layer(node: Node) -> nn.Module:
+    """The module of a node.
+
+    Raises:
+        SpecError: its arguments do not fit its kind.
+    """
+    try:
+        return BUILDERS[node.kind](**node.args)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"node {node.name!r} ({node.kind}): {error}") from None

@@ -1,0 +1,82 @@
+"""The wiring: a network as data, named nodes in topological order with their inputs."""
+
+import keyword
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from spikequant.errors import nearest, unknown
+from spikequant.quantizers import Spec
+
+INPUT = "input"
+KINDS = {
+    "encode": 1,
+    "conv2d": 1,
+    "linear": 1,
+    "batch_norm": 1,
+    "max_pool": 1,
+    "sum_pool": 1,
+    "average_pool": 1,
+    "flatten": 1,
+    "dropout": 1,
+    "lif": 1,
+    "add": 2,
+}
+Args = dict[str, JsonValue]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+class Node(Spec):
+    """One operation: its name, what it does, whose values it takes, and its arguments."""
+
+    name: Identifier
+    kind: str
+    inputs: tuple[str, ...]
+    args: Args = {}
+
+
+class Wiring(Spec):
+    """A network as data. The last node's value, per time step, is the output; ``readout`` makes logits of it.
+
+    ``time``: steps for which a still image is shown. ``input_shape``: one sample, without time and batch.
+    ``readout``: ``count``, the sum over time (spike counts), or ``mean``.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    time: Annotated[int, Field(ge=1, le=100_000)]
+    input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
+    readout: Literal["count", "mean"]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_topological(self) -> Self:
+        known = [INPUT]
+        for node in self.nodes:
+            if node.kind not in KINDS:
+                raise ValueError(unknown("kind of node", node.kind, KINDS, f"node {node.name!r}"))
+            if len(node.inputs) != KINDS[node.kind]:
+                raise ValueError(f"node {node.name!r}: {node.kind} takes {KINDS[node.kind]} inputs, got {len(node.inputs)}")
+            if node.name in known or keyword.iskeyword(node.name):
+                raise ValueError(f"node {node.name!r}: the name is taken; choose another")
+            for source in node.inputs:
+                if source not in known:
+                    raise ValueError(f"node {node.name!r}: its input {source!r} is no earlier node{nearest(source, known)}")
+            known.append(node.name)
+        return self
+
+    def of_kind(self, *kinds: str) -> list[Node]:
+        """The nodes of these kinds, in order."""
+        return [node for node in self.nodes if node.kind in kinds]
+
+
+def chain(*steps: tuple[str, str, Args]) -> tuple[Node, ...]:
+    """Nodes in a row: ``(name, kind, args)`` each, the first fed by the network's input.
+
+    >>> [node.inputs for node in chain(("a", "flatten", {}), ("b", "dropout", {"p": 0.1}))]
+    [('input',), ('a',)]
+    """
+    sources = [INPUT, *(name for name, _, _ in steps)]
+    return tuple(
+        Node(name=name, kind=kind, inputs=(source,), args=args) for source, (name, kind, args) in zip(sources, steps, strict=False)
+    )

@@ -1,0 +1,24 @@
+"""Which grid hangs where, and how it is hung: apply, calibrate, bake; the memory ledger."""
+
+from spikequant.recipes.hang import attach, bake, calibrate, quantize
+from spikequant.recipes.ledger import Ledger, memory
+from spikequant.recipes.plan import Hung, plan, weighted
+from spikequant.recipes.recipe import Override, Recipe
+from spikequant.recipes.store import load, read_document, save
+
+__all__ = [
+    "Hung",
+    "Ledger",
+    "Override",
+    "Recipe",
+    "attach",
+    "bake",
+    "calibrate",
+    "load",
+    "memory",
+    "plan",
+    "quantize",
+    "read_document",
+    "save",
+    "weighted",
+]

@@ -1,0 +1,156 @@
+"""How grids are hung on a model: quantize, calibrate, bake. Only here is it known that weights are parametrized."""
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.neurons import LIF, spiking
+from spikequant.quantizers import Quantizer, QuantizerSpec
+from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
+from spikequant.recipes.recipe import Recipe
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+CALIBRATION_BATCHES = 8
+
+
+def quantize(model: nn.Module, recipe: Recipe, calibration: Loader | None = None, batches: int = CALIBRATION_BATCHES) -> nn.Module:
+    """A quantized copy of a float model: post-training as it stands, quantization-aware when trained on.
+
+    Weights that data must fit are fitted to the weights; states whose range data must choose are fitted to the membranes of
+    the first ``batches`` of ``calibration``, which must not be test data.
+
+    Raises:
+        SpecError: a layer pattern matches nothing, the model is quantized already, holds NaN, or needs calibration.
+
+    >>> from spikequant.models import build
+    >>> from spikequant.quantizers import Uniform
+    >>> quantize(build("digits"), Recipe(weights=Uniform(bits=2, low=-1.0, high=1.0))).conv1.weight.unique().numel()
+    2
+    """
+    copied = attach(copy.deepcopy(model), recipe)
+    _fit_weights(copied)
+    waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if _needs_data(quantizer)}
+    if waiting:
+        if calibration is None:
+            raise SpecError(f"the states of {', '.join(waiting)} need data to fit their range; pass calibration=loader, or give a fixed range")
+        calibrate(copied, waiting, calibration, batches)
+    _fix_constants(copied, recipe)
+    return copied
+
+
+def attach(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """Hang the quantizers of a recipe on the model itself, unfitted (as ``load`` needs them)."""
+    if any(isinstance(module, Quantizer) for module in model.modules()):
+        raise SpecError("the model is quantized already; quantize the float model, or bake this one first")
+    layers, neurons = weighted(model), spiking(model)
+    shapes = model.shapes() if isinstance(model, Network) else {}
+    for index, hung in enumerate(plan(model, recipe)):
+        if hung.spec is None or hung.part in ("threshold", "decay"):
+            continue
+        if hung.part == "state":
+            neurons[hung.layer].state = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
+        else:
+            _hang(layers[hung.layer], hung, recipe, index)
+    for neuron in neurons.values():
+        neuron.snapped = recipe.snapped or neuron.snapped
+    if isinstance(model, Network):
+        model.recipe = recipe
+    return model
+
+
+def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:
+    """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float."""
+    neurons = spiking(model)
+    for name in quantizers:
+        neurons[name].state = None
+    handles = [neurons[name].register_forward_pre_hook(_observe(quantizer)) for name, quantizer in quantizers.items()]
+    training = model.training
+    try:
+        with torch.no_grad():
+            seen = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if model.eval()(x) is not None)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    if not seen:
+        raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
+    for name, quantizer in quantizers.items():
+        quantizer.fit()
+        neurons[name].state = quantizer
+
+
+def bake(model: nn.Module) -> nn.Module:
+    """A copy whose weights are plain tensors on their grids: nothing is left to fit, nothing to train through."""
+    baked = copy.deepcopy(model).eval()
+    for layer in weighted(baked).values():
+        for tensor in [*getattr(layer, "parametrizations", {})]:
+            parametrize.remove_parametrizations(layer, tensor, leave_parametrized=True)
+    if isinstance(baked, Network) and isinstance(baked.recipe, Recipe):
+        kept = {pattern: each.model_copy(update={"weights": None, "biases": None}) for pattern, each in baked.recipe.overrides.items()}
+        floats = {"weights": None, "biases": None, "first": "same", "last": "same", "overrides": kept}
+        baked.recipe = baked.recipe.model_copy(update=floats)
+    return baked
+
+
+def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
+    tensor = NAMES[hung.part]
+    value = original(layer, tensor)
+    if hung.spec is None or value is None:
+        return
+    if not torch.isfinite(value).all():
+        raise SpecError(f"{hung.layer}.{tensor} holds {int((~torch.isfinite(value)).sum())} values that are NaN or infinite; quantize a sound model")
+    quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
+    # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
+    parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)
+
+
+def _numbered(quantizer: Quantizer, recipe: Recipe, index: int) -> Quantizer:
+    quantizer.seed, quantizer.layer = recipe.seed, index
+    return quantizer
+
+
+def _fit_weights(model: nn.Module) -> None:
+    for layer in weighted(model).values():
+        for tensor, held in getattr(layer, "parametrizations", {}).items():
+            held[0].observe(held.original)
+            held[0].fit()
+
+
+def _state_quantizers(model: nn.Module) -> dict[str, Quantizer]:
+    return {name: neuron.state for name, neuron in spiking(model).items() if isinstance(neuron.state, Quantizer)}
+
+
+def _needs_data(quantizer: Quantizer) -> bool:
+    return type(quantizer).observe is not Quantizer.observe
+
+
+def _fix_constants(model: nn.Module, recipe: Recipe) -> None:
+    neurons = spiking(model)
+    for hung in plan(model, recipe):
+        if hung.part in ("threshold", "decay") and hung.spec is not None:
+            neuron = neurons[hung.layer]
+            value = getattr(neuron, hung.part)
+            on_grid = constant_quantizer(hung.spec, value)(value.reshape(-1)).detach().reshape(value.shape)
+            neuron.quantize_constant(hung.part, on_grid)
+
+
+def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
+    """The quantizer of a constant, fitted to it."""
+    quantizer = spec.build((value.numel(),)).eval()
+    quantizer.observe(value.reshape(-1))
+    quantizer.fit()
+    return quantizer
+
+
+class _observe:  # noqa: N801 - a closure that deep copies can carry
+    def __init__(self, quantizer: Quantizer) -> None:
+        self.quantizer = quantizer
+
+    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(neuron, LIF):
+            self.quantizer.observe(neuron.charged(inputs[0]))

@@ -1,0 +1,104 @@
+"""The memory ledger: what a network stores, in bits, packed."""
+
+import math
+from typing import NamedTuple
+
+from torch import nn
+
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.neurons import spiking
+from spikequant.quantizers import Quantizer, QuantizerSpec
+from spikequant.recipes.hang import constant_quantizer
+from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
+from spikequant.recipes.recipe import Recipe
+
+FLOAT = 32
+
+
+class Ledger(NamedTuple):
+    """Bits of everything that a network holds while it runs one sample.
+
+    ``norm_bits``: batch norm's scale and shift, which an integer program folds into thresholds. ``table_bits``: levels and bases
+    that codes refer to. ``qspinn_bits`` is that paper's formula, ``N_w B_w + sum over neuron parameters of N_k B_k``, with state
+    and threshold stored for every neuron (Q-SpiNN, Eq. 5), and nothing else.
+    """
+
+    weight_bits: int = 0
+    bias_bits: int = 0
+    norm_bits: int = 0
+    table_bits: int = 0
+    threshold_bits: int = 0
+    constant_bits: int = 0
+    state_bits: int = 0
+    qspinn_bits: int = 0
+
+    @property
+    def total_bits(self) -> int:
+        """All of it, but for Q-SpiNN's own sum."""
+        return sum(self[:-1])
+
+
+def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
+    """The ledger of a model: as it stands, or as ``recipe`` would make it.
+
+    Raises:
+        SpecError: a width depends on data that the model has not seen.
+
+    >>> from spikequant.models import build
+    >>> memory(build("digits")).weight_bits == 32 * (16 * 9 + 32 * 16 * 9 + 128 * 10)
+    True
+    """
+    held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
+    wanted = held if recipe is None else recipe
+    shapes = model.shapes()
+    entries = [_entry(model, hung, wanted == held, shapes) for hung in plan(model, wanted)]
+    norms = sum(2 * FLOAT * module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
+    columns = [sum(column) for column in zip(*entries, strict=True)]
+    return Ledger(*columns)._replace(norm_bits=norms)
+
+
+def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int, ...]]) -> Ledger:
+    neurons, layers = spiking(model), weighted(model)
+    if hung.part in ("weights", "biases"):
+        value = original(layers[hung.layer], NAMES[hung.part])
+        size = 0 if value is None else value.numel()
+        quantizer = getattr(getattr(layers[hung.layer], "parametrizations", None), NAMES[hung.part], [None])[0]
+        bits = size * _width(hung, quantizer if as_is else None)
+        tables = _table_bits(hung.spec, 1 if value is None else value.shape[0])
+        if hung.part == "weights":
+            return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
+        return Ledger(bias_bits=bits, table_bits=tables)
+    neuron, count = neurons[hung.layer], _count(shapes[hung.layer])
+    if hung.part == "state":
+        bits = count * _width(hung, neuron.state if as_is else None)
+        return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, 1), qspinn_bits=bits)
+    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part)))
+    if hung.part == "threshold":
+        return Ledger(threshold_bits=neuron.threshold.numel() * width, qspinn_bits=count * width)
+    return Ledger(constant_bits=neuron.decay.numel() * width)
+
+
+def _width(hung: Hung, quantizer: object) -> int:
+    if hung.spec is None:
+        return FLOAT
+    if hung.spec.width is not None:
+        return hung.spec.width
+    if isinstance(quantizer, Quantizer):
+        return int(quantizer.grid().size - 1).bit_length()
+    raise SpecError(f"{hung.layer}: the width of {hung.spec.label()} depends on data; ask for the memory of the quantized model")
+
+
+def _table_bits(spec: QuantizerSpec | None, channels: int) -> int:
+    """LQ-Net stores a basis per channel; exponential levels are stored once; affine grids store step and offset."""
+    if spec is None or spec.kind in ("fixed_point", "anchored") or spec.width is None:
+        return 0
+    if spec.kind == "lqnet":
+        return FLOAT * channels * spec.width
+    if spec.kind in ("threshold_centered", "zero_centered"):
+        return FLOAT * 2**spec.width
+    return 2 * FLOAT * (channels if getattr(spec, "per_channel", False) else 1)
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)

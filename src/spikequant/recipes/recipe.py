@@ -1,0 +1,118 @@
+"""The recipe: which grid hangs where, as data."""
+
+import re
+import tomllib
+from typing import Annotated, Literal, Self
+
+import tomli_w
+from pydantic import Field
+
+from spikequant.errors import SpecError
+from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Spec
+
+Wanted = AnySpec | Literal["float"]
+Variable = Literal["v"]
+Constant = Literal["threshold", "decay"]
+FORMAT = r"(?:FP32|Q(?P<{0}i>i|\d+)\.(?P<{0}f>\d+))"
+NOTATION = re.compile(rf"W\({FORMAT.format('w')}\)-N\({FORMAT.format('n')}\)")
+
+
+class Override(Spec):
+    """What differs for the layers of one pattern; a field left out keeps the recipe's."""
+
+    weights: Wanted | None = None
+    biases: Wanted | None = None
+    state: Wanted | None = None
+    constants: Wanted | dict[Constant, AnySpec] | None = None
+
+
+class Recipe(Spec):
+    """Which grid hangs where. What is None stays float.
+
+    ``state`` and ``constants`` take one spec, or a mapping from variable (``v``; ``threshold``, ``decay``) to spec. ``first`` and
+    ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their own. ``overrides``
+    maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches nothing is an
+    error. ``snapped`` says when states are rounded, None leaving it to each neuron.
+
+    >>> from spikequant.quantizers import LQNet
+    >>> Recipe(weights=LQNet(bits=2)) == Recipe.from_toml(Recipe(weights=LQNet(bits=2)).to_toml())
+    True
+    """
+
+    version: Literal[1] = 1
+    weights: AnySpec | None = None
+    biases: AnySpec | None = None
+    state: AnySpec | dict[Variable, AnySpec] | None = None
+    constants: AnySpec | dict[Constant, AnySpec] | None = None
+    first: Wanted | Literal["same"] = "same"
+    last: Wanted | Literal["same"] = "same"
+    overrides: dict[str, Override] = {}
+    snapped: Literal["before_fire", "after_reset", "both"] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @classmethod
+    def parse(cls, notation: str, rounding: Literal["truncate", "nearest", "stochastic"] = "nearest") -> Self:
+        """The recipe of Q-SpiNN's notation: ``W(Q1.6)-N(Q11.6)``, ``W(FP32)-N(Qi.6)``; ``i`` is found from each range.
+
+        N stands for every neuron parameter: state, threshold and decay. Source: Q-SpiNN, section V.
+
+        Raises:
+            SpecError: the notation is malformed.
+
+        >>> Recipe.parse("W(Q1.6)-N(FP32)").weights.label()
+        'Q1.6'
+        """
+        match = NOTATION.fullmatch(notation.strip())
+        if match is None:
+            raise SpecError(f"recipe {notation!r} must look like W(Q1.6)-N(Q11.6), with FP32 for float and i for fitted integer bits")
+        weights, neuron = (_fixed_point(match[f"{part}i"], match[f"{part}f"], rounding) for part in "wn")
+        return cls(weights=weights, state=neuron, constants=neuron)
+
+    def notation(self) -> str:
+        """This recipe in Q-SpiNN's notation.
+
+        Raises:
+            SpecError: it holds something that the notation cannot say.
+
+        >>> Recipe.parse("W(Q1.6)-N(Qi.6)").notation()
+        'W(Q1.6)-N(Qi.6)'
+        """
+        parts = [self.weights, self.state]
+        if self.state != self.constants or self.overrides or not all(part is None or isinstance(part, FixedPoint) for part in parts):
+            raise SpecError("only recipes of fixed-point weights and one format for all neuron parameters have a notation; use to_toml()")
+        w, n = ("FP32" if part is None else part.label() for part in parts if not isinstance(part, dict))
+        return f"W({w})-N({n})"
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """The recipe of a TOML text.
+
+        Raises:
+            SpecError: not TOML, or not a recipe.
+        """
+        try:
+            return cls.read(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise SpecError(f"recipe: not valid TOML: {error}") from None
+
+    def to_toml(self) -> str:
+        """This recipe as TOML."""
+        return tomli_w.dumps(self.fields())
+
+    def label(self) -> str:
+        """A few words for tables: weights / state."""
+        return f"{_label(self.weights)} / {_label(self.state)}"
+
+
+def _fixed_point(integer: str | None, fraction: str | None, rounding: Literal["truncate", "nearest", "stochastic"]) -> FixedPoint | None:
+    if integer is None or fraction is None:
+        return None
+    return FixedPoint(integer=None if integer == "i" else int(integer), fraction=int(fraction), rounding=rounding)
+
+
+def _label(spec: QuantizerSpec | dict[Variable, AnySpec] | None) -> str:
+    if spec is None or not spec:
+        return "float"
+    if isinstance(spec, dict):
+        return ", ".join(f"{variable} {each.label()}" for variable, each in spec.items())
+    return f"{spec.label()} {spec.width} bits"

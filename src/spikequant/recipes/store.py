@@ -1,0 +1,106 @@
+"""save and load: a folder of model.json (wiring and recipe) and model.safetensors; nothing loaded is ever executed."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
+from torch import Tensor
+
+from spikequant import files
+from spikequant.errors import FormatError, MismatchError, SpecError
+from spikequant.models import Network, Wiring
+from spikequant.recipes.hang import attach
+from spikequant.recipes.recipe import Recipe
+
+FORMAT, VERSION = "spikequant-model", 1
+JSON_LIMIT = 16 * 2**20
+
+
+def save(model: Network, folder: str | Path, record: dict[str, Any] | None = None) -> None:
+    """Write a network to ``folder``; ``record`` is kept beside it, as how it was trained.
+
+    Raises:
+        SpikequantError: the folder cannot be written.
+    """
+    place = files.folder(Path(folder))
+    tensors = bytes_of({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    recipe = model.recipe.fields() if isinstance(model.recipe, Recipe) else None
+    document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "wiring": model.wiring.fields(),
+        "recipe": recipe,
+        "record": record or {},
+        "sha256": hashlib.sha256(tensors).hexdigest(),
+    }
+    files.write(place / "model.safetensors", tensors)
+    files.write(place / "model.json", json.dumps(document, indent=1) + "\n")
+
+
+def load(folder: str | Path) -> Network:
+    """Read a network that ``save`` wrote.
+
+    Raises:
+        FormatError: a file is absent, damaged, of another version, or belongs to another model.
+    """
+    place = Path(folder)
+    document = read_document(place)
+    try:
+        network = Network(Wiring.read(document["wiring"]))
+        if document["recipe"] is not None:
+            attach(network, Recipe.read(document["recipe"]))
+    except (KeyError, TypeError, SpecError) as error:
+        raise FormatError(f"{place / 'model.json'}: {error}") from None
+    tensors = _read_tensors(place / "model.safetensors", document.get("sha256"))
+    _fill(network, tensors, place / "model.safetensors")
+    return network.eval()
+
+
+def read_document(place: Path) -> dict[str, Any]:
+    """The content of model.json, its format and version checked."""
+    path = place / "model.json"
+    if not path.is_file():
+        raise FormatError(f"{place} holds no model.json; give a folder that spikequant.save made")
+    if path.stat().st_size > JSON_LIMIT:
+        raise FormatError(f"{path} has {path.stat().st_size} bytes, more than any model needs ({JSON_LIMIT})")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise FormatError(f"{path} is no spikequant model: its format is not {FORMAT!r}")
+    if document.get("version") != VERSION:
+        raise FormatError(f"{path} has version {document.get('version')!r}, this spikequant reads {VERSION}; update spikequant")
+    return document
+
+
+def _read_tensors(path: Path, expected: object) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FormatError(f"{path} is absent; a saved model is a folder of model.json and model.safetensors")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise FormatError(f"{path} has hash {found[:16]}..., model.json expects {str(expected)[:16]}...: damaged, or of another model")
+    try:
+        return tensors_of(content)
+    except SafetensorError as error:
+        raise FormatError(f"{path} is damaged: {error}") from None
+
+
+def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        raise MismatchError(f"{path}: tensor {name!r} is {'absent' if name in wanted else 'not part of this model'}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
+            raise MismatchError(
+                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, the model needs {wanted[name].dtype} {tuple(wanted[name].shape)}"
+            )
+        if tensor.is_floating_point() and torch.isinf(tensor).any():
+            raise FormatError(f"{path}: tensor {name!r} holds infinite values")
+    network.load_state_dict(tensors)
