@@ -83,7 +83,9 @@ def lif_scan(
     >>> spikes.flatten().tolist(), v.item()
     ([0.0, 1.0, 0.0, 1.0], 0.0)
     """
-    _check(current, start)
+    check(current, start)
+    if torch.isnan(current).any():
+        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     v = torch.zeros_like(current[0]) if start is None else start
     spikes = []
     for step, x in enumerate(current):
@@ -93,13 +95,16 @@ def lif_scan(
     return torch.stack(spikes), v
 
 
-def _check(current: Tensor, start: Tensor | None) -> None:
+def check(current: Tensor, start: Tensor | None) -> None:
+    """Refuse what no scan can run.
+
+    Raises:
+        MismatchError: an empty time or batch axis, or a start of another shape.
+    """
     if current.ndim < 2 or current.numel() == 0:
         raise MismatchError(f"a current must be [time, batch, ...] and not empty, got shape {tuple(current.shape)}")
     if start is not None and start.shape != current.shape[1:]:
         raise MismatchError(f"the start has shape {tuple(start.shape)}, one step of the current {tuple(current.shape[1:])}: they must agree")
-    if torch.isnan(current).any():
-        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
 
 
 def _step(x: Tensor, v: Tensor, d: Dynamics, state: State | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Fast twins of the arithmetic: same signatures, same bits, chosen in `twins.py`."""

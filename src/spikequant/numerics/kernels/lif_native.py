@@ -1,0 +1,164 @@
+"""The CPU twin of ``lif_scan``: C over tiles of neurons, backward by recomputing each tile in cache."""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikequant.errors import SpecError
+from spikequant.numerics.grid import Affine, Table, bounds, levels
+from spikequant.numerics.kernels.native import library
+from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.snap import midpoints
+
+TILE = 256
+CHARGE = {"scale": 0, "relax": 1, "relax_input": 2, "shift": 3, "shift_min1": 4, "multiply_shift": 5}
+RESET = {"subtract": 0, "value": 1, "none": 2}
+LEAK = {"floor": 0, "trunc": 1, "half_up": 2}
+ROUNDING = {"nearest_even": 0, "half_up": 1, "truncate": 2}
+SURROGATE = {"arctan": 0, "sigmoid": 1, "fast_sigmoid": 2, "triangle": 3, "squat": 4}
+SNAPPED = {"before_fire": 1, "after_reset": 2, "both": 3}
+SERIAL_BELOW = 2**15
+
+_INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped mask size wrap"
+_FLOATS = "tau gain leak reset_value slope up down step lowest shift low high"
+
+
+class Spec(ctypes.Structure):
+    """The C struct of the same name."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in _INTS.split()] + [(name, ctypes.c_float) for name in _FLOATS.split()]
+
+
+class Tables(ctypes.Structure):
+    """The C struct of the same name."""
+
+    _fields_ = [
+        ("threshold", ctypes.c_void_p),
+        ("decay", ctypes.c_void_p),
+        *[(name, ctypes.c_int64) for name in ("threshold_stride", "decay_stride", "inner", "channels")],
+        ("levels", ctypes.c_void_p),
+        ("middles", ctypes.c_void_p),
+    ]
+
+
+def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
+    """Whether the twin covers this call; where it does not, the reference runs."""
+    if current.device.type != "cpu" or current.dtype != torch.float32 or noise is not None or library() is None:
+        return False
+    learned = [d.threshold, d.decay, d.gain]
+    if any(isinstance(each, Tensor) and each.requires_grad for each in learned) or isinstance(d.gain, Tensor):
+        return False
+    if not all(_is_per_channel(each, current) for each in learned[:2] if isinstance(each, Tensor)):
+        return False
+    return state is None or _grid_fits(state)
+
+
+def _is_per_channel(constant: Tensor, current: Tensor) -> bool:
+    return constant.numel() == 1 or tuple(constant.shape) == (1, *current.shape[2:3], *[1] * (current.ndim - 3))
+
+
+def _grid_fits(state: State) -> bool:
+    if isinstance(state.grid, Table):
+        return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536
+    return state.grid.step.ndim == 0 and not state.grid.step.requires_grad and state.rounding in ROUNDING
+
+
+def lif_scan(current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
+    spikes, last = _Scan.apply(current, start, dynamics, state)  # type: ignore[no-untyped-call]
+    return spikes, last
+
+
+class _Call:
+    """The arguments of one call; keeps alive what C points to."""
+
+    def __init__(self, current: Tensor, d: Dynamics, state: State | None) -> None:
+        still = current.shape[0] > 1 and current.stride(0) == 0
+        self.x = current[:1].contiguous() if still else current.contiguous()
+        self.steps, self.neurons = current.shape[0], current[0].numel()
+        self.stride = 0 if still else self.neurons
+        self.threshold, self.decay = (torch.as_tensor(each, dtype=torch.float32).reshape(-1).contiguous() for each in (d.threshold, d.decay))
+        self.levels = self.middles = torch.empty(0)
+        if state is not None and isinstance(state.grid, Table):
+            self.levels, self.middles = levels(state.grid).float().contiguous(), midpoints(state.grid).float().contiguous()
+        self.spec = _spec(d, state)
+        channels = max(self.threshold.numel(), self.decay.numel())
+        strides = [int(each.numel() > 1) for each in (self.threshold, self.decay)]
+        inner = current[0, 0, 0].numel() if current.ndim > 2 else 1
+        pointers = [each.data_ptr() for each in (self.threshold, self.decay)]
+        self.tables = Tables(*pointers, *strides, inner, channels, self.levels.data_ptr(), self.middles.data_ptr())
+        self.threads = torch.get_num_threads() if self.steps * self.neurons >= SERIAL_BELOW else 1
+
+    def head(self) -> tuple[Any, ...]:
+        """The arguments that both directions begin with."""
+        return ctypes.byref(self.spec), ctypes.byref(self.tables), ctypes.c_int64(self.steps), ctypes.c_int64(self.neurons)
+
+
+def _spec(d: Dynamics, state: State | None) -> Spec:
+    leak = d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 2.0**-d.shift
+    spec = Spec(
+        charge=CHARGE[d.charge],
+        reset=RESET[d.reset],
+        leak_rounding=LEAK[d.leak_rounding],
+        next=d.reset_timing == "next",
+        strict=d.compare == ">",
+        detach_reset=d.detach_reset,
+        full=d.compare_at == "full",
+        surrogate=SURROGATE[d.surrogate.kind],
+        tau=d.tau,
+        gain=d.gain,
+        leak=leak,
+        reset_value=d.reset_value,
+        slope=d.surrogate.slope,
+        up=2.0**d.state_shift,
+        down=2.0**-d.state_shift,
+    )
+    if state is not None:
+        low, high = bounds(state.grid)
+        spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.grid.size
+        spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
+        spec.mask, spec.wrap, spec.low, spec.high = state.gradient == "mask", state.wrap, float(low), float(high)
+        if isinstance(state.grid, Affine):
+            spec.step, spec.lowest, spec.shift = float(state.grid.step), float(state.grid.lowest), float(state.grid.shift)
+    return spec
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None) -> tuple[Tensor, Tensor]:
+        call = _Call(current, dynamics, state)
+        kept = None if start is None else start.contiguous()
+        spikes, last = torch.empty(current.shape), torch.empty(current.shape[1:])
+        c = library()
+        assert c is not None, "fits() asked for it"
+        c.sq_lif_forward.restype = ctypes.c_int64
+        bad = c.sq_lif_forward(*call.head(), _pointer(call.x), ctypes.c_int64(call.stride), _pointer(kept), _pointer(spikes), _pointer(last), call.threads)
+        if bad:
+            raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
+        ctx.call, ctx.shape = call, current.shape
+        ctx.save_for_backward(call.x, *(() if kept is None else (kept,)))
+        return spikes, last
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
+        call, (x, *start) = ctx.call, ctx.saved_tensors
+        to_current = torch.empty(x.shape)
+        to_start = torch.empty(ctx.shape[1:])
+        scratch = torch.empty(call.threads * call.steps * TILE)
+        c = library()
+        assert c is not None, "forward used it"
+        c.sq_lif_backward(
+            *call.head(), _pointer(x), ctypes.c_int64(call.stride), _pointer(start[0] if start else None), _pointer(to_spikes),
+            _pointer(to_last), _pointer(to_current), _pointer(to_start), _pointer(scratch), call.threads,
+        )  # fmt: skip
+        if not call.stride:
+            # One step stood for all: its gradient is their sum, and the rest of the expanded tensor gets none.
+            to_current = torch.cat([to_current, torch.zeros(1).expand(call.steps - 1, *to_current.shape[1:])])
+        return to_current, to_start if start else None, None, None
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
