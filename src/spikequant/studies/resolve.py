@@ -1,0 +1,77 @@
+"""From the words of a command to the things that they mean: models, recipes, data."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from spikequant.data import DataSet
+from spikequant.data import load as load_data
+from spikequant.errors import SpecError, nearest
+from spikequant.models import Network, build, names
+from spikequant.recipes import Recipe, load
+
+
+def resolve_model(word: str, seed: int = 0) -> Network:
+    """A network from a name of ``spikequant ls models``, a folder that ``save`` made, or ``package.module:factory``.
+
+    A factory is code of the user's own, imported because the user named it; it returns a ``spikequant.models.Network``.
+
+    Raises:
+        SpecError: nothing of the kind is found.
+
+    >>> resolve_model("digits").wiring.name
+    'digits'
+    """
+    if word in names():
+        return build(word, seed=seed)
+    if Path(word).is_dir():
+        return load(word)
+    if ":" in word:
+        return _made(word)
+    raise SpecError(
+        f"model {word!r} is neither a name ({', '.join(names())}), nor a folder, nor package.module:factory{nearest(word, names())}"
+    )
+
+
+def _made(word: str) -> Network:
+    module, _, attribute = word.partition(":")
+    try:
+        factory: Callable[[], object] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SpecError(f"model {word!r}: {error}; give package.module:factory, importable from here") from None
+    network = factory()
+    if not isinstance(network, Network):
+        raise SpecError(f"model {word!r}: the factory returned {type(network).__name__}, not a spikequant.models.Network")
+    return network
+
+
+def resolve_recipe(word: str) -> Recipe:
+    """A recipe from a TOML file, or from Q-SpiNN's notation.
+
+    Raises:
+        SpecError: neither.
+
+    >>> resolve_recipe("W(Q1.6)-N(FP32)").weights.label()
+    'Q1.6'
+    """
+    if word.startswith("W("):
+        return Recipe.parse(word)
+    path = Path(word)
+    if not path.is_file():
+        raise SpecError(f"recipe {word!r} is neither a TOML file nor a notation such as W(Q1.6)-N(Q11.6)")
+    try:
+        return Recipe.from_toml(path.read_text(encoding="utf-8"))
+    except (SpecError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: {error}") from None
+
+
+def resolve_data(name: str, network: Network) -> DataSet:
+    """A data set that fits the network.
+
+    Raises:
+        SpecError: its samples have another shape than the network takes.
+    """
+    data = load_data(name)
+    if data.shape != network.wiring.input_shape:
+        raise SpecError(f"data {name!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
+    return data

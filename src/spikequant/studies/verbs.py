@@ -1,0 +1,126 @@
+"""One function per verb: train, quantize, compare; each leaves a record of what it did."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from spikequant.behavior import compare
+from spikequant.data import Batches, DataSet, hold_out
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.quantizers import Spec
+from spikequant.recipes import Recipe, load, memory, quantize, read_document, save
+from spikequant.studies.resolve import resolve_data, resolve_model
+from spikequant.training import Event, Training, evaluate, train as training_events
+
+
+class Session(Spec):
+    """One training as data: which network on which images, from where, towards which recipe.
+
+    ``validation`` is the share of the training images held out for early stop and reporting (0: none). ``init`` is a folder
+    of a trained float network: ``training.start = "float"`` trains on from it, ``"scratch"`` only compares with its seed.
+    """
+
+    model: str
+    data: str
+    training: Training
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    recipe: Recipe | None = None
+    init: str | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a session: what is kept beside the saved network."""
+
+    record: dict[str, Any]
+
+
+def train(session: Session, out: Path) -> Iterator[Event | Trained]:
+    """Run a session, yielding its events, and save the network to ``out``; the test images are read once, at the end.
+
+    Raises:
+        SpecError: parts of the session contradict each other.
+    """
+    network = _start(session)
+    data = resolve_data(session.data, network)
+    train_split, held = (data.train, None) if session.validation == 0 else hold_out(data.train, session.validation, session.training.seed)
+    if held is None and session.training.patience is not None:
+        raise SpecError("early stop (patience) needs a held-out share of the training images; set validation, as 0.1")
+    loader = Batches(train_split, session.batch_size, data.scale, seed=session.training.seed)
+    validation = None if held is None else Batches(held, session.batch_size, data.scale)
+    if session.recipe is not None:
+        network = quantize(network, session.recipe, loader)
+    out.mkdir(parents=True, exist_ok=True)
+    yield from training_events(network, loader, session.training, validation, checkpoint=out / "checkpoint.safetensors")
+    record = {
+        "session": session.fields(),
+        "pairing": _pairing(session),
+        "data_sha256": data.sha256,
+        "test_accuracy": evaluate(network, Batches(data.test, session.batch_size, data.scale)),
+        "memory_bits": memory(network).total_bits,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+    save(network, out, record)
+    yield Trained(record)
+
+
+def _start(session: Session) -> Network:
+    if session.training.start == "float":
+        if session.init is None:
+            raise SpecError("start = 'float' trains on from a float network: name its folder (init), or start from 'scratch'")
+        return load(session.init)
+    return resolve_model(session.model, session.training.seed)
+
+
+def _pairing(session: Session) -> str | None:
+    """Whether a network from scratch shares initialization and order of data with its baseline: fully known from the seeds."""
+    if session.init is None or session.training.start == "float":
+        return None
+    baseline = read_document(Path(session.init))["record"].get("session", {}).get("training", {}).get("seed")
+    return "same" if baseline == session.training.seed else "independent"
+
+
+def quantize_saved(model: str, recipe: Recipe, out: Path, data: str | None = None, batches: int = 8) -> dict[str, Any]:
+    """Quantize a network post-training and save it; ``data`` names the set whose *training* images calibrate states."""
+    network = resolve_model(model)
+    loader = None
+    if data is not None:
+        found = resolve_data(data, network)
+        loader = Batches(found.train, 128, found.scale, seed=recipe.seed)
+    quantized = quantize(network, recipe, loader, batches)
+    record = {"quantized_from": model, "calibration": data, "calibration_batches": batches if data else 0, "memory": memory(quantized)._asdict()}
+    save(quantized, out, record)
+    return record | {"out": str(out), "total_bits": memory(quantized).total_bits}
+
+
+def compare_saved(
+    reference: str, network: str, data: str, batches: int = 20, batch_size: int = 128, twins: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Compare two networks on the test images: the record that the report is made from."""
+    networks = {word: resolve_model(word) for word in (reference, network, *twins)}
+    found = resolve_data(data, networks[reference])
+    loader = Batches(found.test, batch_size, found.scale)
+    drift = compare(networks[reference], networks[network], loader, batches=batches, twins=[networks[twin] for twin in twins])
+    described = {"reference": _described(reference, networks[reference], found), "network": _described(network, networks[network], found)}
+    setup = {"data": data, "batches": batches, "batch_size": batch_size, "test_sha256": _hash(found), "torch": torch.__version__}
+    setup["command"] = f"spikequant compare {reference} {network} --data {data} --batches {batches} --batch-size {batch_size}"
+    return drift.to_dict() | described | {"setup": setup}
+
+
+def _described(word: str, network: Network, data: DataSet) -> dict[str, Any]:
+    recipe = network.recipe if isinstance(network.recipe, Recipe) else Recipe()
+    accuracy = evaluate(network, Batches(data.test, 128, data.scale))
+    return {"name": Path(word).name, "label": recipe.label(), "accuracy": accuracy, "memory_bits": memory(network).total_bits}
+
+
+def _hash(data: DataSet) -> str:
+    return hashlib.sha256(json.dumps(data.sha256, sort_keys=True).encode()).hexdigest()
