@@ -1,0 +1,22 @@
+"""Watches firing and judges it; changes nothing."""
+
+from spikequant.behavior.compare import compare
+from spikequant.behavior.drift import Drift, LayerDrift, ReferenceLayer, TrainingFloor
+from spikequant.behavior.emd import EmdParts, all_pairs, emd, emd_parts
+from spikequant.behavior.firing import Firing, LayerFiring
+from spikequant.behavior.recorder import record
+
+__all__ = [
+    "Drift",
+    "EmdParts",
+    "Firing",
+    "LayerDrift",
+    "LayerFiring",
+    "ReferenceLayer",
+    "TrainingFloor",
+    "all_pairs",
+    "compare",
+    "emd",
+    "emd_parts",
+    "record",
+]

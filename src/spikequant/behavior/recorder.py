@@ -1,0 +1,139 @@
+"""The one recorder: it keeps spike counts, per channel and per chunk of images, and no spike trains."""
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikequant.behavior.firing import Firing, LayerFiring
+from spikequant.errors import MismatchError, SpecError
+from spikequant.neurons import Listener, spiking, tap
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+
+CHUNK = 8  # images counted together: the unit that floors and intervals resample
+
+
+def record(model: nn.Module, loader: Loader, batches: int = 20, seed: int = 0) -> Firing:
+    """Count the spikes of every channel over the first batches of a loader, in evaluation mode, without gradients.
+
+    Equation: ``rate[c] = spikes of c / (images * steps * positions)``.
+    A loader that ends early is taken as it is. ``seed`` fixes whatever the model draws, such as a rate encoding.
+
+    Raises:
+        SpecError: no batch was asked for or given.
+        MismatchError: the model holds no spiking neuron, a neuron saw nothing, or gave anything but zeros and ones.
+
+    >>> from spikequant.neurons import LIF
+    >>> firing = record(nn.Sequential(LIF(decay=0.5)), [(torch.eye(2).expand(4, 2, 2), torch.zeros(2))])
+    >>> firing.layers[0].rates.tolist(), firing.mean_rate, firing.layers[0].steps
+    ([0.5, 0.5], 0.5, 4)
+    """
+    recorder = Recorder(model)
+    with watching(model):
+        for index, (x, _) in enumerate(first(loader, batches)):
+            recorder.run(x, seed + index)
+    return recorder.firing()
+
+
+def first(loader: Loader, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The first batches of a loader.
+
+    Raises:
+        SpecError: fewer than one was asked for, or none was given.
+    """
+    if batches < 1:
+        raise SpecError(f"batches must be at least 1, got {batches}")
+    batch = None
+    for batch in itertools.islice(loader, batches):
+        yield batch
+    if batch is None:
+        raise SpecError("the loader gave no batch: firing is watched on at least 1")
+
+
+@contextlib.contextmanager
+def watching(*models: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class Recorder:
+    """Counts the spikes of one network, batch by batch."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._layers: dict[str, list[LayerFiring]] = {name: [] for name in spiking(model)}
+        self._batches = 0
+
+    def run(self, x: Tensor, seed: int, also: Listener | None = None) -> None:
+        """Run the network on one batch of inputs and count; ``also`` hears the same spikes.
+
+        Raises:
+            MismatchError: a neuron saw nothing, ran twice, or gave anything but zeros and ones.
+        """
+
+        def listener(name: str, spikes: Tensor) -> None:
+            self._layers[name].append(count(name, spikes))
+            if also is not None:
+                also(name, spikes)
+
+        self._batches += 1
+        with tap(self._model, listener), _seeded(seed):
+            self._model(x.to(_device(self._model)))
+        for name, seen in self._layers.items():
+            if len(seen) != self._batches:
+                times = len(seen) - self._batches + 1
+                raise MismatchError(f"layer {name!r} ran {times} times in batch {self._batches}; every spiking layer must run once a batch")
+
+    def firing(self) -> Firing:
+        """What was counted so far."""
+        layers = tuple(_joined(seen) for seen in self._layers.values())
+        return Firing(layers, layers[0].images)
+
+
+def count(name: str, spikes: Tensor) -> LayerFiring:
+    """Count the spikes ``[time, batch, channel, *space]`` of one layer and batch; exact up to 2**24 positions.
+
+    Raises:
+        MismatchError: there is nothing to count, or something else than zeros and ones.
+    """
+    if spikes.ndim < 3 or spikes.numel() == 0:
+        raise MismatchError(f"layer {name!r} gave spikes of shape {tuple(spikes.shape)}: must be [time, batch, channel, ...], none empty")
+    steps, batch, _, *space = spikes.shape
+    wide = spikes.float()
+    over_space = wide.sum(dim=tuple(range(3, spikes.ndim))) if space else wide
+    per_image = over_space.double().sum(dim=0).cpu()
+    sites = steps * int(np.prod(space, dtype=np.int64))
+    if not (torch.equal(per_image, per_image.round()) and per_image.min() >= 0 and per_image.max() <= sites):
+        raise MismatchError(f"layer {name!r} gave spikes that are not 0 or 1; only binary spikes have a firing rate")
+    chunks = per_image.long().tensor_split(min(batch, max(2, -(-batch // CHUNK))))
+    counts = torch.stack([chunk.sum(dim=0) for chunk in chunks]).numpy()
+    chunk_sites = sites * np.array([len(chunk) for chunk in chunks], dtype=np.int64)
+    return LayerFiring(name, counts, chunk_sites, batch, steps)
+
+
+def _joined(seen: list[LayerFiring]) -> LayerFiring:
+    counts, sites = np.concatenate([part.counts for part in seen]), np.concatenate([part.sites for part in seen])
+    return LayerFiring(seen[0].name, counts, sites, sum(part.images for part in seen), max(part.steps for part in seen))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(itertools.chain(model.parameters(), model.buffers())).device
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
