@@ -18,11 +18,15 @@ class Encode(nn.Module):
     ``events``: already ``[time, batch, ...]``.
     """
 
+    draws: Tensor
+
     def __init__(self, encoding: str = "direct", seed: int = 0) -> None:
         super().__init__()
         if encoding not in ("direct", "rate", "events"):
             raise SpecError(f"encoding must be 'direct', 'rate' or 'events', got {encoding!r}")
-        self.encoding, self.seed, self.draws = encoding, seed, 0
+        self.encoding, self.seed = encoding, seed
+        if encoding == "rate":
+            self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor, time: int) -> Tensor:
         """``[time, batch, ...]``, time 1 where all steps are alike."""
@@ -33,7 +37,9 @@ class Encode(nn.Module):
         self.draws += self.training
         steps = x.unsqueeze(0).expand(time, *x.shape)
         index = torch.arange(steps.numel(), device=x.device).reshape(steps.shape)
-        return (uniform(self.seed, 0, self.draws, index) < steps).to(x.dtype)
+        # Evaluation repeats one draw, so that two networks are shown the same spikes.
+        draw = int(self.draws) if self.training else 0
+        return (uniform(self.seed, 0, draw, index) < steps).to(x.dtype)
 
 
 class SumPool(nn.Module):
@@ -79,5 +85,5 @@ def layer(node: Node) -> nn.Module:
     """
     try:
         return BUILDERS[node.kind](**node.args)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SpecError(f"node {node.name!r} ({node.kind}): {error}") from None

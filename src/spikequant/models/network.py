@@ -26,11 +26,12 @@ class Network(nn.Module):
         super().__init__()
         self.wiring = wiring
         self.recipe: Spec | None = None
+        self.last_use = {source: node.name for node in wiring.nodes for source in node.inputs}
+        self.takes_sequence = any(INPUT in node.inputs and not _shows_still(node) for node in wiring.nodes)
         for node in wiring.nodes:
             if hasattr(self, node.name):
                 raise SpecError(f"node {node.name!r}: the name belongs to torch's modules; choose another")
             self.add_module(node.name, layer(node))
-        self.last_use = {source: node.name for node in wiring.nodes for source in node.inputs}
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[batch, class]``."""
@@ -70,8 +71,7 @@ class Network(nn.Module):
             sequence: Tensor = module(inputs[0], self.wiring.time)
             return sequence
         if isinstance(module, LIF):
-            current = inputs[0].expand(self.wiring.time, *inputs[0].shape[1:]) if still else inputs[0]
-            spikes: Tensor = module(current)
+            spikes: Tensor = module(inputs[0], self.wiring.time if still else None)
             return spikes
         if node.kind == "add":
             return inputs[0] + inputs[1]
@@ -79,18 +79,32 @@ class Network(nn.Module):
         return value.reshape(*inputs[0].shape[:2], *value.shape[1:])
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of one sample of every node's value, without time and batch."""
-        training = self.training
-        device = next(iter(self.parameters())).device
-        events = any(node.args.get("encoding") == "events" for node in self.wiring.of_kind("encode"))
-        blank = torch.zeros(*((1, 1) if events else (1,)), *self.wiring.input_shape, device=device)
+        """The shape of one sample of every node's value, without time and batch.
+
+        Raises:
+            MismatchError: a node cannot take what its input gives.
+        """
+        training, found = self.training, dict[str, tuple[int, ...]]()
+        like = next((tensor for tensor in self.state_dict().values() if tensor.is_floating_point()), torch.empty(0))
+        blank = like.new_zeros(*((1, 1) if self.takes_sequence else (1,)), *self.wiring.input_shape)
         try:
             with torch.no_grad():
-                return {node.name: tuple(value.shape[2:]) for node, value in self.eval().values(blank)}
+                for node, value in self.eval().values(blank):
+                    found[node.name] = tuple(value.shape[2:])
+        except RuntimeError as error:
+            node = self.wiring.nodes[len(found)]
+            taken = [found.get(source, self.wiring.input_shape) for source in node.inputs]
+            raise MismatchError(f"node {node.name!r} ({node.kind}) cannot take {' and '.join(map(str, taken))}: {error}") from None
         finally:
             self.train(training)
+        return found
 
     def _check(self, x: Tensor) -> None:
-        expected = self.wiring.input_shape
-        if tuple(x.shape[-len(expected) :]) != expected:
-            raise MismatchError(f"{self.wiring.name} takes samples of shape {expected}, got a batch of shape {tuple(x.shape)}")
+        axes = ["time", "batch"] if self.takes_sequence else ["batch"]
+        if tuple(x.shape[len(axes) :]) != self.wiring.input_shape:
+            expected = ", ".join([*axes, *map(str, self.wiring.input_shape)])
+            raise MismatchError(f"{self.wiring.name} takes batches of shape [{expected}], got {list(x.shape)}")
+
+
+def _shows_still(node: Node) -> bool:
+    return node.kind == "encode" and node.args.get("encoding", "direct") != "events"

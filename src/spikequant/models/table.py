@@ -41,7 +41,7 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
     except TypeError as error:
         raise SpecError(f"model {name!r}: {error}") from None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return Network(wiring)
 
 

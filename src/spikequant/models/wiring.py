@@ -31,7 +31,7 @@ class Node(Spec):
 
     name: Identifier
     kind: str
-    inputs: tuple[str, ...]
+    inputs: Annotated[tuple[str, ...], Field(strict=False)]
     args: Args = {}
 
 
@@ -45,9 +45,9 @@ class Wiring(Spec):
     version: Literal[1] = 1
     name: str
     time: Annotated[int, Field(ge=1, le=100_000)]
-    input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
+    input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4, strict=False)]
     readout: Literal["count", "mean"]
-    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, strict=False)]
 
     @model_validator(mode="after")
     def _is_topological(self) -> Self:

@@ -1,13 +1,12 @@
 """LIF and IF: modules that own threshold and decay, and pass their membrane as a value."""
 
-from typing import Any, Literal, Protocol, TypedDict, Unpack
+from typing import Any, Literal, Protocol, TypedDict, Unpack, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.errors import SpecError
-from spikequant.numerics import Charge, Compare, Dynamics, Grid, Reset, Snapped, State, Surrogate, lif_scan
-from spikequant.numerics.scan import charge
+from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.numerics import DERIVATIVES, Charge, Compare, Dynamics, Grid, Reset, Snapped, State, Surrogate, lif_scan
 
 
 class HoldsGrid(Protocol):
@@ -43,6 +42,9 @@ class Choices(TypedDict, total=False):
     state_shift: int
 
 
+VALID = {name: get_args(kind) for name, kind in get_type_hints(Choices).items() if get_args(kind)} | {"snapped": get_args(Snapped)}
+
+
 class LIF(nn.Module):
     """Leaky integrate-and-fire: ``v = decay v + gain x; v = snap(v); s = [v >= threshold]; reset``.
 
@@ -54,7 +56,7 @@ class LIF(nn.Module):
     Shapes: current and spikes are ``[time, batch, channel, *space]``.
 
     Raises:
-        SpecError: neither or both of ``decay`` and ``tau``; a threshold that is not positive.
+        SpecError: neither or both of ``decay`` and ``tau``; a threshold that is not positive; an unknown choice.
 
     >>> LIF(decay=0.5)(torch.ones(3, 1, 1)).flatten().tolist()
     [1.0, 1.0, 1.0]
@@ -77,6 +79,7 @@ class LIF(nn.Module):
             raise SpecError(f"a LIF needs either decay or tau, got decay={decay} and tau={choices.get('tau')}")
         if "tau" in choices and choices["tau"] < 1:
             raise SpecError(f"tau must be at least 1 time step, got {choices['tau']}; nearest valid value: 1.0")
+        _refuse_unknown({**choices, "snapped": snapped})
         tau = choices.setdefault("tau", 1.0)
         choices.setdefault("charge", "relax_input" if decay is None else "scale")
         self.register_buffer("threshold", _constant(threshold))
@@ -84,36 +87,52 @@ class LIF(nn.Module):
         if not (self.threshold > 0).all():
             raise SpecError(f"threshold must be above 0, got {float(self.threshold.min())}")
         curve = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
+        if curve.kind not in DERIVATIVES:
+            raise SpecError(unknown("surrogate", str(curve.kind), DERIVATIVES))
         self.dynamics = Dynamics(self.threshold, surrogate=curve, **choices)
         self.state, self.snapped = state, snapped
 
-    def scan(self, current: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def scan(self, current: Tensor, start: Tensor | None = None, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane after the last step; ``start`` is the membrane before the first.
+
+        With ``steps``, the current is one time step that stands for that many.
 
         Half-precision currents are widened: membranes accumulate, so they stay float32.
         """
-        wide = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
-        state = self.state
+        wide, state = _widened(current), self.state
         held = None if state is None else State(state.grid(), state.rounding_rule, state.gradient, self.snapped)
-        spikes, v = lif_scan(wide, self.broadcast(wide), held, start, getattr(state, "noise", None))
+        noise = getattr(state, "noise", None) if held is not None and held.rounding == "stochastic" else None
+        spikes, v = lif_scan(wide, self.broadcast(wide), held, start, noise, steps)
         return spikes.to(current.dtype), v
 
-    def forward(self, current: Tensor) -> Tensor:
-        """Spikes of a current, from a resting membrane."""
-        return self.scan(current)[0]
+    def forward(self, current: Tensor, steps: int | None = None) -> Tensor:
+        """Spikes of a current, from a resting membrane; with ``steps``, one time step stands for that many."""
+        return self.scan(current, steps=steps)[0]
 
     @torch.no_grad()
-    def charged(self, current: Tensor) -> Tensor:
-        """The membrane of every step before it is rounded, ``[time, batch, ...]``: what a grid should cover."""
-        dynamics, v, seen = self.broadcast(current), torch.zeros_like(current[0]), []
-        for x in current:
-            seen.append(charge(v, x, dynamics))
+    def charged(self, current: Tensor, steps: int | None = None) -> Tensor:
+        """The membrane of every step before it is rounded and fires, ``[time, batch, ...]``: what a grid should cover."""
+        wide = _widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        dynamics, v, seen = self.broadcast(wide), torch.zeros_like(wide[0]), []
+        # A reset at once hides the charged membrane, unless the threshold is out of reach; a reset in the next step does not.
+        far = torch.full_like(dynamics.threshold, torch.finfo(wide.dtype).max)
+        charging = dynamics if dynamics.reset_timing == "next" else dynamics._replace(threshold=far)
+        for x in wide:
+            seen.append(lif_scan(x.unsqueeze(0), charging, start=v)[1])
             _, v = lif_scan(x.unsqueeze(0), dynamics, start=v)
         return torch.stack(seen)
 
     def broadcast(self, current: Tensor) -> Dynamics:
-        """The dynamics with constants shaped for one step of ``current``."""
-        shape = [1, -1] + [1] * (current.ndim - 3)
+        """The dynamics with constants shaped for one step of ``current``.
+
+        Raises:
+            MismatchError: constants for other channels than the current has.
+        """
+        channels = current.shape[2] if current.ndim > 2 else 1
+        for name, each in (("threshold", self.threshold), ("decay", self.decay)):
+            if each.numel() not in (1, channels):
+                raise MismatchError(f"the {name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
+        shape = [1, -1, *[1] * (current.ndim - 3)] if current.ndim > 2 else [-1]
         threshold, decay = (c if c.ndim == 0 else c.reshape(shape) for c in (self.threshold, self.decay))
         return self.dynamics._replace(threshold=threshold.to(current.dtype), decay=decay.to(current.dtype))
 
@@ -148,6 +167,16 @@ class IF(LIF):
         **choices: Unpack[Choices],
     ) -> None:
         super().__init__(1.0, threshold, state, snapped, surrogate, **choices)
+
+
+def _widened(current: Tensor) -> Tensor:
+    return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
+
+
+def _refuse_unknown(choices: dict[str, Any]) -> None:
+    for name, value in choices.items():
+        if name in VALID and value not in VALID[name]:
+            raise SpecError(unknown(name, str(value), VALID[name]))
 
 
 def _constant(value: float | Tensor) -> Tensor:

@@ -48,16 +48,17 @@ def affine(low: Tensor | float, high: Tensor | float, count: int, axis: int | No
     >>> levels(affine(-1.0, 1.0, 4)).tolist()
     [-1.0, -0.3333333432674408, 0.3333333432674408, 1.0]
     """
-    low, high = torch.as_tensor(low, dtype=torch.float32), torch.as_tensor(high, dtype=torch.float32)
-    step = (high - low) / (count - 1)
-    # One rounding error could leave the top level a hair below ``high``: a membrane at its rail would then never fire.
-    reach = torch.where(low.abs() > high.abs(), -low, high)
-    origin = low / step
+    # float64: in float32 the zero of a symmetric range would miss its level by a rounding error.
+    low, high = (torch.as_tensor(end, dtype=torch.float32).double() for end in (low, high))
+    origin = low * (count - 1) / (high - low)
     lowest = torch.ceil(origin - 0.5)
-    shift = origin - lowest
-    extreme = torch.where(low.abs() > high.abs(), -(lowest + shift), lowest + shift + (count - 1))
-    step = torch.where(step * extreme < reach, torch.nextafter(step, torch.full_like(step, torch.inf)), step)
-    return Affine(step, lowest, shift, count, axis)
+    step, shift = ((high - low) / (count - 1)).float(), (origin - lowest).float()
+    top = lowest + (count - 1) + shift
+    top = torch.minimum(top, top.float())
+    # Two rounding errors could leave the top level a hair below ``high``: a membrane at its rail would then never fire.
+    for _ in range(2):
+        step = torch.where((step.double() * top < high) & (top > 0), torch.nextafter(step, torch.full_like(step, torch.inf)), step)
+    return Affine(step, lowest.float(), shift, count, axis)
 
 
 def integers(step: Tensor | float, lowest: int, count: int, axis: int | None = None) -> Affine:
@@ -93,15 +94,15 @@ def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
     """Lowest and highest level: scalars, or ``[channel]``."""
     if isinstance(grid, Table):
         return grid.levels[..., 0], grid.levels[..., -1]
-    origin = grid.lowest + grid.shift
-    return grid.step * origin, grid.step * (origin + (grid.size - 1))
+    return grid.step * (grid.lowest + grid.shift), grid.step * (grid.size - 1 + grid.lowest + grid.shift)
 
 
 def to(grid: Grid, like: Tensor) -> Grid:
-    """The same grid in the dtype and on the device of ``like``."""
+    """The same grid on the device and in the dtype of ``like``, but never below float32: half types cannot hold the codes."""
+    place = {"device": like.device, "dtype": torch.promote_types(like.dtype, torch.float32)}
     if isinstance(grid, Table):
-        return grid._replace(levels=grid.levels.to(like))
-    return grid._replace(step=grid.step.to(like), lowest=grid.lowest.to(like), shift=grid.shift.to(like))
+        return grid._replace(levels=grid.levels.to(**place))
+    return grid._replace(step=grid.step.to(**place), lowest=grid.lowest.to(**place), shift=grid.shift.to(**place))
 
 
 def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:

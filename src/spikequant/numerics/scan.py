@@ -66,12 +66,18 @@ Noise = Callable[[int, Tensor], Tensor]
 
 
 def lif_scan(
-    current: Tensor, dynamics: Dynamics, state: State | None = None, start: Tensor | None = None, noise: Noise | None = None
+    current: Tensor,
+    dynamics: Dynamics,
+    state: State | None = None,
+    start: Tensor | None = None,
+    noise: Noise | None = None,
+    steps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Spikes ``[time, batch, ...]`` and the last membrane ``[batch, ...]`` of a current ``[time, batch, ...]``.
 
     Each step: charge, snap (if the state has a grid), compare with the threshold, reset. ``start`` is the membrane
-    before the first step (zero if None); ``noise(step, like)`` supplies what stochastic rounding needs.
+    before the first step (zero if None); ``noise(step, like)`` supplies what stochastic rounding needs. With ``steps``, the
+    current's one time step stands for that many.
 
     Raises:
         MismatchError: an empty time or batch axis, or a start of another shape.
@@ -83,7 +89,9 @@ def lif_scan(
     >>> spikes.flatten().tolist(), v.item()
     ([0.0, 1.0, 0.0, 1.0], 0.0)
     """
-    check(current, start)
+    check(current, start, steps)
+    if steps is not None:
+        current = current.expand(steps, *current.shape[1:])
     if torch.isnan(current).any():
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     v = torch.zeros_like(current[0]) if start is None else start
@@ -95,12 +103,14 @@ def lif_scan(
     return torch.stack(spikes), v
 
 
-def check(current: Tensor, start: Tensor | None) -> None:
+def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> None:
     """Refuse what no scan can run.
 
     Raises:
-        MismatchError: an empty time or batch axis, or a start of another shape.
+        MismatchError: an empty time or batch axis, a start of another shape, or ``steps`` beside a current of several.
     """
+    if steps is not None and (steps < 1 or current.shape[0] != 1):
+        raise MismatchError(f"steps must be at least 1 and the current a single time step, got steps={steps} and {current.shape[0]} time steps")
     if current.ndim < 2 or current.numel() == 0:
         raise MismatchError(f"a current must be [time, batch, ...] and not empty, got shape {tuple(current.shape)}")
     if start is not None and start.shape != current.shape[1:]:

@@ -8,7 +8,12 @@ from spikequant.numerics.scan import Dynamics, Noise, State
 
 
 def lif_scan(
-    current: Tensor, dynamics: Dynamics, state: State | None = None, start: Tensor | None = None, noise: Noise | None = None
+    current: Tensor,
+    dynamics: Dynamics,
+    state: State | None = None,
+    start: Tensor | None = None,
+    noise: Noise | None = None,
+    steps: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``spikequant.numerics.scan.lif_scan`` by its fastest admitted twin: same spikes, same membranes, bit for bit.
 
@@ -16,7 +21,7 @@ def lif_scan(
     >>> lif_scan(torch.ones(2, 1, 1), Dynamics(torch.tensor(1.0)))[0].flatten().tolist()
     [1.0, 1.0]
     """
-    scan.check(current, start)
+    scan.check(current, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
-        return lif_native.lif_scan(current, dynamics, state, start)
-    return scan.lif_scan(current, dynamics, state, start, noise)
+        return lif_native.lif_scan(current, dynamics, state, start, steps)
+    return scan.lif_scan(current, dynamics, state, start, noise, steps)

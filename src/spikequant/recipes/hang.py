@@ -39,20 +39,21 @@ def quantize(model: nn.Module, recipe: Recipe, calibration: Loader | None = None
         if calibration is None:
             raise SpecError(f"the states of {', '.join(waiting)} need data to fit their range; pass calibration=loader, or give a fixed range")
         calibrate(copied, waiting, calibration, batches)
-    _fix_constants(copied, recipe)
     return copied
 
 
 def attach(model: nn.Module, recipe: Recipe) -> nn.Module:
-    """Hang the quantizers of a recipe on the model itself, unfitted (as ``load`` needs them)."""
-    if any(isinstance(module, Quantizer) for module in model.modules()):
-        raise SpecError("the model is quantized already; quantize the float model, or bake this one first")
+    """Hang the quantizers of a recipe on the model itself, unfitted (as ``load`` needs them); constants are put on their grids."""
+    if _is_quantized(model):
+        raise SpecError("the model is quantized already; quantize the float model")
     layers, neurons = weighted(model), spiking(model)
     shapes = model.shapes() if isinstance(model, Network) else {}
     for index, hung in enumerate(plan(model, recipe)):
-        if hung.spec is None or hung.part in ("threshold", "decay"):
+        if hung.spec is None:
             continue
-        if hung.part == "state":
+        if hung.part in ("threshold", "decay"):
+            _fix_constant(neurons[hung.layer], hung.part, hung.spec)
+        elif hung.part == "state":
             neurons[hung.layer].state = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
         else:
             _hang(layers[hung.layer], hung, recipe, index)
@@ -129,14 +130,16 @@ def _needs_data(quantizer: Quantizer) -> bool:
     return type(quantizer).observe is not Quantizer.observe
 
 
-def _fix_constants(model: nn.Module, recipe: Recipe) -> None:
-    neurons = spiking(model)
-    for hung in plan(model, recipe):
-        if hung.part in ("threshold", "decay") and hung.spec is not None:
-            neuron = neurons[hung.layer]
-            value = getattr(neuron, hung.part)
-            on_grid = constant_quantizer(hung.spec, value)(value.reshape(-1)).detach().reshape(value.shape)
-            neuron.quantize_constant(hung.part, on_grid)
+def _is_quantized(model: nn.Module) -> bool:
+    held = model.recipe if isinstance(model, Network) else None
+    planned = plan(model, held) if isinstance(held, Recipe) else []
+    return any(isinstance(module, Quantizer) for module in model.modules()) or any(hung.spec for hung in planned)
+
+
+def _fix_constant(neuron: LIF, name: str, spec: QuantizerSpec) -> None:
+    value = getattr(neuron, name)
+    on_grid = constant_quantizer(spec, value)(value.reshape(-1)).detach().reshape(value.shape)
+    neuron.quantize_constant(name, on_grid)
 
 
 def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
@@ -151,6 +154,6 @@ class _observe:  # noqa: N801 - a closure that deep copies can carry
     def __init__(self, quantizer: Quantizer) -> None:
         self.quantizer = quantizer
 
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
         if isinstance(neuron, LIF):
-            self.quantizer.observe(neuron.charged(inputs[0]))
+            self.quantizer.observe(neuron.charged(*inputs).flatten(0, 1))

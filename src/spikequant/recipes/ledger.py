@@ -3,12 +3,12 @@
 import math
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.neurons import spiking
-from spikequant.quantizers import Quantizer, QuantizerSpec
+from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
 from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
@@ -69,14 +69,16 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
         if hung.part == "weights":
             return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(bias_bits=bits, table_bits=tables)
-    neuron, count = neurons[hung.layer], _count(shapes[hung.layer])
+    neuron, count = neurons[hung.layer], math.prod(shapes[hung.layer])
     if hung.part == "state":
         bits = count * _width(hung, neuron.state if as_is else None)
-        return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, 1), qspinn_bits=bits)
-    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part)))
+        return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, shapes[hung.layer][0]), qspinn_bits=bits)
+    value: Tensor = getattr(neuron, hung.part)
+    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, value))
+    bits, tables = value.numel() * width, _table_bits(hung.spec, value.numel())
     if hung.part == "threshold":
-        return Ledger(threshold_bits=neuron.threshold.numel() * width, qspinn_bits=count * width)
-    return Ledger(constant_bits=neuron.decay.numel() * width)
+        return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)
+    return Ledger(constant_bits=bits, table_bits=tables)
 
 
 def _width(hung: Hung, quantizer: object) -> int:
@@ -90,15 +92,13 @@ def _width(hung: Hung, quantizer: object) -> int:
 
 
 def _table_bits(spec: QuantizerSpec | None, channels: int) -> int:
-    """LQ-Net stores a basis per channel; exponential levels are stored once; affine grids store step and offset."""
+    """LQ-Net stores a basis per channel, ``Binary`` a scale; exponential levels are stored once; affine grids store step and offset."""
     if spec is None or spec.kind in ("fixed_point", "anchored") or spec.width is None:
         return 0
     if spec.kind == "lqnet":
         return FLOAT * channels * spec.width
     if spec.kind in ("threshold_centered", "zero_centered"):
-        return FLOAT * 2**spec.width
+        return FLOAT * (1 << spec.width)
+    if isinstance(spec, Binary):
+        return FLOAT * channels if spec.scale == "mean" else 0
     return 2 * FLOAT * (channels if getattr(spec, "per_channel", False) else 1)
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)

@@ -13,7 +13,7 @@ from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Spec
 Wanted = AnySpec | Literal["float"]
 Variable = Literal["v"]
 Constant = Literal["threshold", "decay"]
-FORMAT = r"(?:FP32|Q(?P<{0}i>i|\d+)\.(?P<{0}f>\d+))"
+FORMAT = r"(?:FP32|Q(?P<{0}i>i|[0-9]{{1,3}})\.(?P<{0}f>[0-9]{{1,3}}))"
 NOTATION = re.compile(rf"W\({FORMAT.format('w')}\)-N\({FORMAT.format('n')}\)")
 
 
@@ -77,10 +77,11 @@ class Recipe(Spec):
         >>> Recipe.parse("W(Q1.6)-N(Qi.6)").notation()
         'W(Q1.6)-N(Qi.6)'
         """
-        parts = [self.weights, self.state]
-        if self.state != self.constants or self.overrides or not all(part is None or isinstance(part, FixedPoint) for part in parts):
+        formats = [part for part in (self.weights, self.state) if isinstance(part, FixedPoint)]
+        w, n = (part.label() if isinstance(part, FixedPoint) else "FP32" for part in (self.weights, self.state))
+        said = self.parse(f"W({w})-N({n})", formats[0].rounding if formats else "nearest")
+        if said != self:
             raise SpecError("only recipes of fixed-point weights and one format for all neuron parameters have a notation; use to_toml()")
-        w, n = ("FP32" if part is None else part.label() for part in parts if not isinstance(part, dict))
         return f"W({w})-N({n})"
 
     @classmethod
@@ -92,7 +93,9 @@ class Recipe(Spec):
         """
         try:
             return cls.read(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+        except SpecError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
             raise SpecError(f"recipe: not valid TOML: {error}") from None
 
     def to_toml(self) -> str:

@@ -12,7 +12,7 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from spikequant import files
-from spikequant.errors import FormatError, MismatchError, SpecError
+from spikequant.errors import FormatError, MismatchError
 from spikequant.models import Network, Wiring
 from spikequant.recipes.hang import attach
 from spikequant.recipes.recipe import Recipe
@@ -30,16 +30,10 @@ def save(model: Network, folder: str | Path, record: dict[str, Any] | None = Non
     place = files.folder(Path(folder))
     tensors = bytes_of({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
     recipe = model.recipe.fields() if isinstance(model.recipe, Recipe) else None
-    document = {
-        "format": FORMAT,
-        "version": VERSION,
-        "wiring": model.wiring.fields(),
-        "recipe": recipe,
-        "record": record or {},
-        "sha256": hashlib.sha256(tensors).hexdigest(),
-    }
+    document = {"format": FORMAT, "version": VERSION, "wiring": model.wiring.fields(), "recipe": recipe, "record": record or {}}
+    text = json.dumps({**document, "sha256": _seal(document, tensors)}, indent=1) + "\n"
     files.write(place / "model.safetensors", tensors)
-    files.write(place / "model.json", json.dumps(document, indent=1) + "\n")
+    files.write(place / "model.json", text)
 
 
 def load(folder: str | Path) -> Network:
@@ -50,13 +44,15 @@ def load(folder: str | Path) -> Network:
     """
     place = Path(folder)
     document = read_document(place)
+    tensors = _read_tensors(place / "model.safetensors", document)
     try:
         network = Network(Wiring.read(document["wiring"]))
         if document["recipe"] is not None:
             attach(network, Recipe.read(document["recipe"]))
-    except (KeyError, TypeError, SpecError) as error:
+    except KeyError as error:
+        raise FormatError(f"{place / 'model.json'}: {error} is absent") from None
+    except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{place / 'model.json'}: {error}") from None
-    tensors = _read_tensors(place / "model.safetensors", document.get("sha256"))
     _fill(network, tensors, place / "model.safetensors")
     return network.eval()
 
@@ -79,16 +75,21 @@ def read_document(place: Path) -> dict[str, Any]:
     return document
 
 
-def _read_tensors(path: Path, expected: object) -> dict[str, Tensor]:
+def _seal(document: dict[str, Any], tensors: bytes) -> str:
+    """One hash over all that a model is: a flipped digit of a threshold is as wrong as a flipped weight."""
+    rest = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest).encode() + tensors).hexdigest()
+
+
+def _read_tensors(path: Path, document: dict[str, Any]) -> dict[str, Tensor]:
     if not path.is_file():
         raise FormatError(f"{path} is absent; a saved model is a folder of model.json and model.safetensors")
     content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise FormatError(f"{path} has hash {found[:16]}..., model.json expects {str(expected)[:16]}...: damaged, or of another model")
+    if _seal(document, content) != document.get("sha256"):
+        raise FormatError(f"{path} and model.json beside it do not fit the hash in model.json: damaged, changed by hand, or of two models")
     try:
         return tensors_of(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise FormatError(f"{path} is damaged: {error}") from None
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table, bounds, levels
 from spikequant.numerics.kernels.native import library
+from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import midpoints
 
@@ -65,20 +66,21 @@ def _grid_fits(state: State) -> bool:
     return state.grid.step.ndim == 0 and not state.grid.step.requires_grad and state.rounding in ROUNDING
 
 
-def lif_scan(current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None) -> tuple[Tensor, Tensor]:
+def lif_scan(
+    current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None
+) -> tuple[Tensor, Tensor]:
     """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
-    spikes, last = _Scan.apply(current, start, dynamics, state)  # type: ignore[no-untyped-call]
+    spikes, last = _Scan.apply(current, start, dynamics, state, steps)  # type: ignore[no-untyped-call]
     return spikes, last
 
 
 class _Call:
     """The arguments of one call; keeps alive what C points to."""
 
-    def __init__(self, current: Tensor, d: Dynamics, state: State | None) -> None:
-        still = current.shape[0] > 1 and current.stride(0) == 0
-        self.x = current[:1].contiguous() if still else current.contiguous()
-        self.steps, self.neurons = current.shape[0], current[0].numel()
-        self.stride = 0 if still else self.neurons
+    def __init__(self, current: Tensor, d: Dynamics, state: State | None, steps: int | None) -> None:
+        self.x = current.contiguous()
+        self.steps, self.neurons = current.shape[0] if steps is None else steps, current[0].numel()
+        self.stride = self.neurons if steps is None else 0
         self.threshold, self.decay = (torch.as_tensor(each, dtype=torch.float32).reshape(-1).contiguous() for each in (d.threshold, d.decay))
         self.levels = self.middles = torch.empty(0)
         if state is not None and isinstance(state.grid, Table):
@@ -127,26 +129,31 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None) -> tuple[Tensor, Tensor]:
-        call = _Call(current, dynamics, state)
+    def forward(
+        ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
+    ) -> tuple[Tensor, Tensor]:
+        call = _Call(current, dynamics, state, steps)
         kept = None if start is None else start.contiguous()
-        spikes, last = torch.empty(current.shape), torch.empty(current.shape[1:])
+        spikes, last = empty((call.steps, *current.shape[1:])), empty(current.shape[1:])
         c = library()
         assert c is not None, "fits() asked for it"
         c.sq_lif_forward.restype = ctypes.c_int64
         bad = c.sq_lif_forward(*call.head(), _pointer(call.x), ctypes.c_int64(call.stride), _pointer(kept), _pointer(spikes), _pointer(last), call.threads)
         if bad:
             raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
-        ctx.call, ctx.shape = call, current.shape
+        ctx.call = call
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(call.x, *(() if kept is None else (kept,)))
         return spikes, last
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        to_spikes, to_last = (gradient.contiguous() for gradient in gradients)
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor | None, None, None, None]:
         call, (x, *start) = ctx.call, ctx.saved_tensors
-        to_current = torch.empty(x.shape)
-        to_start = torch.empty(ctx.shape[1:])
+        to_spikes, to_last = (None if gradient is None else gradient.contiguous() for gradient in gradients)
+        if to_spikes is None:
+            to_spikes = torch.zeros(call.steps, *x.shape[1:])
+        to_current = empty(x.shape)
+        to_start = empty(x.shape[1:])
         scratch = torch.empty(call.threads * call.steps * TILE)
         c = library()
         assert c is not None, "forward used it"
@@ -154,10 +161,7 @@ class _Scan(torch.autograd.Function):
             *call.head(), _pointer(x), ctypes.c_int64(call.stride), _pointer(start[0] if start else None), _pointer(to_spikes),
             _pointer(to_last), _pointer(to_current), _pointer(to_start), _pointer(scratch), call.threads,
         )  # fmt: skip
-        if not call.stride:
-            # One step stood for all: its gradient is their sum, and the rest of the expanded tensor gets none.
-            to_current = torch.cat([to_current, torch.zeros(1).expand(call.steps - 1, *to_current.shape[1:])])
-        return to_current, to_start if start else None, None, None
+        return to_current, to_start if start else None, None, None, None
 
 
 def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:

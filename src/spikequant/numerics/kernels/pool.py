@@ -1,0 +1,43 @@
+"""Memory for the outputs of our kernels, used again: the kernel faults every fresh page in, which costs more than the work."""
+
+import ctypes
+import math
+import mmap
+import weakref
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+POOLED_FROM = 2**20
+IDLE_LIMIT = 2**30
+
+_idle: dict[int, list[mmap.mmap]] = defaultdict(list)
+
+
+def empty(shape: tuple[int, ...] | torch.Size) -> Tensor:
+    """An uninitialized float32 tensor on the CPU; large ones come from, and return to, a pool when nothing refers to them.
+
+    >>> empty((2, 3)).shape
+    torch.Size([2, 3])
+    """
+    count = math.prod(shape)
+    if 4 * count < POOLED_FROM:
+        return torch.empty(shape)
+    size = -(-4 * count // POOLED_FROM) * POOLED_FROM
+    block = _idle[size].pop() if _idle[size] else _fresh(size)
+    view = (ctypes.c_char * size).from_buffer(block)
+    weakref.finalize(view, _give_back, size, block).atexit = False
+    return torch.frombuffer(view, dtype=torch.float32, count=count).view(shape)
+
+
+def _fresh(size: int) -> mmap.mmap:
+    block = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
+
+
+def _give_back(size: int, block: mmap.mmap) -> None:
+    if size + sum(each * len(blocks) for each, blocks in _idle.items()) <= IDLE_LIMIT:
+        _idle[size].append(block)
