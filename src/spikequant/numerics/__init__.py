@@ -5,7 +5,7 @@ from spikequant.numerics.lq import fit_basis, lq_grid, signs, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, Snapped, State
-from spikequant.numerics.snap import Gradient, decode, encode, midpoints, snap
+from spikequant.numerics.snap import Gradient, decode, encode, midpoints, snap, through
 from spikequant.numerics.squat import exponential_levels
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.twins import lif_scan
@@ -45,6 +45,7 @@ __all__ = [
     "start_basis",
     "start_step",
     "table",
+    "through",
     "to",
     "uniform",
 ]

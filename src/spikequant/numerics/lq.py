@@ -60,5 +60,8 @@ def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     target = torch.einsum("cm,cmi->ci", total, b)
     normal = normal + ridge * torch.eye(basis.shape[1], dtype=torch.float64, device=basis.device)
     target = target + ridge * basis.double()
-    solution: Tensor = torch.linalg.lstsq(normal, target.unsqueeze(-1)).solution if ridge == 0 else torch.linalg.solve(normal, target.unsqueeze(-1))
-    return solution.squeeze(-1).to(basis.dtype)
+    if ridge == 0:  # codes that do not tell two basis values apart leave the equations singular
+        inverse: Tensor = torch.linalg.pinv(normal, hermitian=True)
+        return (inverse @ target.unsqueeze(-1)).squeeze(-1).to(basis.dtype)
+    solution: Tensor = torch.linalg.solve(normal, target)
+    return solution.to(basis.dtype)

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from spikequant.numerics.snap import through
+
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """``x`` itself, its gradient multiplied by ``factor``.
@@ -14,7 +16,7 @@ def scale_gradient(x: Tensor, factor: float) -> Tensor:
     >>> x.grad.item()
     0.5
     """
-    return x * factor + (x - x * factor).detach()
+    return through(x, x * factor)
 
 
 def start_step(x: Tensor, highest: int) -> Tensor:

@@ -30,8 +30,8 @@ def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Te
     if isinstance(grid, Table):
         if rounding != "nearest_even":
             raise SpecError(f"rounding {rounding!r} does not fit a table of levels; use 'nearest_even'")
-        return _nearest_level(grid, x)
-    return _affine_code(grid, x, rounding, noise)
+        return _nearest_level(to(grid, x), x)
+    return _affine_code(to(grid, x), x, rounding, noise)
 
 
 def decode(grid: Grid, code: Tensor) -> Tensor:
@@ -66,6 +66,28 @@ def snap(
     return snapped
 
 
+def through(value: Tensor, x: Tensor) -> Tensor:
+    """``value`` itself, its gradient passed straight on to ``x``.
+
+    >>> x = torch.tensor(1.6, requires_grad=True)
+    >>> through(x.floor(), 3 * x).backward()
+    >>> x.grad.item()
+    3.0
+    """
+    passed: Tensor = _Through.apply(value, x)  # type: ignore[no-untyped-call]
+    return passed
+
+
+class _Through(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, x: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        return None, gradients[0]
+
+
 class _Snap(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -86,43 +108,48 @@ class _Snap(torch.autograd.Function):
 
 
 def _inside(grid: Grid, x: Tensor) -> Tensor:
-    low, high = (along(bound, x, grid.axis) for bound in bounds(grid))
+    low, high = (along(bound, x, grid.axis).to(x.dtype) for bound in bounds(grid))
     return (x >= low) & (x <= high)
 
 
 def _step_gradient(gradient: Tensor, inside: Tensor, axis: int | None, x: Tensor, snapped: Tensor, step: Tensor) -> Tensor:
     slope = torch.where(inside, snapped - x, snapped) / along(step, x, axis).to(x)
-    others = [other for other in range(x.ndim) if step.ndim == 0 or other != axis]
-    return (gradient * slope).sum(others).reshape(step.shape).to(step)
+    each = gradient * slope
+    total = each.sum() if step.ndim == 0 else each.movedim(axis or 0, 0).reshape(step.shape[0], -1).sum(1)
+    return total.to(step)
 
 
 def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | None) -> Tensor:
     step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
-    code = round_to_integer(x / step - shift, rounding, noise) - lowest
-    code = code.clamp(0, grid.size - 1)
-    if rounding in ("truncate", "stochastic"):
-        code = _keep_levels(grid, x, code)
-    return code.to(torch.int32)
-
-
-def _keep_levels(grid: Affine, x: Tensor, code: Tensor) -> Tensor:
-    """A level stays a level, though its quotient by the step may miss the whole number by a rounding error."""
-    step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
-    closest = (torch.round(x / step - shift) - lowest).clamp(0, grid.size - 1)
-    return torch.where(decode(grid, closest) == x, closest, code)
+    quotient = x.to(step.dtype) / step - shift
+    closest = (torch.round(quotient) - lowest).clamp(0, grid.size - 1)
+    if rounding == "nearest_even":
+        return closest.to(torch.int32)
+    # A level stays a level, though its quotient by the step may miss the whole number by a rounding error.
+    level = decode(grid, closest).to(x.dtype)
+    if rounding == "truncate":
+        return (closest - (level > x).to(closest)).clamp(min=0).to(torch.int32)
+    code = (round_to_integer(quotient, rounding, noise) - lowest).clamp(0, grid.size - 1)
+    return torch.where(level == x, closest, code).to(torch.int32)
 
 
 def _nearest_level(grid: Table, x: Tensor) -> Tensor:
     middles = midpoints(grid)
+    wide = x.to(middles.dtype)
     if middles.ndim == 1:
-        return torch.bucketize(x, middles, out_int32=True)
-    return _unrows(torch.searchsorted(middles, _rows(x, grid), out_int32=True), x, grid)
+        return torch.bucketize(wide, middles, out_int32=True)
+    return _unrows(torch.searchsorted(middles, _rows(wide, grid), out_int32=True), x, grid)
 
 
 def midpoints(grid: Grid) -> Tensor:
     """Where the nearest level changes: ``[level - 1]`` or ``[channel, level - 1]``, averaged in float64."""
-    wide = levels(grid).double()
-    return ((wide[..., 1:] + wide[..., :-1]) / 2).to(levels(grid).dtype)
+    values = levels(grid)
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    wide = values.double()
+    middles = ((wide[..., 1:] + wide[..., :-1]) / 2).to(values.dtype)
+    # Between neighboring floats the average rounds to either; on the upper one, that level could never be reached.
+    below_upper = torch.nextafter(values[..., 1:], torch.full_like(middles, -torch.inf))
+    return torch.minimum(middles, below_upper)
 
 
 def _rows(x: Tensor, grid: Table) -> Tensor:

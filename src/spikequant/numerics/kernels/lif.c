@@ -27,10 +27,16 @@ typedef struct {
     const float *levels, *middles;
 } Tables;
 
-#define TILE 256
+#define TILE 512
+#ifdef _OPENMP
+extern int omp_get_thread_num(void);
+#define THREAD omp_get_thread_num()
+#else
+#define THREAD 0
+#endif
 #define PI 3.14159265358979323846
 
-static void charge_row(const Spec *p, int n, const float *restrict v, const float *restrict x, const float *restrict decay, float *restrict u) {
+static void charge_row(const Spec *p, int n, const float *v, const float *restrict x, const float *restrict decay, float *u) {
     const float rest = p->reset == VALUE ? p->reset_value : 0.0f, tau = p->tau, gain = p->gain, leak = p->leak;
     switch (p->charge) {
     case SCALE:
@@ -62,7 +68,7 @@ static void charge_row(const Spec *p, int n, const float *restrict v, const floa
 
 static inline float held(float code, float top) { return code < 0 ? 0 : code > top ? top : code; }
 
-static void snap_affine(const Spec *p, int n, const float *restrict u, float *restrict w) {
+static void snap_affine(const Spec *p, int n, const float *u, float *w) {
     const float step = p->step, lowest = p->lowest, shift = p->shift, top = (float)(p->size - 1);
     switch (p->rounding) {
     case NEAREST_EVEN:
@@ -85,7 +91,7 @@ static void snap_affine(const Spec *p, int n, const float *restrict u, float *re
 }
 
 /* The number of midpoints below u is the code: counted for few levels, searched for many. */
-static void snap_table(const Spec *p, const Tables *t, int n, const float *restrict u, float *restrict w) {
+static void snap_table(const Spec *p, const Tables *t, int n, const float *u, float *w) {
     const float *restrict middles = t->middles, *restrict levels = t->levels;
     if (p->size <= 16) {
         int32_t code[TILE] = {0};
@@ -106,7 +112,7 @@ static void snap_table(const Spec *p, const Tables *t, int n, const float *restr
     for (int i = 0; i < n; i++) w[i] = levels[code[i]];
 }
 
-static void snap_row(const Spec *p, const Tables *t, int n, const float *restrict u, float *restrict w) {
+static void snap_row(const Spec *p, const Tables *t, int n, const float *u, float *w) {
     float turned[TILE];
     if (p->wrap) {
         const float turn = p->high - p->low + 1;
@@ -135,35 +141,37 @@ static void reset_row(const Spec *p, int n, const float *restrict s, const float
         for (int i = 0; i < n; i++) v[i] = (1.0f - s[i]) * v[i] + s[i] * value;
 }
 
-/* One time step of a tile. Rows that backward needs: before (v after a late reset to a value), u, w (compared), stored (kept). */
-typedef struct { float before[TILE], late[TILE], u[TILE], w[TILE], s[TILE], fallen[TILE], stored[TILE]; } Rows;
+static void scale_row(int n, float factor, float *v) {
+    if (factor != 1.0f)
+        for (int i = 0; i < n; i++) v[i] = v[i] * factor;
+}
 
-static void step_tile(const Spec *p, const Tables *t, int n, const float *v, const float *x, const float *threshold, const float *decay, Rows *r) {
-    const size_t bytes = (size_t)n * sizeof(float);
-    memcpy(r->before, v, bytes);
-    if (p->next) {
-        fire_row(p, n, v, threshold, r->late);
-        if (p->reset == VALUE) reset_row(p, n, r->late, threshold, r->before);
+/* The membrane after its charge, before it is scaled down and snapped; v itself may be the result. late: room for a row. */
+static void charged(const Spec *p, int n, const float *x, const float *threshold, const float *decay, float *v, float *late) {
+    if (p->next && p->reset != NONE) fire_row(p, n, v, threshold, late);
+    if (p->next && p->reset == VALUE) reset_row(p, n, late, threshold, v);
+    scale_row(n, p->up, v);
+    charge_row(p, n, v, x, decay, v);
+    if (p->next && p->reset == SUBTRACT) reset_row(p, n, late, threshold, v);
+}
+
+/* One time step of a tile, in place; seen, if wanted, keeps what the threshold was compared with. */
+static void advance(const Spec *p, const Tables *t, int n, const float *x, const float *threshold, const float *decay,
+                    float *v, float *s, float *seen) {
+    float late[TILE];
+    charged(p, n, x, threshold, decay, v, late);
+    if (p->full) {
+        fire_row(p, n, v, threshold, s);
+        if (seen) memcpy(seen, v, (size_t)n * sizeof(float));
     }
-    if (p->up != 1.0f) {
-        float wide[TILE];
-        for (int i = 0; i < n; i++) wide[i] = r->before[i] * p->up;
-        charge_row(p, n, wide, x, decay, r->u);
-    } else charge_row(p, n, r->before, x, decay, r->u);
-    if (p->next && p->reset == SUBTRACT) reset_row(p, n, r->late, threshold, r->u);
-    float narrow[TILE];
-    const float *seen = r->u;
-    if (p->down != 1.0f) {
-        for (int i = 0; i < n; i++) narrow[i] = r->u[i] * p->down;
-        seen = narrow;
+    scale_row(n, p->down, v);
+    if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) snap_row(p, t, n, v, v);
+    if (!p->full) {
+        fire_row(p, n, v, threshold, s);
+        if (seen) memcpy(seen, v, (size_t)n * sizeof(float));
     }
-    if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) snap_row(p, t, n, seen, r->w);
-    else memcpy(r->w, seen, bytes);
-    fire_row(p, n, p->full ? r->u : r->w, threshold, r->s);
-    memcpy(r->fallen, r->w, bytes);
-    if (!p->next) reset_row(p, n, r->s, threshold, r->fallen);
-    if (p->grid != NO_GRID && (p->snapped & AFTER_RESET)) snap_row(p, t, n, r->fallen, r->stored);
-    else memcpy(r->stored, r->fallen, bytes);
+    if (!p->next) reset_row(p, n, s, threshold, v);
+    if (p->grid != NO_GRID && (p->snapped & AFTER_RESET)) snap_row(p, t, n, v, v);
 }
 
 /* Constants of the neurons first .. first + n - 1 of one step [batch, channel, inner]. */
@@ -188,7 +196,6 @@ int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t ne
         const int n = (int)(neurons - first < TILE ? neurons - first : TILE);
         const size_t bytes = (size_t)n * sizeof(float);
         float threshold[TILE], decay[TILE], v[TILE];
-        Rows r;
         constants(t, first, n, threshold, decay);
         if (start) memcpy(v, start + first, bytes);
         else memset(v, 0, bytes);
@@ -197,9 +204,7 @@ int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t ne
             int nan = 0;
             for (int i = 0; i < n; i++) nan += now[i] != now[i];
             bad += nan;
-            step_tile(p, t, n, v, now, threshold, decay, &r);
-            memcpy(s + k * neurons + first, r.s, bytes);
-            memcpy(v, r.stored, bytes);
+            advance(p, t, n, now, threshold, decay, v, s + k * neurons + first, 0);
         }
         memcpy(last + first, v, bytes);
     }
@@ -230,43 +235,64 @@ static void surrogate_row(const Spec *p, int n, const float *restrict v, const f
     }
 }
 
-static void mask_row(const Spec *p, int n, const float *restrict u, float scale, float *restrict g) {
+static void mask_row(const Spec *p, int n, const float *restrict u, float *restrict g) {
     if (p->grid == NO_GRID || !p->mask) return;
     const float low = p->low, high = p->high;
-    for (int i = 0; i < n; i++) g[i] = u[i] * scale >= low && u[i] * scale <= high ? g[i] : 0;
+    for (int i = 0; i < n; i++) g[i] = u[i] >= low && u[i] <= high ? g[i] : 0;
 }
 
-/* Gradient of one step. In: gv (of the stored state), gs. Out: gx, and gv of the state before. */
-static void step_back(const Spec *p, int n, const float *v, const float *threshold, const float *decay, const Rows *r,
-                      const float *gs, float *gv, float *gx) {
-    float d[TILE], g[TILE], fire[TILE];
-    if (p->snapped & AFTER_RESET) mask_row(p, n, r->fallen, 1.0f, gv);
-    surrogate_row(p, n, p->full ? r->u : r->w, threshold, d);
-    memcpy(fire, gs, (size_t)n * sizeof(float));
-    memcpy(g, gv, (size_t)n * sizeof(float));
-    if (!p->next) {
-        if (!p->detach_reset && p->reset == SUBTRACT)
-            for (int i = 0; i < n; i++) fire[i] -= threshold[i] * gv[i];
-        if (!p->detach_reset && p->reset == VALUE)
-            for (int i = 0; i < n; i++) fire[i] += gv[i] * (p->reset_value - r->w[i]);
-        if (p->reset == VALUE)
-            for (int i = 0; i < n; i++) g[i] = gv[i] * (1 - r->s[i]);
-    }
-    float full[TILE];
-    for (int i = 0; i < n; i++) { d[i] = fire[i] * d[i]; full[i] = p->full ? d[i] : 0; g[i] += p->full ? 0 : d[i]; }
-    if (p->snapped & BEFORE_FIRE) mask_row(p, n, r->u, p->down, g);
-    for (int i = 0; i < n; i++) g[i] = g[i] * p->down + full[i];
+/* What backward knows of one step: the state before it, what the threshold saw, and the constants. */
+typedef struct { const float *before, *seen, *x, *threshold, *decay; } Step;
+
+/* The compared value as it is stored, and the value before it was snapped (scaled down): needed by few settings only. */
+static void again(const Spec *p, const Tables *t, int n, const Step *k, float *u, float *w) {
     float late[TILE];
-    memset(late, 0, sizeof late);
-    if (p->next && !p->detach_reset && p->reset != NONE) {
-        surrogate_row(p, n, v, threshold, d);
-        if (p->reset == SUBTRACT)
-            for (int i = 0; i < n; i++) late[i] = -threshold[i] * g[i] * d[i];
+    memcpy(u, k->before, (size_t)n * sizeof(float));
+    charged(p, n, k->x, k->threshold, k->decay, u, late);
+    scale_row(n, p->down, u);
+    if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) snap_row(p, t, n, u, w);
+    else memcpy(w, u, (size_t)n * sizeof(float));
+}
+
+/* Through firing and reset. In: gv, of the stored state, and gs. Out: g, of the charged membrane. */
+static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, const float *gs, float *gv, float *g) {
+    float d[TILE], s[TILE], u[TILE], w[TILE];
+    const int whole = p->full || (p->mask && p->grid != NO_GRID);
+    const float *stored = k->seen, *threshold = k->threshold;
+    if (whole) { again(p, t, n, k, u, w); stored = w; }
+    fire_row(p, n, k->seen, threshold, s);
+    if (p->mask && (p->snapped & AFTER_RESET)) {
+        float fallen[TILE];
+        memcpy(fallen, stored, (size_t)n * sizeof(float));
+        if (!p->next) reset_row(p, n, s, threshold, fallen);
+        mask_row(p, n, fallen, gv);
     }
+    surrogate_row(p, n, k->seen, threshold, d);
+    const int now = !p->next, through = now && !p->detach_reset;
+    if (through && p->reset == SUBTRACT)
+        for (int i = 0; i < n; i++) d[i] *= gs[i] - threshold[i] * gv[i];
+    else if (through && p->reset == VALUE)
+        for (int i = 0; i < n; i++) d[i] *= gs[i] + gv[i] * (p->reset_value - stored[i]);
+    else
+        for (int i = 0; i < n; i++) d[i] *= gs[i];
+    if (now && p->reset == VALUE)
+        for (int i = 0; i < n; i++) g[i] = gv[i] * (1 - s[i]);
+    else
+        memcpy(g, gv, (size_t)n * sizeof(float));
+    if (!p->full)
+        for (int i = 0; i < n; i++) g[i] += d[i];
+    if (p->snapped & BEFORE_FIRE) mask_row(p, n, u, g);
+    scale_row(n, p->down, g);
+    if (p->full)
+        for (int i = 0; i < n; i++) g[i] += d[i];
+}
+
+/* Through the charge. In: g. Out: gx of the current, gv of the state before. */
+static void charge_back(const Spec *p, int n, const Step *k, const float *restrict g, float *restrict gv, float *restrict gx) {
     const float up = p->up, gain = p->gain, tau = p->tau;
     switch (p->charge) {
     case SCALE:
-        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = decay[i] * g[i] * up; }
+        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = k->decay[i] * g[i] * up; }
         break;
     case RELAX:
         for (int i = 0; i < n; i++) { gx[i] = g[i]; gv[i] = (g[i] - g[i] / tau) * up; }
@@ -280,46 +306,44 @@ static void step_back(const Spec *p, int n, const float *v, const float *thresho
     default:
         for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = 0; }
     }
-    if (p->next && p->reset == VALUE)
-        for (int i = 0; i < n; i++) {
-            if (!p->detach_reset) late[i] = gv[i] * (p->reset_value - v[i]) * d[i];
-            gv[i] *= 1 - r->late[i];
-        }
-    for (int i = 0; i < n; i++) gv[i] += late[i];
+    if (!p->next || p->reset == NONE) return;
+    float late[TILE], d[TILE];
+    fire_row(p, n, k->before, k->threshold, late);
+    surrogate_row(p, n, k->before, k->threshold, d);
+    const float through = p->detach_reset ? 0.0f : 1.0f;
+    if (p->reset == SUBTRACT)
+        for (int i = 0; i < n; i++) gv[i] -= through * k->threshold[i] * g[i] * d[i];
+    else
+        for (int i = 0; i < n; i++) gv[i] = gv[i] * (1 - late[i]) + through * gv[i] * (p->reset_value - k->before[i]) * d[i];
 }
 
-/* Recomputes each tile's forward in cache, then walks back. gx: [steps, neurons], or [neurons] summed where x_stride is 0. */
+/* Runs each tile's forward again in cache, then walks back. gx: [steps, neurons], or [neurons], their sum, where x_stride is 0.
+   scratch: 2 * steps * TILE floats for each thread. */
 void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neurons, const float *x, int64_t x_stride,
                      const float *start, const float *gs, const float *glast, float *gx, float *gstart, float *scratch, int threads) {
 #pragma omp parallel num_threads(threads)
     {
-        int worker = 0;
-#ifdef _OPENMP
-        extern int omp_get_thread_num(void);
-        worker = omp_get_thread_num();
-#endif
-        float *states = scratch + (size_t)worker * (size_t)steps * TILE;
-        Rows r;
+        float *states = scratch + (size_t)THREAD * 2 * (size_t)steps * TILE, *seen = states + (size_t)steps * TILE;
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < neurons; first += TILE) {
             const int n = (int)(neurons - first < TILE ? neurons - first : TILE);
             const size_t bytes = (size_t)n * sizeof(float);
-            float threshold[TILE], decay[TILE], gv[TILE], row[TILE];
+            float threshold[TILE], decay[TILE], v[TILE], s[TILE], gv[TILE], g[TILE], row[TILE];
             constants(t, first, n, threshold, decay);
-            if (start) memcpy(states, start + first, bytes);
-            else memset(states, 0, bytes);
-            for (int64_t k = 0; k + 1 < steps; k++) {
-                step_tile(p, t, n, states + k * TILE, x + k * x_stride + first, threshold, decay, &r);
-                memcpy(states + (k + 1) * TILE, r.stored, bytes);
+            if (start) memcpy(v, start + first, bytes);
+            else memset(v, 0, bytes);
+            for (int64_t k = 0; k < steps; k++) {
+                memcpy(states + k * TILE, v, bytes);
+                advance(p, t, n, x + k * x_stride + first, threshold, decay, v, s, seen + k * TILE);
             }
             if (glast) memcpy(gv, glast + first, bytes);
             else memset(gv, 0, bytes);
             if (!x_stride) memset(gx + first, 0, bytes);
             for (int64_t k = steps - 1; k >= 0; k--) {
-                step_tile(p, t, n, states + k * TILE, x + k * x_stride + first, threshold, decay, &r);
-                step_back(p, n, states + k * TILE, threshold, decay, &r, gs + k * neurons + first, gv, row);
-                if (x_stride) memcpy(gx + k * neurons + first, row, bytes);
-                else
+                const Step step = {states + k * TILE, seen + k * TILE, x + k * x_stride + first, threshold, decay};
+                fire_back(p, t, n, &step, gs + k * neurons + first, gv, g);
+                charge_back(p, n, &step, g, gv, x_stride ? gx + k * neurons + first : row);
+                if (!x_stride)
                     for (int i = 0; i < n; i++) gx[first + i] += row[i];
             }
             memcpy(gstart + first, gv, bytes);

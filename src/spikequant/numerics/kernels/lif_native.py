@@ -13,7 +13,7 @@ from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import midpoints
 
-TILE = 256
+TILE = 512
 CHARGE = {"scale": 0, "relax": 1, "relax_input": 2, "shift": 3, "shift_min1": 4, "multiply_shift": 5}
 RESET = {"subtract": 0, "value": 1, "none": 2}
 LEAK = {"floor": 0, "trunc": 1, "half_up": 2}
@@ -154,7 +154,7 @@ class _Scan(torch.autograd.Function):
             to_spikes = torch.zeros(call.steps, *x.shape[1:])
         to_current = empty(x.shape)
         to_start = empty(x.shape[1:])
-        scratch = torch.empty(call.threads * call.steps * TILE)
+        scratch = torch.empty(2 * call.threads * call.steps * TILE)
         c = library()
         assert c is not None, "forward used it"
         c.sq_lif_backward(
