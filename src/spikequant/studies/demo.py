@@ -1,5 +1,6 @@
 """The demo: one small network on the embedded digits, quantized many ways, each compared with the float one."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -50,14 +51,15 @@ def demo(seed: int = 0, progress: Callable[[str], object] = lambda text: None) -
     begun = time.monotonic()
     data = load("digits")
     float_network = build("digits", seed=seed)
-    progress("training the float network")
     train, test = _batches(data, seed)
-    fit(float_network, train, FLOAT.model_copy(update={"seed": seed}))
-    reference = _reference(float_network, test)
     variants = []
-    for case in cases():
-        progress(case.name())
-        variants.append(_variant(case, float_network, data, seed))
+    with _one_thread():
+        progress("training the float network")
+        fit(float_network, train, FLOAT.model_copy(update={"seed": seed}))
+        reference = _reference(float_network, test)
+        for case in cases():
+            progress(case.name())
+            variants.append(_variant(case, float_network, data, seed))
     setup = {
         "data": "UCI optical digits, 8x8, embedded",
         "seed": seed,
@@ -70,6 +72,17 @@ def demo(seed: int = 0, progress: Callable[[str], object] = lambda text: None) -
         "torch": torch.__version__,
     }
     return {"version": 1, "float": reference, "variants": variants, "setup": setup}
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tensors this small lose more by sharing than they gain, far more on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def cases() -> Iterator[Case]:
