@@ -17,7 +17,8 @@ from spikequant.models import Network
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, load, memory, quantize, read_document, save
 from spikequant.studies.resolve import resolve_data, resolve_model
-from spikequant.training import Event, Training, evaluate, train as training_events
+from spikequant.training import Event, Training, evaluate
+from spikequant.training import train as training_events
 
 
 class Session(Spec):
@@ -97,7 +98,12 @@ def quantize_saved(model: str, recipe: Recipe, out: Path, data: str | None = Non
         found = resolve_data(data, network)
         loader = Batches(found.train, 128, found.scale, seed=recipe.seed)
     quantized = quantize(network, recipe, loader, batches)
-    record = {"quantized_from": model, "calibration": data, "calibration_batches": batches if data else 0, "memory": memory(quantized)._asdict()}
+    record = {
+        "quantized_from": model,
+        "calibration": data,
+        "calibration_batches": batches if data else 0,
+        "memory": memory(quantized)._asdict(),
+    }
     save(quantized, out, record)
     return record | {"out": str(out), "total_bits": memory(quantized).total_bits}
 

@@ -1,0 +1,41 @@
+# What this project needs done, from nothing but Python 3.11+ and make. README has the same as plain pip commands.
+# An environment's stamp is touched last, so an interrupted install is done again.
+
+VENV := .venv
+PINS := pyproject.toml constraints/cpu.txt
+# The first Python that is new enough; or say which: make PYTHON=/path/to/python
+PYTHON = $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
+	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+
+.PHONY: help env demo test
+
+help:
+	@echo "make demo   install into $(VENV), run the demo, say where its report lies"
+	@echo "make env    install into $(VENV) with the test tools"
+	@echo "make test   make env, then all tests (under 10 minutes on 2 cores)"
+
+demo: $(VENV)/plain.stamp
+	$(VENV)/bin/python -m spikequant demo
+
+env: $(VENV)/test.stamp
+
+test: env
+	$(VENV)/bin/python -m pytest -n 2 -q
+
+$(VENV)/plain.stamp: EXTRA =
+$(VENV)/test.stamp: EXTRA = [test]
+$(VENV)/plain.stamp $(VENV)/test.stamp: $(PINS) | $(VENV)/bin/pip
+	$(VENV)/bin/python -m pip install -c constraints/cpu.txt -e ".$(EXTRA)"
+	@touch $@
+
+$(VENV)/bin/pip:
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		echo "error: Python 3.11 or newer is needed and none is on the path; name one: make PYTHON=/path/to/python" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "error: this Python cannot make environments; install python$$version-venv (Debian, Ubuntu: apt install python$$version-venv)" >&2; exit 1; \
+	fi; \
+	echo "making $(VENV) with $$python; the installation takes about 1.4 GB with a CPU build of torch"; \
+	"$$python" -m venv $(VENV)

@@ -1,0 +1,79 @@
+"""Spiking neural networks from float to a few bits, in weights and neuron state, with their firing watched.
+
+The names below are the public face. Each is loaded from its room on first use, so importing spikequant loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from spikequant.errors import nearest
+
+if TYPE_CHECKING:
+    from spikequant import models as models
+    from spikequant.behavior import Drift as Drift
+    from spikequant.behavior import compare as compare
+    from spikequant.behavior import emd as emd
+    from spikequant.behavior import record as record
+    from spikequant.neurons import IF as IF
+    from spikequant.neurons import LIF as LIF
+    from spikequant.quantizers import LSQ as LSQ
+    from spikequant.quantizers import Anchored as Anchored
+    from spikequant.quantizers import Binary as Binary
+    from spikequant.quantizers import FixedPoint as FixedPoint
+    from spikequant.quantizers import LQNet as LQNet
+    from spikequant.quantizers import ThresholdCentered as ThresholdCentered
+    from spikequant.quantizers import Uniform as Uniform
+    from spikequant.quantizers import ZeroCentered as ZeroCentered
+    from spikequant.recipes import Recipe as Recipe
+    from spikequant.recipes import bake as bake
+    from spikequant.recipes import load as load
+    from spikequant.recipes import memory as memory
+    from spikequant.recipes import quantize as quantize
+    from spikequant.recipes import save as save
+    from spikequant.training import Training as Training
+    from spikequant.training import evaluate as evaluate
+    from spikequant.training import fit as fit
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Anchored": "spikequant.quantizers",
+    "Binary": "spikequant.quantizers",
+    "Drift": "spikequant.behavior",
+    "FixedPoint": "spikequant.quantizers",
+    "IF": "spikequant.neurons",
+    "LIF": "spikequant.neurons",
+    "LQNet": "spikequant.quantizers",
+    "LSQ": "spikequant.quantizers",
+    "Recipe": "spikequant.recipes",
+    "ThresholdCentered": "spikequant.quantizers",
+    "Training": "spikequant.training",
+    "Uniform": "spikequant.quantizers",
+    "ZeroCentered": "spikequant.quantizers",
+    "bake": "spikequant.recipes",
+    "compare": "spikequant.behavior",
+    "emd": "spikequant.behavior",
+    "evaluate": "spikequant.training",
+    "fit": "spikequant.training",
+    "load": "spikequant.recipes",
+    "memory": "spikequant.recipes",
+    "models": "spikequant.models",
+    "quantize": "spikequant.recipes",
+    "record": "spikequant.behavior",
+    "save": "spikequant.recipes",
+}
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'spikequant' has no attribute {name!r}{nearest(name, _ROOMS)}")
+    module = importlib.import_module(_ROOMS[name])
+    value: object = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

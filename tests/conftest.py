@@ -1,0 +1,20 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # read by torch when a test imports it, and by the processes that tests start
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def official_root() -> Path:
+    """The folder of the real data sets, as SPIKEQUANT_TEST_DATA names it; without it the test is skipped."""
+    root = os.environ.get("SPIKEQUANT_TEST_DATA")
+    if not root:
+        pytest.skip("real data: set SPIKEQUANT_TEST_DATA to the folder of the official files")
+    return Path(root)
