@@ -1,0 +1,43 @@
+"""Whatever changes weights, ranges or thresholds: supervised QAT, local rules (DECOLLE), STDP, progressive freezing, rate correction."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from spikequant.training.events import Epoch, Event, Finished, History, Step, Stopped
+from spikequant.training.spec import LossName, Training
+
+if TYPE_CHECKING:
+    from spikequant.training.accuracy import evaluate as evaluate
+    from spikequant.training.loop import fit as fit
+    from spikequant.training.loop import train as train
+    from spikequant.training.losses import LOSSES as LOSSES
+
+__all__ = [
+    "LOSSES",
+    "Epoch",
+    "Event",
+    "Finished",
+    "History",
+    "LossName",
+    "Step",
+    "Stopped",
+    "Training",
+    "evaluate",
+    "fit",
+    "train",
+]
+
+_FILES = {
+    "LOSSES": "spikequant.training.losses",
+    "evaluate": "spikequant.training.accuracy",
+    "fit": "spikequant.training.loop",
+    "train": "spikequant.training.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What trains loads torch; the spec must not."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(importlib.import_module(_FILES[name]), name)
+    return value

@@ -1,0 +1,37 @@
+"""How often a model is right."""
+
+import torch
+from torch import nn
+
+from spikequant.behavior.recorder import watching
+from spikequant.errors import Diverged, SpecError
+from spikequant.training.outputs import Loader, as_steps, device_of, refuse_targets
+
+
+def evaluate(model: nn.Module, loader: Loader) -> float:
+    """The share of samples whose largest logit is at the right class, in evaluation mode, without gradients.
+
+    ``model(x)`` gives logits ``[batch, class]``, or ``[time, batch, class]``, which are summed over time. Afterwards every module is
+    in the mode in which it was.
+
+    Raises:
+        SpecError: the loader gave nothing.
+        MismatchError: outputs or targets have the wrong shape or type, or a target is no class.
+        Diverged: a logit is not finite.
+
+    >>> evaluate(nn.Identity(), [(torch.eye(4), torch.tensor([0, 1, 2, 0]))])
+    0.75
+    """
+    right = seen = 0
+    device = device_of(model)
+    with watching(model):
+        for index, (x, y) in enumerate(loader):
+            logits, targets = as_steps(model, model(x.to(device))).sum(0), y.to(device)
+            refuse_targets(logits, targets)
+            if not torch.isfinite(logits).all():
+                raise Diverged(f"{type(model).__name__} gave logits that are not finite in batch {index + 1}; it has no accuracy")
+            right += int((logits.argmax(1) == targets).sum())
+            seen += len(targets)
+    if not seen:
+        raise SpecError("the loader gave no sample to evaluate on; it must be iterable anew each time, and hold at least 1")
+    return right / seen

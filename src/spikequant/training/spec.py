@@ -1,0 +1,73 @@
+"""How to train, as data; importable without torch."""
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from spikequant.quantizers import Spec
+
+MeanSquareName = Literal["mse_count", "squat_mse", "squat_mse_count"]
+LossName = Literal["cross_entropy_mean", "cross_entropy_count", "squat_ce", "squat_ce_count"] | MeanSquareName
+Precision = Literal["float32", "bfloat16"]
+Start = Literal["scratch", "float"]
+Pairing = Literal["same", "independent"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Training(Spec):
+    """A supervised training run.
+
+    ``schedule``: the learning rate of every step; ``cosine`` falls to 0 over all steps, ``constant`` stays; both rise linearly over
+    the first ``warmup_steps``. ``momentum`` is of ``sgd`` alone. ``weight_decay`` adds to the gradient (L2). ``grad_clip`` bounds the
+    norm of the whole gradient. ``precision``: ``bfloat16`` computes stateless layers so; membranes, weights and losses stay float32.
+    ``loss``: a name of ``spikequant.training.LOSSES``; ``correct_rate`` and ``incorrect_rate`` are the rates to which mean square
+    losses pull the output of the right class and of the others. ``patience``: epochs without a better validation accuracy after
+    which training stops; with it the best weights are kept, without it the last. ``seed`` decides all that is drawn while training.
+
+    ``start`` and ``pairing`` are recorded for whoever prepares the model, and change nothing here: whether a quantized network starts
+    from the trained ``float`` network or from ``scratch``, and with the ``same`` initialization and data order as its baseline or
+    ``independent`` ones.
+
+    >>> Training(epochs=3).fields()["schedule"]
+    'cosine'
+    >>> Training(epochs=0)
+    Traceback (most recent call last):
+        ...
+    spikequant.errors.SpecError: Training.epochs: must be greater than or equal to 1, got 0; nearest valid value: 1
+    """
+
+    version: Literal[1] = 1
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)]
+    lr: Annotated[float, Field(gt=0, le=1000)] = 1e-3
+    optimizer: Literal["adam", "sgd"] = "adam"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    loss: LossName = "cross_entropy_mean"
+    correct_rate: Share = 1.0
+    incorrect_rate: Share = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=1)] | None = None
+    precision: Precision = "float32"
+    grad_clip: Annotated[float, Field(gt=0)] | None = None
+    start: Start = "scratch"
+    pairing: Pairing = "same"
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum belongs to optimizer='sgd', got momentum={self.momentum} with {self.optimizer!r}; nearest valid value: 0.0"
+            )
+        if self.incorrect_rate >= self.correct_rate:
+            raise ValueError(f"incorrect_rate must be below correct_rate, got {self.incorrect_rate} and {self.correct_rate}")
+        if (self.correct_rate, self.incorrect_rate) != (1.0, 0.0) and not self.aims_at_rates:
+            losses = ", ".join(get_args(MeanSquareName))
+            raise ValueError(f"correct_rate and incorrect_rate belong to the losses {losses}, got loss={self.loss!r}")
+        return self
+
+    @property
+    def aims_at_rates(self) -> bool:
+        """Whether the loss is a mean square of counts, which pulls outputs to stated rates."""
+        return self.loss in get_args(MeanSquareName)
