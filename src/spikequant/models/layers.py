@@ -83,6 +83,8 @@ def layer(node: Node) -> nn.Module:
     Raises:
         SpecError: its arguments do not fit its kind.
     """
+    if "device" in node.args:
+        raise SpecError(f"node {node.name!r} ({node.kind}): a wiring names no device; move the network with to(device)")
     try:
         return BUILDERS[node.kind](**node.args)
     except (TypeError, ValueError, RuntimeError) as error:

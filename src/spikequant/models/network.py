@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError
+from spikequant.models.fusing import chains, fused
 from spikequant.models.layers import Encode, layer
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import LIF
@@ -26,6 +27,7 @@ class Network(nn.Module):
         super().__init__()
         self.wiring = wiring
         self.recipe: Spec | None = None
+        self.chains = chains(wiring)
         self.last_use = {source: node.name for node in wiring.nodes for source in node.inputs}
         self.takes_sequence = any(INPUT in node.inputs and not _shows_still(node) for node in wiring.nodes)
         for node in wiring.nodes:
@@ -40,42 +42,55 @@ class Network(nn.Module):
 
     def steps(self, x: Tensor) -> Tensor:
         """The output of every time step, ``[time, batch, class]``."""
-        output = x
-        for _, output in self.values(x):
-            pass
+        for _, value in self.values(x, fuse=True):
+            output = value
         return output
 
-    def values(self, x: Tensor) -> Iterator[tuple[Node, Tensor]]:
-        """Every node with its value ``[time, batch, ...]``, time 1 where all steps are alike; each is dropped after its last use."""
+    def values(self, x: Tensor, fuse: bool = False) -> Iterator[tuple[Node, Tensor]]:
+        """Every node with its value ``[time, batch, ...]``, time 1 where all steps are alike; each is dropped after its last use.
+
+        With ``fuse``, batch norm, neuron and max pool in a row may run as one, and only the last of them is yielded.
+        """
         self._check(x)
         held, still = {INPUT: x}, set[str]()
-        for node in self.wiring.nodes:
-            inputs = [held[source] for source in node.inputs]
-            constant = self._is_still(node) if node.kind == "encode" else still.issuperset(node.inputs) and node.kind != "lif"
-            value = self._value(node, inputs, all(source in still for source in node.inputs))
-            if constant:
-                still.add(node.name)
+        nodes = iter(self.wiring.nodes)
+        for node in nodes:
+            inputs, steps = [held[source] for source in node.inputs], self.wiring.time if still.issuperset(node.inputs) else None
+            chain = self.chains.get(node.name) if fuse else None
+            value = None if chain is None else fused(self, chain, inputs[0], steps)
+            if chain is not None and value is not None:
+                sources = node.inputs
+                while node.name != chain.last:
+                    node = next(nodes)
+            else:
+                sources, value = node.inputs, self._value(node, inputs, steps)
+                if self._is_still(node) if node.kind == "encode" else steps and node.kind != "lif":
+                    still.add(node.name)
             held[node.name] = value
             yield node, value
-            for source in node.inputs:
-                if self.last_use[source] == node.name:
+            for source in sources:
+                if self.last_use[source] in (node.name, chain and chain.norm):
                     held.pop(source, None)
 
     def _is_still(self, node: Node) -> bool:
         encode = self.get_submodule(node.name)
         return isinstance(encode, Encode) and encode.encoding == "direct"
 
-    def _value(self, node: Node, inputs: list[Tensor], still: bool) -> Tensor:
+    def _value(self, node: Node, inputs: list[Tensor], steps: int | None) -> Tensor:
         module = self.get_submodule(node.name)
         if isinstance(module, Encode):
             sequence: Tensor = module(inputs[0], self.wiring.time)
             return sequence
         if isinstance(module, LIF):
-            spikes: Tensor = module(inputs[0], self.wiring.time if still else None)
+            spikes: Tensor = module(inputs[0], steps)
             return spikes
         if node.kind == "add":
             return inputs[0] + inputs[1]
-        value: Tensor = module(inputs[0].flatten(0, 1))
+        folded = inputs[0].flatten(0, 1)
+        if node.kind == "conv2d":
+            # Channels last is what the fused kernels read, and oneDNN's faster layout.
+            folded = folded.contiguous(memory_format=torch.channels_last)
+        value: Tensor = module(folded)
         return value.reshape(*inputs[0].shape[:2], *value.shape[1:])
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -32,7 +32,7 @@ class Node(Spec):
     name: Identifier
     kind: str
     inputs: Annotated[tuple[str, ...], Field(strict=False)]
-    args: Args = {}
+    args: Args = Field(default_factory=dict)
 
 
 class Wiring(Spec):

@@ -99,11 +99,20 @@ class LIF(nn.Module):
 
         Half-precision currents are widened: membranes accumulate, so they stay float32.
         """
-        wide, state = _widened(current), self.state
-        held = None if state is None else State(state.grid(), state.rounding_rule, state.gradient, self.snapped)
-        noise = getattr(state, "noise", None) if held is not None and held.rounding == "stochastic" else None
-        spikes, v = lif_scan(wide, self.broadcast(wide), held, start, noise, steps)
+        wide = _widened(current)
+        noise = getattr(self.state, "noise", None) if self.is_noisy else None
+        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), start, noise, steps)
         return spikes.to(current.dtype), v
+
+    def held(self) -> State | None:
+        """What the grid of the state asks of a scan; None for a float state."""
+        state = self.state
+        return None if state is None else State(state.grid(), state.rounding_rule, state.gradient, self.snapped)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the state is rounded stochastically, so that a scan needs noise."""
+        return self.state is not None and self.state.rounding_rule == "stochastic"
 
     def forward(self, current: Tensor, steps: int | None = None) -> Tensor:
         """Spikes of a current, from a resting membrane; with ``steps``, one time step stands for that many."""
@@ -131,7 +140,7 @@ class LIF(nn.Module):
         channels = current.shape[2] if current.ndim > 2 else 1
         for name, each in (("threshold", self.threshold), ("decay", self.decay)):
             if each.numel() not in (1, channels):
-                raise MismatchError(f"the {name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
+                raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
         shape = [1, -1, *[1] * (current.ndim - 3)] if current.ndim > 2 else [-1]
         threshold, decay = (c if c.ndim == 0 else c.reshape(shape) for c in (self.threshold, self.decay))
         return self.dynamics._replace(threshold=threshold.to(current.dtype), decay=decay.to(current.dtype))

@@ -8,7 +8,7 @@ from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, Snapped, 
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, snap, through
 from spikequant.numerics.squat import exponential_levels
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
-from spikequant.numerics.twins import lif_scan
+from spikequant.numerics.twins import lif_scan, moments, norm_scan, norm_scan_fits
 
 __all__ = [
     "CHARGES",
@@ -37,6 +37,9 @@ __all__ = [
     "lif_scan",
     "lq_grid",
     "midpoints",
+    "moments",
+    "norm_scan",
+    "norm_scan_fits",
     "round_to_integer",
     "scale_gradient",
     "signs",

@@ -1,4 +1,4 @@
-"""Grids: the finite sets of numbers that hardware can hold, as plain tensors."""
+"""Grids: the finite sets of numbers that hardware can hold, as plain float32 tensors, whatever the dtype of what is snapped."""
 
 from typing import NamedTuple
 
@@ -53,11 +53,10 @@ def affine(low: Tensor | float, high: Tensor | float, count: int, axis: int | No
     origin = low * (count - 1) / (high - low)
     lowest = torch.ceil(origin - 0.5)
     step, shift = ((high - low) / (count - 1)).float(), (origin - lowest).float()
-    top = lowest + (count - 1) + shift
-    top = torch.minimum(top, top.float())
+    top = (lowest + (count - 1)).float() + shift
     # Two rounding errors could leave the top level a hair below ``high``: a membrane at its rail would then never fire.
     for _ in range(2):
-        step = torch.where((step.double() * top < high) & (top > 0), torch.nextafter(step, torch.full_like(step, torch.inf)), step)
+        step = torch.where((step * top < high) & (top > 0), torch.nextafter(step, torch.full_like(step, torch.inf)), step)
     return Affine(step, lowest.float(), shift, count, axis)
 
 
@@ -79,7 +78,7 @@ def table(values: Tensor, axis: int | None = None) -> Table:
     """
     if not torch.isfinite(values).all():
         raise SpecError(f"a level of the grid is not finite: {values.flatten()[:8].tolist()}; give finite levels")
-    return Table(values.sort(dim=-1).values, axis)
+    return Table(values.float().sort(dim=-1).values, axis)
 
 
 def levels(grid: Grid) -> Tensor:
@@ -98,11 +97,11 @@ def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
 
 
 def to(grid: Grid, like: Tensor) -> Grid:
-    """The same grid on the device and in the dtype of ``like``, but never below float32: half types cannot hold the codes."""
-    place = {"device": like.device, "dtype": torch.promote_types(like.dtype, torch.float32)}
+    """The same grid on the device of ``like``."""
     if isinstance(grid, Table):
-        return grid._replace(levels=grid.levels.to(**place))
-    return grid._replace(step=grid.step.to(**place), lowest=grid.lowest.to(**place), shift=grid.shift.to(**place))
+        return grid._replace(levels=grid.levels.to(like.device))
+    step, lowest, shift = (value.to(like.device) for value in grid[:3])
+    return grid._replace(step=step, lowest=lowest, shift=shift)
 
 
 def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:

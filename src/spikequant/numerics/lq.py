@@ -31,8 +31,8 @@ def start_basis(bits: int, fan: int, channels: int) -> Tensor:
 
 def lq_grid(basis: Tensor, axis: int | None) -> tuple[Table, Tensor]:
     """The table of levels of a basis ``[channel, bits]``, and the sign pattern ``[channel, level, bits]`` of each level."""
-    patterns = signs(basis.shape[1], basis.device).to(basis.dtype)
-    unsorted = basis @ patterns.T
+    patterns = signs(basis.shape[1], basis.device)
+    unsorted = basis.float() @ patterns.T
     ordered, order = unsorted.sort(dim=1)
     return Table(ordered, axis), patterns[order]
 

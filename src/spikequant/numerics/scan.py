@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.numerics.grid import Grid, bounds
-from spikequant.numerics.rounding import Rounding
-from spikequant.numerics.snap import Gradient, snap
+from spikequant.numerics.grid import Grid, along, bounds
+from spikequant.numerics.rounding import Rounding, round_to_integer
+from spikequant.numerics.snap import Gradient, snap, through
 from spikequant.numerics.surrogate import Compare, Surrogate, spike
 
 Charge = Literal["scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"]
@@ -28,8 +28,9 @@ class Dynamics(NamedTuple):
     - ``shift``: ``v - floor(v / 2^shift) + x``; ``shift_min1``: the same, but at least 1 towards zero (Xylo)
     - ``multiply_shift``: ``leak_rounding(v multiplier / 2^shift) + x``; the last three take whole numbers
 
-    ``state_shift`` q keeps the top of the sum: ``u = leak(v 2^q) + x`` is stored as ``snap(u / 2^q)``.
-    ``compare_at``: the threshold sees the ``stored`` (snapped) value or the ``full`` one.
+    ``state_shift`` q keeps the top of the sum: ``u = (leak(v 2^q) + x) / 2^q`` is stored as ``snap(u)``; the threshold is in
+    units of what is stored. ``compare_at``: the threshold sees the ``stored`` (snapped) value or the ``full`` one, u.
+    The gradient of a rounded leak is that of the leak without rounding.
     ``reset_timing``: ``now``, or ``next`` (snnTorch's ``reset_delay=True``: the spike acts in the following step,
     after the leak for ``subtract``, before it for ``value``).
     """
@@ -108,13 +109,20 @@ def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> No
 
     Raises:
         MismatchError: an empty time or batch axis, a start of another shape, or ``steps`` beside a current of several.
+        SpecError: the start holds NaN.
     """
     if steps is not None and (steps < 1 or current.shape[0] != 1):
-        raise MismatchError(f"steps must be at least 1 and the current a single time step, got steps={steps} and {current.shape[0]} time steps")
+        raise MismatchError(
+            f"steps must be at least 1 and the current a single time step, got steps={steps} and {current.shape[0]} time steps"
+        )
     if current.ndim < 2 or current.numel() == 0:
         raise MismatchError(f"a current must be [time, batch, ...] and not empty, got shape {tuple(current.shape)}")
     if start is not None and start.shape != current.shape[1:]:
-        raise MismatchError(f"the start has shape {tuple(start.shape)}, one step of the current {tuple(current.shape[1:])}: they must agree")
+        raise MismatchError(
+            f"the start has shape {tuple(start.shape)}, one step of the current {tuple(current.shape[1:])}: they must agree"
+        )
+    if start is not None and torch.isnan(start).any():
+        raise SpecError(f"the start of a neuron holds {int(torch.isnan(start).sum())} NaN; begin from a sound membrane")
 
 
 def _step(x: Tensor, v: Tensor, d: Dynamics, state: State | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -123,12 +131,10 @@ def _step(x: Tensor, v: Tensor, d: Dynamics, state: State | None, noise: Tensor 
         late = late.detach()
     if late is not None and d.reset == "value":
         v = _reset(v, late, d)
-    u = charge(v * 2.0**d.state_shift if d.state_shift else v, x, d)
+    u = charge(v * 2.0**d.state_shift, x, d) * 2.0**-d.state_shift if d.state_shift else charge(v, x, d)
     if late is not None and d.reset == "subtract":
         u = _reset(u, late, d)
-    w = u * 2.0**-d.state_shift if d.state_shift else u
-    if state is not None and state.snapped != "after_reset":
-        w = _snapped(w, state, noise)
+    w = u if state is None or state.snapped == "after_reset" else _snapped(u, state, noise)
     s = spike((u if d.compare_at == "full" else w) - d.threshold, d.compare, d.surrogate)
     if d.reset_timing == "now":
         w = _reset(w, s.detach() if d.detach_reset else s, d)
@@ -151,19 +157,25 @@ def _rest(d: Dynamics) -> float:
 def _multiply_shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
     real = v * (d.multiplier * 2.0**-d.shift)
     leaked = {"floor": torch.floor, "trunc": torch.trunc, "half_up": lambda y: torch.floor(y + 0.5)}[d.leak_rounding](real)
-    return leaked + d.gain * x
+    return through(leaked, real) + d.gain * x
+
+
+def _shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
+    real = v * 2.0**-d.shift
+    return v - through(torch.floor(real), real) + d.gain * x
 
 
 def _shift_min1(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
-    leak = torch.floor(v * 2.0**-d.shift)
-    return v - torch.where(leak == 0, torch.sign(v), leak) + d.gain * x
+    real = v * 2.0**-d.shift
+    leak = torch.floor(real)
+    return v - through(torch.where(leak == 0, torch.sign(v), leak), real) + d.gain * x
 
 
 CHARGES: dict[str, Callable[[Tensor, Tensor, Dynamics], Tensor]] = {
     "scale": lambda v, x, d: d.decay * v + d.gain * x,
     "relax": lambda v, x, d: v - (v - _rest(d)) / d.tau + x,
     "relax_input": lambda v, x, d: v + (x - (v - _rest(d))) / d.tau,
-    "shift": lambda v, x, d: v - torch.floor(v * 2.0**-d.shift) + d.gain * x,
+    "shift": _shift,
     "shift_min1": _shift_min1,
     "multiply_shift": _multiply_shift,
 }
@@ -179,12 +191,12 @@ def _reset(v: Tensor, s: Tensor, d: Dynamics) -> Tensor:
 
 def _snapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
     if state.wrap:
-        v = v + (_wrapped(v, state) - v).detach()
+        v = through(_wrapped(v, state, noise), v)
     return snap(state.grid, v, state.rounding, state.gradient, noise)
 
 
-def _wrapped(v: Tensor, state: State) -> Tensor:
+def _wrapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
     """Two's complement overflow: whole turns around the grid are dropped; only for grids of whole numbers."""
-    low, high = bounds(state.grid)
-    whole = torch.floor(v + 0.5)
+    low, high = (along(bound, v, state.grid.axis) for bound in bounds(state.grid))
+    whole = round_to_integer(v, state.rounding, noise)
     return torch.remainder(whole - low, high - low + 1) + low

@@ -27,11 +27,12 @@ def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Te
     """
     if torch.isnan(x).any():
         raise SpecError(f"cannot quantize NaN: {int(torch.isnan(x).sum())} of {x.numel()} values are NaN; find where they arise")
+    grid = to(grid, x)
     if isinstance(grid, Table):
         if rounding != "nearest_even":
             raise SpecError(f"rounding {rounding!r} does not fit a table of levels; use 'nearest_even'")
-        return _nearest_level(to(grid, x), x)
-    return _affine_code(to(grid, x), x, rounding, noise)
+        return _nearest_level(grid, x)
+    return _affine_code(grid, x, rounding, noise)
 
 
 def decode(grid: Grid, code: Tensor) -> Tensor:
@@ -45,9 +46,7 @@ def decode(grid: Grid, code: Tensor) -> Tensor:
     return _unrows(grid.levels.gather(1, rows.long()), code, grid)
 
 
-def snap(
-    grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None
-) -> Tensor:
+def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None) -> Tensor:
     """``decode(encode(x))`` with a straight-through gradient; dtype and device of ``x`` are kept.
 
     Equations: ``dy/dx = 1`` (``pass``), or ``1 where low <= x <= high, else 0`` (``mask``). Where the step of an affine grid
@@ -121,30 +120,34 @@ def _step_gradient(gradient: Tensor, inside: Tensor, axis: int | None, x: Tensor
 
 def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | None) -> Tensor:
     step, lowest, shift = (along(value, x, grid.axis) for value in grid[:3])
-    quotient = x.to(step.dtype) / step - shift
-    closest = (torch.round(quotient) - lowest).clamp(0, grid.size - 1)
+    quotient = _widened(x) / step - shift
+    closest = (torch.round(quotient) - lowest).clamp(0, grid.size - 1).to(torch.int32)
     if rounding == "nearest_even":
-        return closest.to(torch.int32)
+        return closest
     # A level stays a level, though its quotient by the step may miss the whole number by a rounding error.
     level = decode(grid, closest).to(x.dtype)
     if rounding == "truncate":
-        return (closest - (level > x).to(closest)).clamp(min=0).to(torch.int32)
+        return (closest - (level > x).to(torch.int32)).clamp(min=0)
     code = (round_to_integer(quotient, rounding, noise) - lowest).clamp(0, grid.size - 1)
-    return torch.where(level == x, closest, code).to(torch.int32)
+    return torch.where(level == x, closest, code.to(torch.int32))
 
 
 def _nearest_level(grid: Table, x: Tensor) -> Tensor:
-    middles = midpoints(grid)
-    wide = x.to(middles.dtype)
+    wide = _widened(x)
+    middles = midpoints(grid).to(wide.dtype)
     if middles.ndim == 1:
         return torch.bucketize(wide, middles, out_int32=True)
     return _unrows(torch.searchsorted(middles, _rows(wide, grid), out_int32=True), x, grid)
 
 
+def _widened(x: Tensor) -> Tensor:
+    """Half types hold neither the codes nor the quotients of 8 bits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def midpoints(grid: Grid) -> Tensor:
     """Where the nearest level changes: ``[level - 1]`` or ``[channel, level - 1]``, averaged in float64."""
     values = levels(grid)
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
     wide = values.double()
     middles = ((wide[..., 1:] + wide[..., :-1]) / 2).to(values.dtype)
     # Between neighboring floats the average rounds to either; on the upper one, that level could never be reached.

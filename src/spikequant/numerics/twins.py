@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from spikequant.numerics import scan
-from spikequant.numerics.kernels import lif_native
+from spikequant.numerics.kernels import lif_native, norm_native
 from spikequant.numerics.scan import Dynamics, Noise, State
 
 
@@ -25,3 +25,20 @@ def lif_scan(
     if lif_native.fits(current, dynamics, state, noise):
         return lif_native.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
+
+
+def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, pool: int) -> bool:
+    """Whether ``norm_scan`` covers a call; where it does not, batch norm, ``lif_scan`` and max pool run one by one."""
+    return norm_native.fits(current, dynamics, state, pool)
+
+
+def moments(current: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel of ``[time, batch, channel, height, width]``, without gradient.
+
+    Summed in float64 over fixed blocks in one order, so that any number of threads gives the same bits.
+    """
+    rows = norm_native.channels_last(current.detach())
+    return norm_native.moments(rows.reshape(-1, rows.shape[-1]))
+
+
+norm_scan = norm_native.norm_scan

@@ -5,8 +5,22 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from spikequant.errors import SpecError
-from spikequant.numerics import Affine, Grid, Rounding, fit_basis, integers, lq_grid, scale_gradient, snap, start_basis, start_step, uniform
+from spikequant.errors import MismatchError, SpecError
+from spikequant.numerics import (
+    Affine,
+    Grid,
+    Rounding,
+    fit_basis,
+    integers,
+    lq_grid,
+    scale_gradient,
+    snap,
+    start_basis,
+    start_step,
+    through,
+    to,
+    uniform,
+)
 from spikequant.quantizers import ranges
 from spikequant.quantizers.specs import LSQ, Binary, LQNet, QuantizerSpec, RangedSpec, Uniform
 
@@ -62,8 +76,18 @@ class Quantizer(nn.Module, ABC):
         return snap(self.grid(), x, self.rounding_rule, self.spec.gradient, self.noise(0, x))
 
     def _rows(self, x: Tensor, per_channel: bool) -> Tensor:
-        """``x`` as ``[channel, value]``, or ``[1, value]``."""
-        return x.movedim(self.axis, 0).flatten(1) if per_channel else x.reshape(1, -1)
+        """``x`` as ``[channel, value]``, or ``[1, value]``; half types are widened.
+
+        Raises:
+            MismatchError: other channels than the quantizer was built for.
+        """
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        if not per_channel:
+            return x.reshape(1, -1)
+        channels = self.shape[self.axis]
+        if self.axis >= x.ndim or x.shape[self.axis] != channels:
+            raise MismatchError(f"{self.spec.label()} is for {channels} channels along axis {self.axis}, got shape {tuple(x.shape)}")
+        return x.movedim(self.axis, 0).reshape(channels, -1)
 
     def extra_repr(self) -> str:
         """Shown when a model is printed."""
@@ -75,17 +99,12 @@ class Fixed(Quantizer):
 
     def __init__(self, spec: QuantizerSpec, shape: tuple[int, ...], axis: int) -> None:
         super().__init__(spec, shape, axis)
-        grid = spec.grid()
-        self.fields = grid._fields
-        for name, value in zip(grid._fields, grid, strict=True):
-            if isinstance(value, Tensor):
-                self.register_buffer(f"grid_{name}", value, persistent=False)
-        self.template = grid
+        self.held = spec.grid()  # no buffers: ``half()`` would round their values
 
     def grid(self) -> Grid:
         """The grid, on the module's device."""
-        held = {name: getattr(self, f"grid_{name}") for name in self.fields if hasattr(self, f"grid_{name}")}
-        return self.template._replace(**held)
+        self.held = to(self.held, self.draws)
+        return self.held
 
 
 class Fitted(Quantizer):
@@ -202,7 +221,7 @@ class LearnedBasis(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid; what ``clip`` cuts off still passes its gradient on."""
-        clipped = x if self.lq.clip is None else x + (self._clipped(x) - x).detach()
+        clipped = x if self.lq.clip is None else through(self._clipped(x), x)
         snapped = super().forward(clipped)
         if self.training and x._version != self.read_version:
             ranges.refuse_non_finite(x, self.spec.label())
@@ -268,7 +287,7 @@ class TwoLevels(Quantizer):
 
     def grid(self) -> Affine:
         """Plus and minus the scale."""
-        step = 2 * self.scale
+        step = 2 * self.scale.float()
         return Affine(step, -torch.ones_like(step), torch.full_like(step, 0.5), 2, self.axis if self.averaged else None)
 
     def observe(self, x: Tensor) -> None:

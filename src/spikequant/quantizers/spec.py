@@ -1,13 +1,14 @@
 """The base of every frozen specification: strict, comparable, writable as TOML, and clear about what is wrong with it."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from spikequant.errors import SpecError, nearest
+from spikequant.errors import SpecError, nearest, unknown
 
 
 class Spec(BaseModel):
@@ -54,8 +55,14 @@ def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
         return f"{place}: no such field{nearest(str(detail['loc'][-1]), spec.model_fields)}"
     if detail["type"] == "missing":
         return f"{place}: is required"
+    if detail["type"] == "value_error" and isinstance(context["error"], SpecError):
+        return re.sub(r"^\w+", place, str(context["error"]), flags=re.MULTILINE)  # a spec inside has explained itself
     if detail["type"] == "value_error":
         return f"{place}: {context['error']}"
+    if detail["type"] == "union_tag_invalid":
+        return unknown("kind", str(context["tag"]), re.findall(r"'(\w+)'", context["expected_tags"]), place)
+    if detail["type"] == "union_tag_not_found":
+        return f"{place}.kind: is required"
     rule = detail["msg"].removeprefix("Input should be ")
     return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['input'], context)}"
 
@@ -65,6 +72,5 @@ def _hint(value: Any, context: Mapping[str, Any]) -> str:
         if bound in context:
             return f"; nearest valid value: {context[bound]}"
     if isinstance(value, str):
-        valid = str(context.get("expected", "") or context.get("expected_tags", ""))
-        return nearest(value, [name for name in valid.split("'") if name.strip(" ,or")])
+        return nearest(value, re.findall(r"'(\w+)'", str(context.get("expected", ""))))
     return ""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spikequant.quantizers.modules import Quantizer
 
 Bits = Annotated[int, Field(ge=1, le=16)]
+End = Annotated[float, Field(ge=-1e30, le=1e30)]
+Threshold = Annotated[float, Field(ge=1e-30, le=1e30)]
 LevelsAt = Literal["ends", "zero", "twos"]
 Rounding = Literal["nearest_even", "half_up", "truncate", "stochastic"]
 Gradient = Literal["pass", "mask"]
@@ -92,8 +94,8 @@ class Uniform(RangedSpec):
 
     kind: Literal["uniform"] = "uniform"
     bits: Bits
-    low: float | None = None
-    high: float | None = None
+    low: End | None = None
+    high: End | None = None
     levels_at: LevelsAt = "ends"
     per_channel: bool = False
     symmetric: bool = True
@@ -107,6 +109,10 @@ class Uniform(RangedSpec):
             raise ValueError("low and high must be given together, or neither")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.low is not None and self.high is not None and not _tells_apart(self.low, self.high, self.bits):
+            raise ValueError(
+                f"float32 cannot tell {2**self.bits} levels from {self.low} to {self.high} apart; widen the range or use fewer bits"
+            )
         if self.levels_at != "ends":
             if self.bits < 2:
                 raise ValueError(f"levels_at={self.levels_at!r} needs at least 2 bits, got {self.bits}; nearest valid value: 2")
@@ -147,6 +153,11 @@ class Uniform(RangedSpec):
         if self.levels_at == "twos":
             return integers(high / half, -half, 2 * half, axis)
         return affine(low, high, 2 * half, axis)
+
+
+def _tells_apart(low: float, high: float, bits: int) -> bool:
+    step = (high - low) / (2.0**bits - 1)
+    return step >= max(2.0**-20 * max(abs(low), abs(high)), 2.0**-120)
 
 
 class FixedPoint(RangedSpec):
@@ -193,8 +204,12 @@ class FixedPoint(RangedSpec):
         return integers(2.0**-self.fraction, -whole, 2 * whole)
 
     def over(self, low: "Tensor", high: "Tensor", axis: int | None = None) -> "Grid":
-        """The grid whose integer bits hold ``low`` and ``high``."""
-        return self.model_copy(update={"integer": integer_bits(float(low.min()), float(high.max()), self.fraction)}).grid()
+        """The grid whose integer bits hold ``low`` and ``high``.
+
+        Raises:
+            SpecError: integer and fraction bits together are more than float32 holds.
+        """
+        return FixedPoint(integer=integer_bits(float(low.min()), float(high.max()), self.fraction), fraction=self.fraction).grid()
 
 
 def integer_bits(low: float, high: float, fraction: int) -> int:
@@ -272,10 +287,13 @@ class LSQ(QuantizerSpec):
 
 
 class Exponential(QuantizerSpec):
-    """Levels dense at a center and exponentially sparser away from it, from ``-threshold (1 + lower_limit)`` to ``threshold (1 + upper_limit)``."""
+    """Levels dense at a center and exponentially sparser away from it.
+
+    They reach from ``-threshold (1 + lower_limit)`` to ``threshold (1 + upper_limit)``.
+    """
 
     bits: Bits
-    threshold: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Threshold = 1.0
     lower_limit: Annotated[float, Field(gt=-1)] = 0.0
     upper_limit: Annotated[float, Field(gt=0)] = 0.2
     multiplier: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -369,14 +387,16 @@ class Anchored(QuantizerSpec):
 
     kind: Literal["anchored"] = "anchored"
     bits: Bits
-    threshold: Annotated[float, Field(gt=0)] = 1.0
+    threshold: Threshold = 1.0
     below: Annotated[int, Field(ge=0)] | None = None
     rounding: Rounding = "nearest_even"
 
     @model_validator(mode="after")
     def _threshold_is_a_level(self) -> Self:
         if self.below is not None and self.below > 2**self.bits - 2:
-            raise ValueError(f"below must leave zero and the threshold their levels, got {self.below}; nearest valid value: {2**self.bits - 2}")
+            raise ValueError(
+                f"below must leave zero and the threshold their levels, got {self.below}; nearest valid value: {2**self.bits - 2}"
+            )
         return self
 
     @property
@@ -390,11 +410,10 @@ class Anchored(QuantizerSpec):
 
     def grid(self) -> "Grid":
         """The grid."""
-        from spikequant.numerics import affine
+        from spikequant.numerics import affine, integers
 
         below = 2**self.bits // 4 if self.below is None else self.below
-        step = self.threshold / (2**self.bits - 1 - below)
-        return affine(-below * step, self.threshold, 2**self.bits)
+        return integers(affine(0.0, self.threshold, 2**self.bits - below).step, -below, 2**self.bits)
 
 
 class Binary(QuantizerSpec):
@@ -421,6 +440,4 @@ class Binary(QuantizerSpec):
         return "binary"
 
 
-AnySpec = Annotated[
-    Uniform | FixedPoint | LQNet | LSQ | ThresholdCentered | ZeroCentered | Anchored | Binary, Field(discriminator="kind")
-]
+AnySpec = Annotated[Uniform | FixedPoint | LQNet | LSQ | ThresholdCentered | ZeroCentered | Anchored | Binary, Field(discriminator="kind")]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ def quantize(model: nn.Module, recipe: Recipe, calibration: Loader | None = None
     waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if _needs_data(quantizer)}
     if waiting:
         if calibration is None:
-            raise SpecError(f"the states of {', '.join(waiting)} need data to fit their range; pass calibration=loader, or give a fixed range")
+            needy = ", ".join(waiting)
+            raise SpecError(f"the states of {needy} need data to fit their range; pass calibration=loader, or give a fixed range")
         calibrate(copied, waiting, calibration, batches)
     return copied
 
@@ -46,6 +48,7 @@ def attach(model: nn.Module, recipe: Recipe) -> nn.Module:
     """Hang the quantizers of a recipe on the model itself, unfitted (as ``load`` needs them); constants are put on their grids."""
     if _is_quantized(model):
         raise SpecError("the model is quantized already; quantize the float model")
+    _refuse_unsound(model)
     layers, neurons = weighted(model), spiking(model)
     shapes = model.shapes() if isinstance(model, Network) else {}
     for index, hung in enumerate(plan(model, recipe)):
@@ -89,8 +92,8 @@ def bake(model: nn.Module) -> nn.Module:
     """A copy whose weights are plain tensors on their grids: nothing is left to fit, nothing to train through."""
     baked = copy.deepcopy(model).eval()
     for layer in weighted(baked).values():
-        for tensor in [*getattr(layer, "parametrizations", {})]:
-            parametrize.remove_parametrizations(layer, tensor, leave_parametrized=True)
+        if parametrize.is_parametrized(layer):
+            _settle(layer)
     if isinstance(baked, Network) and isinstance(baked.recipe, Recipe):
         kept = {pattern: each.model_copy(update={"weights": None, "biases": None}) for pattern, each in baked.recipe.overrides.items()}
         floats = {"weights": None, "biases": None, "first": "same", "last": "same", "overrides": kept}
@@ -98,13 +101,27 @@ def bake(model: nn.Module) -> nn.Module:
     return baked
 
 
+def _settle(layer: nn.Module) -> None:
+    """As torch's ``remove_parametrizations``, which would also strip the class that a copy shares with its original."""
+    values = {tensor: getattr(layer, tensor).detach().clone() for tensor in cast(nn.ModuleDict, layer.parametrizations)}
+    layer.__class__ = parametrize.type_before_parametrizations(layer)
+    del layer.parametrizations
+    for tensor, value in values.items():
+        layer.register_parameter(tensor, nn.Parameter(value))
+
+
+def _refuse_unsound(model: nn.Module) -> None:
+    for name, value in model.named_parameters():
+        if not torch.isfinite(value).all():
+            count = int((~torch.isfinite(value)).sum())
+            raise SpecError(f"{name} holds {count} values that are NaN or infinite; quantize a sound model")
+
+
 def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
     tensor = NAMES[hung.part]
     value = original(layer, tensor)
     if hung.spec is None or value is None:
         return
-    if not torch.isfinite(value).all():
-        raise SpecError(f"{hung.layer}.{tensor} holds {int((~torch.isfinite(value)).sum())} values that are NaN or infinite; quantize a sound model")
     quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
     # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
     parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)
@@ -117,7 +134,7 @@ def _numbered(quantizer: Quantizer, recipe: Recipe, index: int) -> Quantizer:
 
 def _fit_weights(model: nn.Module) -> None:
     for layer in weighted(model).values():
-        for tensor, held in getattr(layer, "parametrizations", {}).items():
+        for held in getattr(layer, "parametrizations", {}).values():
             held[0].observe(held.original)
             held[0].fit()
 
@@ -150,7 +167,7 @@ def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
     return quantizer
 
 
-class _observe:  # noqa: N801 - a closure that deep copies can carry
+class _observe:
     def __init__(self, quantizer: Quantizer) -> None:
         self.quantizer = quantizer
 

@@ -73,9 +73,9 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
     if hung.part == "state":
         bits = count * _width(hung, neuron.state if as_is else None)
         return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, shapes[hung.layer][0]), qspinn_bits=bits)
-    value: Tensor = getattr(neuron, hung.part)
-    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, value))
-    bits, tables = value.numel() * width, _table_bits(hung.spec, value.numel())
+    constant: Tensor = getattr(neuron, hung.part)
+    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, constant))
+    bits, tables = constant.numel() * width, _table_bits(hung.spec, constant.numel())
     if hung.part == "threshold":
         return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)
     return Ledger(constant_bits=bits, table_bits=tables)

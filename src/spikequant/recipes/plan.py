@@ -48,7 +48,7 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     layers, neurons = weighted(model), spiking(model)
     _refuse_unmatched(recipe, [*layers, *neurons])
     hung = []
-    ends = {name: policy for name, policy in zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False)}
+    ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
     for name, layer in layers.items():
         end = ends.get(name, "same")
         weights = recipe.weights if end == "same" else _float_or(end)
@@ -70,7 +70,9 @@ def _matching(recipe: Recipe, layer: str) -> list[Override]:
     return [override for pattern, override in recipe.overrides.items() if fnmatchcase(layer, pattern)]
 
 
-def _overridden(recipe: Recipe, layer: str, field: Literal["weights", "biases", "state"], default: QuantizerSpec | None) -> QuantizerSpec | None:
+def _overridden(
+    recipe: Recipe, layer: str, field: Literal["weights", "biases", "state"], default: QuantizerSpec | None
+) -> QuantizerSpec | None:
     for override in reversed(_matching(recipe, layer)):
         wanted = getattr(override, field)
         if wanted is not None:

@@ -46,9 +46,9 @@ class Recipe(Spec):
     constants: AnySpec | dict[Constant, AnySpec] | None = None
     first: Wanted | Literal["same"] = "same"
     last: Wanted | Literal["same"] = "same"
-    overrides: dict[str, Override] = {}
+    overrides: dict[str, Override] = Field(default_factory=dict)
     snapped: Literal["before_fire", "after_reset", "both"] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 
     @classmethod
     def parse(cls, notation: str, rounding: Literal["truncate", "nearest", "stochastic"] = "nearest") -> Self:

@@ -44,11 +44,13 @@ def load(folder: str | Path) -> Network:
     """
     place = Path(folder)
     document = read_document(place)
-    tensors = _read_tensors(place / "model.safetensors", document)
     try:
+        tensors = _read_tensors(place / "model.safetensors", document)
         network = Network(Wiring.read(document["wiring"]))
         if document["recipe"] is not None:
             attach(network, Recipe.read(document["recipe"]))
+    except FormatError:
+        raise
     except KeyError as error:
         raise FormatError(f"{place / 'model.json'}: {error} is absent") from None
     except (TypeError, ValueError, RuntimeError) as error:
@@ -78,7 +80,9 @@ def read_document(place: Path) -> dict[str, Any]:
 def _seal(document: dict[str, Any], tensors: bytes) -> str:
     """One hash over all that a model is: a flipped digit of a threshold is as wrong as a flipped weight."""
     rest = {name: value for name, value in document.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest).encode() + tensors).hexdigest()
+    digest = hashlib.sha256(json.dumps(rest).encode())
+    digest.update(tensors)
+    return digest.hexdigest()
 
 
 def _read_tensors(path: Path, document: dict[str, Any]) -> dict[str, Tensor]:
@@ -98,10 +102,10 @@ def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
     for name in sorted(wanted.keys() ^ tensors.keys()):
         raise MismatchError(f"{path}: tensor {name!r} is {'absent' if name in wanted else 'not part of this model'}")
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:
-            raise MismatchError(
-                f"{path}: tensor {name!r} is {tensor.dtype} {tuple(tensor.shape)}, the model needs {wanted[name].dtype} {tuple(wanted[name].shape)}"
-            )
+        like = wanted[name]
+        if tensor.shape != like.shape or tensor.dtype != like.dtype:
+            found, needed = (f"{each.dtype} {tuple(each.shape)}" for each in (tensor, like))
+            raise MismatchError(f"{path}: tensor {name!r} is {found}, the model needs {needed}")
         if tensor.is_floating_point() and torch.isinf(tensor).any():
             raise FormatError(f"{path}: tensor {name!r} holds infinite values")
     network.load_state_dict(tensors)

@@ -66,6 +66,11 @@ static void charge_row(const Spec *p, int n, const float *v, const float *restri
     }
 }
 
+static inline float rounded(const Spec *p, float t) {
+    const float below = floorf(t);
+    return p->rounding == NEAREST_EVEN ? rintf(t) : p->rounding == TRUNCATE ? below : below + (t - below >= 0.5f ? 1.0f : 0.0f);
+}
+
 static inline float held(float code, float top) { return code < 0 ? 0 : code > top ? top : code; }
 
 static void snap_affine(const Spec *p, int n, const float *u, float *w) {
@@ -82,10 +87,8 @@ static void snap_affine(const Spec *p, int n, const float *u, float *w) {
         break;
     default:
         for (int i = 0; i < n; i++) {
-            float t = u[i] / step - shift;
-            float down = step * (held(floorf(t) - lowest, top) + lowest + shift);
-            float near = step * (held(rintf(t) - lowest, top) + lowest + shift);
-            w[i] = near == u[i] ? near : down;
+            float code = held(rintf(u[i] / step - shift) - lowest, top), near = step * (code + lowest + shift);
+            w[i] = near > u[i] ? step * (held(code - 1, top) + lowest + shift) : near;
         }
     }
 }
@@ -117,7 +120,7 @@ static void snap_row(const Spec *p, const Tables *t, int n, const float *u, floa
     if (p->wrap) {
         const float turn = p->high - p->low + 1;
         for (int i = 0; i < n; i++) {
-            float whole = floorf(u[i] + 0.5f) - p->low, rest = fmodf(whole, turn);
+            float whole = rounded(p, u[i]) - p->low, rest = fmodf(whole, turn);
             turned[i] = (rest < 0 ? rest + turn : rest) + p->low;
         }
         u = turned;
@@ -146,12 +149,13 @@ static void scale_row(int n, float factor, float *v) {
         for (int i = 0; i < n; i++) v[i] = v[i] * factor;
 }
 
-/* The membrane after its charge, before it is scaled down and snapped; v itself may be the result. late: room for a row. */
+/* The membrane after its charge, before it is snapped; v itself may be the result. late: room for a row. */
 static void charged(const Spec *p, int n, const float *x, const float *threshold, const float *decay, float *v, float *late) {
     if (p->next && p->reset != NONE) fire_row(p, n, v, threshold, late);
     if (p->next && p->reset == VALUE) reset_row(p, n, late, threshold, v);
     scale_row(n, p->up, v);
     charge_row(p, n, v, x, decay, v);
+    scale_row(n, p->down, v);
     if (p->next && p->reset == SUBTRACT) reset_row(p, n, late, threshold, v);
 }
 
@@ -164,7 +168,6 @@ static void advance(const Spec *p, const Tables *t, int n, const float *x, const
         fire_row(p, n, v, threshold, s);
         if (seen) memcpy(seen, v, (size_t)n * sizeof(float));
     }
-    scale_row(n, p->down, v);
     if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) snap_row(p, t, n, v, v);
     if (!p->full) {
         fire_row(p, n, v, threshold, s);
@@ -236,7 +239,7 @@ static void surrogate_row(const Spec *p, int n, const float *restrict v, const f
 }
 
 static void mask_row(const Spec *p, int n, const float *restrict u, float *restrict g) {
-    if (p->grid == NO_GRID || !p->mask) return;
+    if (p->grid == NO_GRID || !p->mask || p->wrap) return;
     const float low = p->low, high = p->high;
     for (int i = 0; i < n; i++) g[i] = u[i] >= low && u[i] <= high ? g[i] : 0;
 }
@@ -244,17 +247,16 @@ static void mask_row(const Spec *p, int n, const float *restrict u, float *restr
 /* What backward knows of one step: the state before it, what the threshold saw, and the constants. */
 typedef struct { const float *before, *seen, *x, *threshold, *decay; } Step;
 
-/* The compared value as it is stored, and the value before it was snapped (scaled down): needed by few settings only. */
+/* The compared value as it is stored, and the value before it was snapped: needed by few settings only. */
 static void again(const Spec *p, const Tables *t, int n, const Step *k, float *u, float *w) {
     float late[TILE];
     memcpy(u, k->before, (size_t)n * sizeof(float));
     charged(p, n, k->x, k->threshold, k->decay, u, late);
-    scale_row(n, p->down, u);
     if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) snap_row(p, t, n, u, w);
     else memcpy(w, u, (size_t)n * sizeof(float));
 }
 
-/* Through firing and reset. In: gv, of the stored state, and gs. Out: g, of the charged membrane. */
+/* Through firing and reset. In: gv, of the stored state, and gs. Out: g, of the charged membrane before it was scaled down. */
 static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, const float *gs, float *gv, float *g) {
     float d[TILE], s[TILE], u[TILE], w[TILE];
     const int whole = p->full || (p->mask && p->grid != NO_GRID);
@@ -282,9 +284,9 @@ static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, cons
     if (!p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
     if (p->snapped & BEFORE_FIRE) mask_row(p, n, u, g);
-    scale_row(n, p->down, g);
     if (p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
+    scale_row(n, p->down, g);
 }
 
 /* Through the charge. In: g. Out: gx of the current, gv of the state before. */
@@ -301,10 +303,10 @@ static void charge_back(const Spec *p, int n, const Step *k, const float *restri
         for (int i = 0; i < n; i++) { gx[i] = g[i] / tau; gv[i] = (g[i] - g[i] / tau) * up; }
         break;
     case SHIFT: case SHIFT_MIN1:
-        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = g[i] * up; }
+        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = (g[i] - g[i] * p->leak) * up; }
         break;
     default:
-        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = 0; }
+        for (int i = 0; i < n; i++) { gx[i] = gain * g[i]; gv[i] = g[i] * p->leak * up; }
     }
     if (!p->next || p->reset == NONE) return;
     float late[TILE], d[TILE];
@@ -312,7 +314,7 @@ static void charge_back(const Spec *p, int n, const Step *k, const float *restri
     surrogate_row(p, n, k->before, k->threshold, d);
     const float through = p->detach_reset ? 0.0f : 1.0f;
     if (p->reset == SUBTRACT)
-        for (int i = 0; i < n; i++) gv[i] -= through * k->threshold[i] * g[i] * d[i];
+        for (int i = 0; i < n; i++) gv[i] -= through * k->threshold[i] * g[i] * up * d[i];
     else
         for (int i = 0; i < n; i++) gv[i] = gv[i] * (1 - late[i]) + through * gv[i] * (p->reset_value - k->before[i]) * d[i];
 }

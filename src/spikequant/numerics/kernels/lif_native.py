@@ -74,21 +74,22 @@ def lif_scan(
     return spikes, last
 
 
-class _Call:
-    """The arguments of one call; keeps alive what C points to."""
+class Call:
+    """The arguments of one call over dense ``x`` ``[time, ...]``; ``inner`` is the stride of its channels. Keeps alive what C points to."""
 
-    def __init__(self, current: Tensor, d: Dynamics, state: State | None, steps: int | None) -> None:
-        self.x = current.contiguous()
-        self.steps, self.neurons = current.shape[0] if steps is None else steps, current[0].numel()
+    def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
+        self.x = x
+        self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
         self.stride = self.neurons if steps is None else 0
-        self.threshold, self.decay = (torch.as_tensor(each, dtype=torch.float32).reshape(-1).contiguous() for each in (d.threshold, d.decay))
+        self.threshold, self.decay = (
+            torch.as_tensor(each, dtype=torch.float32).reshape(-1).contiguous() for each in (d.threshold, d.decay)
+        )
         self.levels = self.middles = torch.empty(0)
         if state is not None and isinstance(state.grid, Table):
             self.levels, self.middles = levels(state.grid).float().contiguous(), midpoints(state.grid).float().contiguous()
         self.spec = _spec(d, state)
         channels = max(self.threshold.numel(), self.decay.numel())
         strides = [int(each.numel() > 1) for each in (self.threshold, self.decay)]
-        inner = current[0, 0, 0].numel() if current.ndim > 2 else 1
         pointers = [each.data_ptr() for each in (self.threshold, self.decay)]
         self.tables = Tables(*pointers, *strides, inner, channels, self.levels.data_ptr(), self.middles.data_ptr())
         self.threads = torch.get_num_threads() if self.steps * self.neurons >= SERIAL_BELOW else 1
@@ -132,37 +133,50 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
     ) -> tuple[Tensor, Tensor]:
-        call = _Call(current, dynamics, state, steps)
-        kept = None if start is None else start.contiguous()
-        spikes, last = empty((call.steps, *current.shape[1:])), empty(current.shape[1:])
+        order = _order(current)
+        x = current.permute(order).contiguous()
+        call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
+        kept = None if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
+        spikes, last = empty((call.steps, *x.shape[1:])), empty(x.shape[1:])
         c = library()
         assert c is not None, "fits() asked for it"
         c.sq_lif_forward.restype = ctypes.c_int64
-        bad = c.sq_lif_forward(*call.head(), _pointer(call.x), ctypes.c_int64(call.stride), _pointer(kept), _pointer(spikes), _pointer(last), call.threads)
+        bad = c.sq_lif_forward(
+            *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(kept), pointer(spikes), pointer(last), call.threads
+        )
         if bad:
             raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
-        ctx.call = call
+        ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(call.x, *(() if kept is None else (kept,)))
-        return spikes, last
+        return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor | None, None, None, None]:
         call, (x, *start) = ctx.call, ctx.saved_tensors
-        to_spikes, to_last = (None if gradient is None else gradient.contiguous() for gradient in gradients)
-        if to_spikes is None:
-            to_spikes = torch.zeros(call.steps, *x.shape[1:])
+        spikes, last = gradients
+        to_spikes = torch.zeros(call.steps, *x.shape[1:]) if spikes is None else spikes.permute(ctx.order).contiguous()
+        to_last = None if last is None else last.unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
         to_current = empty(x.shape)
         to_start = empty(x.shape[1:])
         scratch = torch.empty(2 * call.threads * call.steps * TILE)
         c = library()
         assert c is not None, "forward used it"
         c.sq_lif_backward(
-            *call.head(), _pointer(x), ctypes.c_int64(call.stride), _pointer(start[0] if start else None), _pointer(to_spikes),
-            _pointer(to_last), _pointer(to_current), _pointer(to_start), _pointer(scratch), call.threads,
+            *call.head(), pointer(x), ctypes.c_int64(call.stride), pointer(start[0] if start else None), pointer(to_spikes),
+            pointer(to_last), pointer(to_current), pointer(to_start), pointer(scratch), call.threads,
         )  # fmt: skip
-        return to_current, to_start if start else None, None, None, None
+        to_start = to_start.unsqueeze(0).permute(ctx.back).squeeze(0)
+        return to_current.permute(ctx.back), to_start if start else None, None, None, None
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+def _order(current: Tensor) -> tuple[int, ...]:
+    """The axes as they lie in memory: images may be laid out channels last, and stay so."""
+    last = (0, 1, 3, 4, 2)
+    is_last = current.ndim == 5 and not current.is_contiguous() and current.permute(last).is_contiguous()
+    return last if is_last else tuple(range(current.ndim))
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Where the values of a dense tensor begin."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())

@@ -1,0 +1,102 @@
+"""Batch norm, neuron and max pool in a row as one call, where nothing between them is asked for."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.models.wiring import Wiring
+from spikequant.neurons import LIF
+from spikequant.numerics import moments, norm_scan, norm_scan_fits
+
+
+class Chain(NamedTuple):
+    """The names of a batch norm, the neuron that it feeds, and the max pool after that, if any."""
+
+    norm: str
+    lif: str
+    pool: str | None
+
+    @property
+    def last(self) -> str:
+        """Whose value the chain yields."""
+        return self.pool or self.lif
+
+
+def chains(wiring: Wiring) -> dict[str, Chain]:
+    """The chains of a wiring by their first node: every inner value has one use.
+
+    >>> from spikequant.models.small import digits
+    >>> chains(digits())["norm1"]
+    Chain(norm='norm1', lif='lif1', pool='pool1')
+    """
+    kinds = {node.name: node.kind for node in wiring.nodes}
+    readers: dict[str, list[str]] = {}
+    for node in wiring.nodes:
+        for source in node.inputs:
+            readers.setdefault(source, []).append(node.name)
+
+    def only_reader(name: str, kind: str) -> str | None:
+        found = readers.get(name, [])
+        return found[0] if len(found) == 1 and kinds[found[0]] == kind else None
+
+    found = {}
+    for node in wiring.of_kind("batch_norm"):
+        lif = only_reader(node.name, "lif")
+        if lif is not None:
+            found[node.name] = Chain(node.name, lif, only_reader(lif, "max_pool"))
+    return found
+
+
+def fused(model: nn.Module, chain: Chain, current: Tensor, steps: int | None) -> Tensor | None:
+    """The value of a chain's last node, or None where its parts must run one by one: a part is watched, or no twin fits."""
+    norm, lif = model.get_submodule(chain.norm), model.get_submodule(chain.lif)
+    pool = None if chain.pool is None else model.get_submodule(chain.pool)
+    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, pool) if part is not None):
+        return None
+    size = 1 if pool is None else _size(pool)
+    state = lif.held()
+    if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy:
+        return None
+    dynamics = lif.broadcast(current)
+    if not norm_scan_fits(current, dynamics, state, size):
+        return None
+    scale, shift, centered = _affine(norm, current)
+    return norm_scan(current, scale, shift, dynamics, state, steps, size, centered)
+
+
+def _watched(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+
+
+def _size(pool: nn.Module) -> int | None:
+    """The window of a plain max pool: square, as wide as its stride, without padding."""
+    plain = isinstance(pool, nn.MaxPool2d) and isinstance(pool.kernel_size, int) and pool.stride in (None, pool.kernel_size)
+    return int(pool.kernel_size) if plain and not pool.padding and pool.dilation == 1 and not pool.ceil_mode else None  # type: ignore[arg-type]
+
+
+def _affine(norm: nn.BatchNorm2d, current: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Batch norm as ``x * scale + shift``; in training also mean and inverse deviation, and the running moments move on."""
+    if norm.training:
+        mean, variance = moments(current)
+        count = current.numel() // current.shape[2]
+        _follow(norm, mean, variance * (count / max(count - 1, 1)))
+    else:
+        mean, variance = _running(norm)
+    inverse = torch.rsqrt(variance + norm.eps)
+    scale = norm.weight * inverse
+    return scale, norm.bias - mean * scale, torch.stack([mean, inverse]) if norm.training else None
+
+
+def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None, "the caller has checked track_running_stats"
+    assert norm.running_var is not None, "the caller has checked track_running_stats"
+    return norm.running_mean, norm.running_var
+
+
+@torch.no_grad()
+def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
+    for running, seen in zip(_running(norm), (mean, variance), strict=True):
+        running.lerp_(seen, norm.momentum or 0.0)
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked += 1

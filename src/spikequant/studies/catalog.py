@@ -1,0 +1,34 @@
+"""What can be named: models, data sets, methods; and which data sets are here."""
+
+from collections.abc import Callable
+
+from spikequant import data, models
+from spikequant.errors import DataError
+from spikequant.quantizers.table import SPECS
+
+
+def catalog() -> dict[str, list[str]]:
+    """Every name that a command takes, by its kind.
+
+    >>> sorted(catalog())
+    ['datasets', 'methods', 'models']
+    """
+    return {"models": models.names(), "datasets": data.names(), "methods": sorted(SPECS)}
+
+
+def data_sets(progress: Callable[[str], object] = lambda text: None) -> dict[str, str | None]:
+    """For every data set what is wrong with it, None where it is here and its hashes are right.
+
+    >>> data_sets()["digits"] is None
+    True
+    """
+    return {name: _problem(name, progress) for name in data.names()}
+
+
+def _problem(name: str, progress: Callable[[str], object]) -> str | None:
+    progress(f"reading {name}")
+    try:
+        data.load(name)
+    except DataError as error:
+        return str(error)
+    return None

@@ -1,0 +1,53 @@
+"""The command ``spikequant``."""
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from spikequant import __version__
+from spikequant.views.installation import doctor, ls
+from spikequant.views.judging import compare, demo, report
+from spikequant.views.making import quantize, train
+from spikequant.views.verbs import INTERRUPTED, Answer, verb
+
+app = typer.Typer(
+    name="spikequant",
+    epilog="Exit codes: 0 good, 1 a stated bound was broken, 2 usage, 3 some trials failed, 70 a bug of ours, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXAMPLES: dict[Callable[..., Answer], str] = {
+    demo: "spikequant demo --out runs/demo",
+    doctor: "spikequant doctor --json",
+    ls: "spikequant ls models",
+    train: "spikequant train --model squat-fmnist --data fashion-mnist --epochs 3 --out runs/float",
+    quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
+    compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
+    report: "spikequant report runs/drift/drift.json --out report.html",
+}
+for work, example in EXAMPLES.items():
+    app.command(work.__name__, epilog=f"Example: {example}")(verb(work))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spikequant {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Spiking neural networks from float to a few bits, in weights and neuron state, with their firing watched."""
+
+
+def main() -> None:
+    """Run the command; ends the process with its exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,138 @@
+"""A record of a comparison or of a demo as the report reads it: checked, typed, nothing recomputed."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spikequant.behavior import Drift
+from spikequant.errors import FormatError
+from spikequant.views.wording import plain
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Bits = Annotated[float, Field(gt=0)]
+
+LARGEST = 256 * 2**20
+REMEDY = "give the demo.json or drift.json of a run"
+
+
+class Part(BaseModel):
+    """A part of a record: later versions may add fields, none may change its meaning."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Reference(Part):
+    """The float network that the variants are compared with."""
+
+    name: str
+    mean_rate: Fraction
+    dead: Fraction
+    saturated: Fraction
+    accuracy: Fraction | None = None
+    memory_bits: Bits | None = None
+
+
+class Variant(Part):
+    """One quantized form of the network."""
+
+    name: str
+    weights: str
+    state: str
+    scheme: str
+    emd: Fraction
+    emd_floor: Fraction
+    mean_rate: Fraction
+    dead: Fraction
+    saturated: Fraction
+    drift: Drift
+    bits: int | None = None
+    state_bits: int | None = None
+    accuracy: Fraction | None = None
+    memory_bits: Bits | None = None
+
+
+class Record(Part):
+    """Everything a report shows."""
+
+    version: int = 1
+    reference: Reference = Field(alias="float")
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    setup: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _drawable(self) -> Self:
+        layers = [layer.name for layer in self.variants[0].drift.layers]
+        for variant in self.variants:
+            if not layers or [layer.name for layer in variant.drift.layers] != layers:
+                raise ValueError(f"variant {variant.name!r} must have the same layers as the first, at least one")
+            for layer in variant.drift.layers:
+                shares = (layer.emd, layer.emd_floor, layer.emd_mean_shift, layer.emd_shape, layer.dead, layer.saturated)
+                drawn = (*layer.rates, *layer.reference.rates, *shares, layer.reference.dead, layer.reference.saturated)
+                if not layer.rates or not layer.reference.rates or min(drawn) < 0 or max(drawn) > 1:
+                    raise ValueError(f"variant {variant.name!r}, layer {layer.name!r}: rates and shares must be in [0, 1], at least one")
+        return self
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON object in a file written by ``demo`` or ``compare``, or in a folder of theirs.
+
+    Raises:
+        FormatError: the file is absent, too large or not a JSON object.
+    """
+    file = next((path / name for name in ("demo.json", "drift.json") if (path / name).is_file()), path)
+    try:
+        if file.stat().st_size > LARGEST:
+            raise FormatError(f"{file} has {file.stat().st_size} bytes; a record has at most {LARGEST}")
+        document = json.loads(file.read_bytes())
+    except OSError as error:
+        raise FormatError(f"cannot read {file}: {error.strerror}; {REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{file} is not JSON: {error}; {REMEDY}") from error
+    if not isinstance(document, dict):
+        raise FormatError(f"{file} must hold a JSON object, not a {type(document).__name__}; {REMEDY}")
+    return document
+
+
+def parse(document: dict[str, Any]) -> Record:
+    """A record from its JSON form, all text printable; a comparison becomes a record of one variant.
+
+    Raises:
+        FormatError: a value breaks its rule; the message names place, rule and remedy.
+    """
+    if document.get("version") != 1:
+        raise FormatError(f"the record has version {document.get('version')!r}, this spikequant reads 1; {REMEDY}")
+    clean = _printable(document)
+    whole = clean if "variants" in clean else _of_comparison(clean)
+    try:
+        return Record.model_validate_json(json.dumps(whole))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in problem["loc"]) or "variants"
+        raise FormatError(f"the record is damaged at {place}: {problem['msg']}; {REMEDY}") from error
+
+
+def _printable(value: Any) -> Any:
+    """The same without control characters in any text: they would end the process that draws the figures."""
+    if isinstance(value, dict):
+        return {plain(str(key)): _printable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(part) for part in value]
+    return plain(value) if isinstance(value, str) else value
+
+
+def _of_comparison(document: dict[str, Any]) -> dict[str, Any]:
+    """The record's form of what ``compare`` writes: a drift with its two networks and its setup beside it."""
+    drift = Drift.from_dict({key: value for key, value in document.items() if key in Drift.model_fields})
+    before = {key: getattr(drift, f"reference_{key}") for key in ("mean_rate", "dead", "saturated")}
+    after = drift.model_dump(include={"emd", "emd_floor", "mean_rate", "dead", "saturated"})
+    reference, network, setup = (document.get(key, {}) for key in ("reference", "network", "setup"))
+    if not all(isinstance(part, dict) for part in (reference, network, setup)):
+        raise FormatError(f"the record is damaged: reference, network and setup must be JSON objects; {REMEDY}")
+    named = {"name": "network", "weights": network.get("label", ""), "state": "", "scheme": ""}
+    return {
+        "float": {"name": "reference"} | before | reference,
+        "variants": [named | after | {"drift": drift.to_dict()} | network],
+        "setup": setup,
+    }
