@@ -1,0 +1,92 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikequant.views import installation
+from spikequant.views.installation import free_memory
+
+
+def test_ls_lists_every_name_by_kind(run: Callable[..., Any]) -> None:
+    code, out, _ = run("ls", "--json")
+    lists = json.loads(out)
+    assert code == 0
+    assert list(lists) == ["models", "datasets", "methods"]
+    assert "squat-fmnist" in lists["models"]
+    assert "fashion-mnist" in lists["datasets"]
+    assert "lqnet" in lists["methods"]
+
+
+def test_ls_can_print_one_list(run: Callable[..., Any]) -> None:
+    assert run("ls", "models").out.startswith("models  digits ")
+    assert list(json.loads(run("ls", "methods", "--json").out)) == ["methods"]
+
+
+@pytest.fixture
+def checks(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """Exit code and document of doctor, on a machine with no data and no peer but json."""
+    monkeypatch.setenv("SPIKEQUANT_DATA", str(tmp_path))
+    monkeypatch.setattr(installation, "PEERS", ("json", "no_such_peer"))
+
+    def examine() -> tuple[int, dict[str, Any]]:
+        code, out, _ = run("doctor", "--json")
+        return code, json.loads(out)
+
+    return examine
+
+
+def test_doctor_finds_a_sound_installation_and_says_what_is_absent(
+    checks: Callable[[], tuple[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    code, document = checks()
+    told = {check["what"]: check["state"] for check in document["checks"]}
+    assert code == 0
+    assert document["cores"] >= 1
+    assert "fail" not in told.values()
+    assert told["data set digits: found, hashes right"] == "ok"
+    assert told["optional, not installed: no_such_peer"] == "ok"
+    assert told["optional, installed: json of unknown version"] == "ok"
+    assert any(what.startswith("data set mnist: ") and str(tmp_path) in what and state == "warn" for what, state in told.items())
+
+
+def test_doctor_fails_where_something_needed_is_absent(
+    checks: Callable[[], tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "NEEDED", ("torch", "no-such-distribution"))
+    code, document = checks()
+    assert code == 1
+    assert {"state": "fail", "what": "no-such-distribution is not installed; install spikequant again with pip"} in document["checks"]
+
+
+def test_doctor_fails_on_a_torch_that_is_too_old(checks: Callable[[], tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "TORCH_FLOOR", (99, 1))
+    code, document = checks()
+    assert code == 1
+    assert any("is older than 99.1" in check["what"] for check in document["checks"])
+
+
+def test_a_peer_that_cannot_be_imported_is_a_warning(
+    checks: Callable[[], tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_peer.py").write_text("raise RuntimeError('operator does not exist')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(installation, "PEERS", ("broken_peer",))
+    code, document = checks()
+    assert code == 0
+    problem = "broken_peer is installed but cannot be imported (operator does not exist); optional"
+    assert {"state": "warn", "what": problem} in document["checks"]
+
+
+def test_doctor_prints_a_line_for_every_check(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "PEERS", ())
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert out.startswith("spikequant 0.")
+    assert all(line[:6] in {"ok    ", "warn  ", "fail  "} for line in out.splitlines()[1:])
+
+
+def test_free_memory_is_a_number_of_bytes_where_the_system_tells() -> None:
+    free = free_memory()
+    assert free is None or 2**20 < free < 2**50

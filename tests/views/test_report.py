@@ -1,0 +1,198 @@
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikequant.errors import FormatError, SpikequantError
+from spikequant.views.record import Record, parse
+from spikequant.views.report import html, write_report
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></svg><script>alert(1)</script>",
+    "{{ 7919 * 7927 }}{% raw %}",
+    "=HYPERLINK(1)",
+    "datum.emd'+alert(1)+'",
+    "&lt;b&gt;\x00\x1b[2J\u202e",
+]
+ALLOWED = {
+    "a",
+    "b",
+    "body",
+    "code",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "figcaption",
+    "figure",
+    "h1",
+    "h2",
+    "head",
+    "header",
+    "html",
+    "li",
+    "main",
+    "meta",
+}
+ALLOWED |= {"p", "pre", "section", "span", "style", "table", "tbody", "td", "th", "thead", "title", "tr", "ul"}
+ALLOWED |= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clippath"}
+
+
+class Page(HTMLParser):
+    """The tags and attributes of a page, as a browser's parser meets them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+
+def hostile(document: dict[str, Any]) -> dict[str, Any]:
+    for variant, name in zip(document["variants"], [*HOSTILE, *HOSTILE], strict=False):
+        variant |= {"name": name, "weights": name, "state": name, "scheme": name}
+    for variant in document["variants"]:
+        for layer, name in zip(variant["drift"]["layers"], HOSTILE, strict=False):
+            layer["name"] = name
+    document["float"]["name"] = HOSTILE[1]
+    document["setup"] |= {"data": HOSTILE[0], "command": HOSTILE[2], HOSTILE[1]: HOSTILE[0], "seconds": 1.0}
+    return document
+
+
+@pytest.fixture(scope="module")
+def page(untouched: dict[str, Any]) -> str:
+    return html(parse(untouched))
+
+
+def test_the_first_screen_tells_the_verdict_with_numbers(page: str) -> None:
+    heading = re.search(r"<h1>(.*?)</h1>", page)
+    assert heading is not None
+    assert re.fullmatch(
+        r"\d+ of 20 variants keep accuracy within 1 point of float \(97.5%\), yet .* EMD of 0\.\d{4} to 0\.\d{4}.*", heading[1]
+    )
+    assert page.index('id="tradeoff"') < page.index("<h2>")
+
+
+def test_every_figure_has_a_caption_and_a_text_alternative(page: str) -> None:
+    figures = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert [re.findall(r'<figure id="(\w+)"', figure)[0] for figure in figures] == ["tradeoff", "rates", "causes", "shares"]
+    for number, figure in enumerate(figures, 1):
+        assert f"Figure {number}. " in figure
+        assert re.search(r'role="img" aria-label="[^"]{80,}"', figure)
+        assert "<svg" in figure
+
+
+def test_every_variant_and_every_layer_is_there(page: str, untouched: dict[str, Any]) -> None:
+    for variant in untouched["variants"]:
+        assert page.count(variant["name"]) >= 2
+    for layer in untouched["float"]["layers"]:
+        assert f">{layer['name']}<" in page
+    assert "spikequant demo --seed 0" in page
+
+
+def test_nothing_is_requested_from_anywhere(page: str) -> None:
+    parsed = Page(page)
+    assert "http" not in page.lower().replace("http-equiv", "")
+    assert not re.search(r"url\(|@import|//\w", page)
+    references = [value for _, name, value in parsed.attributes if name in {"src", "href", "xlink:href", "srcset", "action", "data"}]
+    assert all((value or "").startswith("data:text/csv;base64,") for value in references)
+    assert not {"script", "link", "iframe", "object", "img"} & set(parsed.tags)
+
+
+def test_the_policy_forbids_all_but_the_one_style(page: str) -> None:
+    policy = next(value for _, name, value in Page(page).attributes if name == "content" and "default-src" in (value or ""))
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert not [tag for tag, name, _ in Page(page).attributes if name == "style"]
+
+
+def test_it_fits_into_an_email(page: str) -> None:
+    assert len(page.encode()) < 1_500_000
+
+
+def test_names_from_outside_stay_text(document: dict[str, Any]) -> None:
+    parsed = Page(html(parse(hostile(document))))
+    assert set(parsed.tags) <= ALLOWED
+    assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
+
+
+def test_template_marks_and_control_characters_in_names_do_nothing(document: dict[str, Any]) -> None:
+    text = html(parse(hostile(document)))
+    assert "{{ 7919 * 7927 }}" in text
+    assert "62773913" not in text
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text)
+
+
+def test_a_comparison_is_reported_without_the_figures_of_many(comparison: dict[str, Any]) -> None:
+    text = html(parse(comparison))
+    assert re.findall(r'<figure id="(\w+)"', text) == ["rates", "causes"]
+    assert "The firing of small differs from that of float by an EMD of" in text
+
+
+def test_a_training_floor_is_shown_where_it_was_measured(comparison: dict[str, Any]) -> None:
+    floor = {"emd": 0.0213, "interval": [0.02, 0.03], "excess": 0.0, "excess_interval": [0.0, 0.0], "pairs": 3}
+    assert "training floor" not in html(parse(comparison))
+    assert "0.0213" in html(parse(comparison | {"training_floor": floor}))
+
+
+def test_a_silent_network_of_one_layer_and_one_channel_can_be_drawn(comparison: dict[str, Any]) -> None:
+    (first, *_) = comparison["layers"]
+    reference = {**first["reference"], "rates": [0.0], "mean_rate": 0.0}
+    layer = first | {"rates": [0.0], "emd": 0.0, "emd_floor": 0.0, "emd_mean_shift": 0.0, "emd_shape": 0.0, "reference": reference}
+    assert "<svg" in html(parse(comparison | {"layers": [layer], "emd": 0.0, "emd_floor": 0.0}))
+
+
+def test_without_accuracy_the_rest_is_still_shown(document: dict[str, Any]) -> None:
+    document["float"]["accuracy"] = None
+    for variant in document["variants"]:
+        variant["accuracy"] = None
+    assert re.findall(r'<figure id="(\w+)"', html(parse(document))) == ["rates", "causes", "shares"]
+
+
+def test_tables_lie_beside_the_report_with_formulas_disarmed(tmp_path: Path, document: dict[str, Any]) -> None:
+    write_report(hostile(document), tmp_path / "new" / "look.html")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["look-layers.csv", "look-variants.csv", "look.html"]
+    lines = (tmp_path / "new" / "look-variants.csv").read_text()
+    assert "'=HYPERLINK(1)" in lines
+    assert not re.search(r"(^|,)=", lines, re.MULTILINE)
+
+
+def test_a_damaged_record_leaves_no_file(tmp_path: Path, document: dict[str, Any]) -> None:
+    document["variants"][0]["emd"] = -1.0
+    with pytest.raises(FormatError):
+        write_report(document, tmp_path / "out" / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, document: dict[str, Any]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SpikequantError, match=f"cannot make folder {tmp_path / 'file' / 'out'}"):
+        write_report(document, tmp_path / "file" / "out" / "report.html")
+
+
+def test_the_same_record_gives_the_same_bytes_in_every_process(tmp_path: Path, comparison: dict[str, Any], record: Record) -> None:
+    (tmp_path / "drift.json").write_text(json.dumps(comparison))
+    pages = []
+    for seed in ("1", "2"):
+        out = tmp_path / seed / "report.html"
+        command = [sys.executable, "-m", "spikequant", "report", str(tmp_path / "drift.json"), "--out", str(out)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, "PYTHONHASHSEED": seed})
+        pages.append(out.read_bytes())
+    assert pages[0] == pages[1]
+    assert html(record) == html(record)
