@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikequant.models.wiring import Wiring
 from spikequant.neurons import LIF
-from spikequant.numerics import moments, norm_scan, norm_scan_fits
+from spikequant.numerics import Norm, moments, norm_scan, norm_scan_fits
 
 
 class Chain(NamedTuple):
@@ -52,21 +52,19 @@ def fused(model: nn.Module, chain: Chain, current: Tensor, steps: int | None) ->
     """The value of a chain's last node, or None where its parts must run one by one: a part is watched, or no twin fits."""
     norm, lif = model.get_submodule(chain.norm), model.get_submodule(chain.lif)
     pool = None if chain.pool is None else model.get_submodule(chain.pool)
-    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, pool) if part is not None):
+    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, pool)):
         return None
     size = 1 if pool is None else _size(pool)
-    state = lif.held()
     if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy:
         return None
-    dynamics = lif.broadcast(current)
+    dynamics, state = lif.broadcast(current), lif.held()
     if not norm_scan_fits(current, dynamics, state, size):
         return None
-    scale, shift, centered = _affine(norm, current)
-    return norm_scan(current, scale, shift, dynamics, state, steps, size, centered)
+    return norm_scan(current, _affine(norm, current), dynamics, state, steps, size)
 
 
-def _watched(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+def _watched(module: nn.Module | None) -> bool:
+    return module is not None and bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def _size(pool: nn.Module) -> int | None:
@@ -75,17 +73,17 @@ def _size(pool: nn.Module) -> int | None:
     return int(pool.kernel_size) if plain and not pool.padding and pool.dilation == 1 and not pool.ceil_mode else None  # type: ignore[arg-type]
 
 
-def _affine(norm: nn.BatchNorm2d, current: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Batch norm as ``x * scale + shift``; in training also mean and inverse deviation, and the running moments move on."""
-    if norm.training:
-        mean, variance = moments(current)
-        count = current.numel() // current.shape[2]
-        _follow(norm, mean, variance * (count / max(count - 1, 1)))
-    else:
-        mean, variance = _running(norm)
+def _affine(norm: nn.BatchNorm2d, current: Tensor) -> Norm:
+    """Batch norm as scale and shift; in training by the moments of the batch, and the running ones move on."""
+    mean, variance = moments(current) if norm.training else _running(norm)
     inverse = torch.rsqrt(variance + norm.eps)
     scale = norm.weight * inverse
-    return scale, norm.bias - mean * scale, torch.stack([mean, inverse]) if norm.training else None
+    shift = norm.bias - mean * scale
+    if not norm.training:
+        return Norm(scale, shift)
+    count = current.numel() // current.shape[2]
+    _follow(norm, mean, variance * (count / max(count - 1, 1)))
+    return Norm(scale, shift, mean, inverse)
 
 
 def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.lq import fit_basis, lq_grid, signs, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
+from spikequant.numerics.norm import Norm
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, Snapped, State
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, snap, through
@@ -20,6 +21,7 @@ __all__ = [
     "Dynamics",
     "Gradient",
     "Grid",
+    "Norm",
     "Reset",
     "Rounding",
     "Snapped",

@@ -2,8 +2,10 @@
 
 from torch import Tensor
 
+from spikequant.numerics import norm as reference
 from spikequant.numerics import scan
 from spikequant.numerics.kernels import lif_native, norm_native
+from spikequant.numerics.norm import Norm
 from spikequant.numerics.scan import Dynamics, Noise, State
 
 
@@ -41,4 +43,10 @@ def moments(current: Tensor) -> tuple[Tensor, Tensor]:
     return norm_native.moments(rows.reshape(-1, rows.shape[-1]))
 
 
-norm_scan = norm_native.norm_scan
+def norm_scan(
+    current: Tensor, norm: Norm, dynamics: Dynamics, state: State | None = None, steps: int | None = None, pool: int = 1
+) -> Tensor:
+    """``spikequant.numerics.norm.norm_scan`` by its fastest admitted twin: same spikes, bit for bit."""
+    if norm_scan_fits(current, dynamics, state, pool):
+        return norm_native.norm_scan(current, norm, dynamics, state, steps, pool)
+    return reference.norm_scan(current, norm, dynamics, state, steps, pool)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,10 @@ from spikequant.recipes.recipe import Recipe
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 CALIBRATION_BATCHES = 8
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def quantize(model: nn.Module, recipe: Recipe, calibration: Loader | None = None, batches: int = CALIBRATION_BATCHES) -> nn.Module:
+def quantize(model: Model, recipe: Recipe, calibration: Loader | None = None, batches: int = CALIBRATION_BATCHES) -> Model:
     """A quantized copy of a float model: post-training as it stands, quantization-aware when trained on.
 
     Weights that data must fit are fitted to the weights; states whose range data must choose are fitted to the membranes of
@@ -44,7 +45,7 @@ def quantize(model: nn.Module, recipe: Recipe, calibration: Loader | None = None
     return copied
 
 
-def attach(model: nn.Module, recipe: Recipe) -> nn.Module:
+def attach(model: Model, recipe: Recipe) -> Model:
     """Hang the quantizers of a recipe on the model itself, unfitted (as ``load`` needs them); constants are put on their grids."""
     if _is_quantized(model):
         raise SpecError("the model is quantized already; quantize the float model")
@@ -88,7 +89,7 @@ def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader
         neurons[name].state = quantizer
 
 
-def bake(model: nn.Module) -> nn.Module:
+def bake(model: Model) -> Model:
     """A copy whose weights are plain tensors on their grids: nothing is left to fit, nothing to train through."""
     baked = copy.deepcopy(model).eval()
     for layer in weighted(baked).values():

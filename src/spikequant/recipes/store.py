@@ -41,6 +41,7 @@ def load(folder: str | Path) -> Network:
 
     Raises:
         FormatError: a file is absent, damaged, of another version, or belongs to another model.
+        MismatchError: its tensors are not those of its wiring.
     """
     place = Path(folder)
     document = read_document(place)

@@ -105,7 +105,7 @@ def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer
     optimizer.zero_grad()
     outputs = _outputs(model, x, training, place)
     refuse_targets(outputs, y)
-    loss = criterion(training)(outputs, y)
+    loss = criterion(training, model)(outputs, y)
     loss.backward()  # type: ignore[no-untyped-call]
     moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
     if not finite([loss.detach(), *(parameter.grad for parameter in moved if parameter.grad is not None)]):

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from spikequant.training.spec import LossName, Training
+from spikequant.models import Network
+from spikequant.training.spec import Training
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -90,7 +91,7 @@ def squat_ce_count(outputs: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy_count(outputs, targets) / len(outputs)
 
 
-LOSSES: dict[LossName, Callable[..., Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy_mean": cross_entropy_mean,
     "cross_entropy_count": cross_entropy_count,
     "mse_count": mse_count,
@@ -101,12 +102,14 @@ LOSSES: dict[LossName, Callable[..., Tensor]] = {
 }
 
 
-def criterion(training: Training) -> Loss:
-    """The loss that a training asks for, its rates filled in.
+def criterion(training: Training, model: nn.Module | None = None) -> Loss:
+    """The loss that a training asks for, its rates filled in; ``cross_entropy`` is that of the model's own logits.
 
     >>> float(criterion(Training(epochs=1, loss="squat_mse", correct_rate=0.5))(torch.zeros(4, 1, 2), torch.tensor([0])))
     1.0
     """
+    if training.loss == "cross_entropy":
+        return cross_entropy_count if isinstance(model, Network) and model.wiring.readout == "count" else cross_entropy_mean
     loss = LOSSES[training.loss]
     if training.aims_at_rates:
         return partial(loss, correct_rate=training.correct_rate, incorrect_rate=training.incorrect_rate)

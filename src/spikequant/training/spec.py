@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from spikequant.quantizers import Spec
 
 MeanSquareName = Literal["mse_count", "squat_mse", "squat_mse_count"]
-LossName = Literal["cross_entropy_mean", "cross_entropy_count", "squat_ce", "squat_ce_count"] | MeanSquareName
+LossName = Literal["cross_entropy", "cross_entropy_mean", "cross_entropy_count", "squat_ce", "squat_ce_count"] | MeanSquareName
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["scratch", "float"]
 Pairing = Literal["same", "independent"]
@@ -20,7 +20,8 @@ class Training(Spec):
     ``schedule``: the learning rate of every step; ``cosine`` falls to 0 over all steps, ``constant`` stays; both rise linearly over
     the first ``warmup_steps``. ``momentum`` is of ``sgd`` alone. ``weight_decay`` adds to the gradient (L2). ``grad_clip`` bounds the
     norm of the whole gradient. ``precision``: ``bfloat16`` computes stateless layers so; membranes, weights and losses stay float32.
-    ``loss``: a name of ``spikequant.training.LOSSES``; ``correct_rate`` and ``incorrect_rate`` are the rates to which mean square
+    ``loss``: a name of ``spikequant.training.LOSSES``, or ``cross_entropy`` of the model's own logits: on the count or on the mean,
+    as its readout says; ``correct_rate`` and ``incorrect_rate`` are the rates to which mean square
     losses pull the output of the right class and of the others. ``patience``: epochs without a better validation accuracy after
     which training stops; with it the best weights are kept, without it the last. ``seed`` decides all that is drawn while training.
 
@@ -44,7 +45,7 @@ class Training(Spec):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    loss: LossName = "cross_entropy_mean"
+    loss: LossName = "cross_entropy"
     correct_rate: Share = 1.0
     incorrect_rate: Share = 0.0
     seed: Annotated[int, Field(ge=0)] = 0

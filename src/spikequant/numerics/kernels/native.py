@@ -84,7 +84,5 @@ def _compile(compiler: str, stem: Path) -> None:
     threads = ["-fopenmp"] if _openmp() else []
     objects, linked = str(stem.with_suffix(".o")), str(stem.with_suffix(".so"))
     source = str(HERE / SOURCES[0])
-    subprocess.run(
-        [compiler, *FLAGS, "-march=native", *threads, "-c", source, "-o", objects], check=True, capture_output=True, timeout=120
-    )
+    subprocess.run([compiler, *FLAGS, "-march=native", *threads, "-c", source, "-o", objects], check=True, capture_output=True, timeout=120)
     subprocess.run([compiler, "-shared", objects, "-o", linked, "-lm"], check=True, capture_output=True, timeout=120)

@@ -11,6 +11,7 @@ from spikequant.numerics.kernels import lif_native
 from spikequant.numerics.kernels.lif_native import TILE, Call, pointer
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
+from spikequant.numerics.norm import Norm
 from spikequant.numerics.scan import Dynamics, State
 
 BLOCK = 2048
@@ -19,7 +20,7 @@ BLOCK = 2048
 class Shape(ctypes.Structure):
     """The C struct of the same name."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in "steps batch height width channels pool still".split()]
+    _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still"]]
 
 
 def fits(current: Tensor, dynamics: Dynamics, state: State | None, pool: int) -> bool:
@@ -37,14 +38,10 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def norm_scan(
-    current: Tensor, scale: Tensor, shift: Tensor, dynamics: Dynamics, state: State | None, steps: int | None, pool: int, centered: Tensor | None
+    current: Tensor, norm: Norm, dynamics: Dynamics, state: State | None = None, steps: int | None = None, pool: int = 1
 ) -> Tensor:
-    """Pooled spikes of ``current * scale + shift``, both per channel.
-
-    ``centered``, where scale and shift come from the batch's own moments, is ``(mean, inverse deviation)``, ``[2, channel]``:
-    backward then goes through the moments too.
-    """
-    spikes: Tensor = _NormScan.apply(current, scale, shift, dynamics, state, steps, pool, centered)  # type: ignore[no-untyped-call]
+    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``."""
+    spikes: Tensor = _NormScan.apply(current, norm.scale, norm.shift, norm, (dynamics, state), (steps, pool))  # type: ignore[no-untyped-call]
     return spikes
 
 
@@ -70,9 +67,16 @@ def _c() -> ctypes.CDLL:
 
 class _NormScan(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0913 - autograd passes one by one
-        ctx: Any, current: Tensor, scale: Tensor, shift: Tensor, dynamics: Dynamics, state: State | None, steps: int | None, pool: int, centered: Tensor | None,
-    ) -> Tensor:  # fmt: skip
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        scale: Tensor,
+        shift: Tensor,
+        norm: Norm,
+        neuron: tuple[Dynamics, State | None],
+        form: tuple[int | None, int],
+    ) -> Tensor:
+        (dynamics, state), (steps, pool) = neuron, form
         x = channels_last(current)
         call = Call(x, 1, dynamics, state, steps)
         batch, height, width, channels = x.shape[1:]
@@ -87,7 +91,7 @@ class _NormScan(torch.autograd.Function):
         if bad:
             raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
         ctx.call, ctx.sizes = call, shape
-        ctx.save_for_backward(x, a, b, *(() if centered is None else (centered,)))
+        ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
         return spikes.permute(0, 1, 4, 2, 3)
 
     @staticmethod
@@ -104,14 +108,15 @@ class _NormScan(torch.autograd.Function):
         to_scale, to_shift = _sums(g.reshape(rows.shape), rows)
         slope, lift = torch.zeros_like(a), torch.zeros_like(a)
         if centered:
-            slope, lift = _through_moments(to_scale, to_shift, a.double(), *centered[0].double(), len(rows))
+            slope, lift = _through_moments(to_scale, to_shift, (a, *centered), len(rows))
         sizes = ctypes.c_int64(len(rows)), ctypes.c_int64(x.shape[-1])
         c.sq_channel_blend(pointer(g), pointer(x), *sizes, pointer(a), pointer(slope), pointer(lift), call.threads)
-        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), None, None, None, None, None
+        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), None, None, None
 
 
-def _through_moments(to_scale: Tensor, to_shift: Tensor, a: Tensor, mean: Tensor, inverse: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _through_moments(to_scale: Tensor, to_shift: Tensor, affine: tuple[Tensor, ...], count: int) -> tuple[Tensor, Tensor]:
     """What batch norm's gradient adds per channel, ``x * slope + lift``, its mean and deviation being those of the batch itself."""
+    a, mean, inverse = (each.double() for each in affine)
     to_deviation = (to_scale - mean * to_shift) * inverse
     slope = -a * inverse * to_deviation / count
     lift = -a * to_shift / count - slope * mean

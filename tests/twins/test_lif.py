@@ -1,0 +1,154 @@
+"""The C twin of ``lif_scan`` against its reference: spikes and membranes bit for bit, gradients to rounding."""
+
+import itertools
+import random
+
+import pytest
+import torch
+from torch import Tensor
+
+from spikequant.errors import SpecError
+from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, integers, lif_scan, scan, table
+from spikequant.numerics.kernels import lif_native
+
+GRIDS: dict[str, Grid | None] = {
+    "none": None,
+    "affine": affine(-1.0, 1.0, 16),
+    "unsigned 8 bits": affine(0.0, 1.3, 256),
+    "off zero": affine(-1.0, 1.2, 16),
+    "few levels": table(torch.linspace(-1, 1.5, 13) ** 3),
+    "many levels": table(torch.linspace(-1.2, 1.5, 200) ** 3),
+}
+FIELDS = {
+    "charge": ["scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"],
+    "reset": ["subtract", "value", "none"],
+    "reset_timing": ["now", "next"],
+    "compare": [">=", ">"],
+    "compare_at": ["stored", "full"],
+    "detach_reset": [True, False],
+    "leak_rounding": ["floor", "trunc", "half_up"],
+    "state_shift": [0, 2],
+    "grid": list(GRIDS),
+    "rounding": ["nearest_even", "half_up", "truncate"],
+    "snapped": ["before_fire", "after_reset", "both"],
+    "gradient": ["pass", "mask"],
+    "surrogate": ["arctan", "sigmoid", "fast_sigmoid", "triangle", "squat"],
+    "shape": [(1, 1, 1), (5, 3, 4, 7), (4, 2, 3, 5, 5), (7, 600), (3, 2, 700)],
+    "start": [True, False],
+    "still": [True, False],
+}
+
+
+def settings(count: int) -> list[dict[str, object]]:
+    """Random settings in which every pair of values of two fields occurs many times."""
+    draw = random.Random(0)
+    return [{name: draw.choice(values) for name, values in FIELDS.items()} for _ in range(count)]
+
+
+def dynamics(s: dict, channels: int, per_channel: bool) -> Dynamics:
+    shape = [1, channels, *[1] * (len(s["shape"]) - 3)] if per_channel else []
+    threshold, decay = (torch.rand(shape) + 0.5, torch.rand(shape)) if per_channel else (torch.tensor(1.0), torch.tensor(0.9))
+    names = ("charge", "reset", "reset_timing", "compare", "compare_at", "detach_reset", "leak_rounding", "state_shift")
+    chosen = {name: s[name] for name in names}
+    value = 0.1 if s["reset"] == "value" else 0.0
+    surrogate = Surrogate(s["surrogate"], 1.5)
+    return Dynamics(threshold, decay=decay, tau=2.0, gain=0.7, multiplier=3, shift=2, reset_value=value, surrogate=surrogate, **chosen)
+
+
+def both(s: dict, index: int) -> list[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
+    """Spikes, last membrane and gradients of the reference and of the twin."""
+    shape = s["shape"]
+    steps = 4 if s["still"] else None
+    current = (0.8 * torch.randn(1 if s["still"] else shape[0], *shape[1:])).requires_grad_()
+    start = torch.randn(shape[1:]).requires_grad_() if s["start"] else None
+    grid = GRIDS[s["grid"]]
+    rounding = "nearest_even" if s["grid"] in ("few levels", "many levels") else s["rounding"]
+    state = None if grid is None else State(grid, rounding, s["gradient"], s["snapped"])
+    d = dynamics(s, shape[2] if len(shape) > 2 else 1, per_channel=index % 2 == 1 and len(shape) > 2)
+    assert lif_native.fits(current, d, state, None)
+    found = []
+    weights: list[Tensor] = []
+    for twin in (scan.lif_scan, lif_native.lif_scan):
+        spikes, last = twin(current, d, state, start, steps=steps)
+        weights = weights or [torch.randn_like(spikes), torch.randn_like(last)]
+        inputs = [current] if start is None else [current, start]
+        loss = (spikes * weights[0]).sum() + (last * weights[1]).sum()
+        found.append((spikes, last, torch.autograd.grad(loss, inputs, materialize_grads=True)))
+    return found
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_every_field_of_dynamics_and_state(part: int) -> None:
+    fired = 0
+    for index, s in enumerate(settings(800)[part::8]):
+        (spikes, last, gradients), (twin_spikes, twin_last, twin_gradients) = both(s, index)
+        assert torch.equal(spikes, twin_spikes), s
+        assert torch.equal(last, twin_last), s
+        for gradient, twin_gradient in zip(gradients, twin_gradients, strict=True):
+            torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3, msg=str(s))
+        fired += int(spikes.sum())
+    assert fired > 1000
+
+
+def test_channels_last_images_stay_so_and_agree() -> None:
+    current = torch.randn(4, 2, 6, 5, 3).permute(0, 1, 4, 2, 3)
+    d = Dynamics(torch.rand(1, 3, 1, 1) + 0.5, decay=torch.rand(1, 3, 1, 1))
+    for start in (None, torch.randn(2, 3, 6, 5)):
+        spikes, last = lif_native.lif_scan(current, d, None, start)
+        expected, expected_last = scan.lif_scan(current, d, None, start)
+        assert torch.equal(spikes, expected)
+        assert torch.equal(last, expected_last)
+        assert spikes.stride() == current.stride()
+
+
+def test_wrapping_integers_agree() -> None:
+    grid = integers(1.0, -128, 256)
+    current = torch.randint(-300, 300, (6, 4, 50)).float()
+    d = Dynamics(torch.tensor(100.0), charge="shift", shift=3)
+    for rounding in ("nearest_even", "half_up", "truncate"):
+        state = State(grid, rounding, wrap=True)
+        assert torch.equal(lif_native.lif_scan(current, d, state, None)[0], scan.lif_scan(current, d, state)[0])
+
+
+def test_values_on_midpoints_and_rails_agree() -> None:
+    grid = affine(-1.0, 1.0, 16)
+    edge = torch.linspace(-1.2, 1.2, 73)
+    current = torch.cat([edge, torch.nextafter(edge, edge + 1), torch.tensor([torch.inf, -torch.inf])]).reshape(1, 1, -1)
+    d = Dynamics(torch.tensor(1.0), decay=0.0)
+    for rounding, snapped in itertools.product(("nearest_even", "half_up", "truncate"), ("before_fire", "after_reset")):
+        state = State(grid, rounding, snapped=snapped)
+        for a, b in zip(lif_native.lif_scan(current, d, state, None), scan.lif_scan(current, d, state), strict=True):
+            assert torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0))
+
+
+def test_nan_is_refused_with_its_count() -> None:
+    current = torch.zeros(2, 1, 5)
+    current[1, 0, 3] = torch.nan
+    with pytest.raises(SpecError, match="holds 1 NaN"):
+        lif_native.lif_scan(current, Dynamics(torch.tensor(1.0)), None, None)
+
+
+def test_threads_change_no_bit() -> None:
+    current, d = torch.randn(5, 8, 9000), Dynamics(torch.tensor(1.0), decay=0.9)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(lif_native.lif_scan(current, d, None, None)[1])
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    ("current", "options"),
+    [
+        (torch.ones(1, 1, 1, dtype=torch.float64), {}),
+        (torch.ones(1, 1, 1), {"threshold": torch.tensor(1.0, requires_grad=True)}),
+        (torch.ones(1, 2, 3), {"threshold": torch.ones(2, 3)}),
+    ],
+)
+def test_what_the_twin_does_not_cover_runs_as_the_reference(current: Tensor, options: dict[str, Tensor]) -> None:
+    d = Dynamics(options.get("threshold", torch.tensor(1.0)))
+    assert not lif_native.fits(current, d, None, None)
+    assert torch.equal(lif_scan(current, d)[0], scan.lif_scan(current, d)[0])

@@ -1,0 +1,70 @@
+"""Batch norm, neuron and max pool as one call against the reference, and against torch's own modules."""
+
+import pytest
+import torch
+from torch import nn
+
+from spikequant.models import build
+from spikequant.models.fusing import chains
+from spikequant.numerics import Dynamics, Grid, Norm, State, affine, moments, norm, table
+from spikequant.numerics.kernels import norm_native
+
+GRIDS: list[Grid | None] = [None, affine(-1.0, 1.0, 16), table(torch.linspace(-1, 1.5, 13) ** 3)]
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
+@pytest.mark.parametrize(("pool", "size"), [(1, (5, 7)), (2, (6, 4)), (2, (7, 5)), (3, (6, 10))])
+@pytest.mark.parametrize("timing", ["now", "next"])
+@pytest.mark.parametrize("still", [False, True])
+def test_spikes_are_equal_and_gradients_agree(grid: Grid | None, pool: int, size: tuple[int, int], timing: str, still: bool) -> None:
+    torch.manual_seed(1)
+    current = (2 * torch.randn(1 if still else 4, 3, 8, *size)).requires_grad_()
+    affine_parameters = [torch.rand(8) + 0.5, torch.randn(8) / 4]
+    mean, inverse = current.mean((0, 1, 3, 4)).detach(), current.var((0, 1, 3, 4), unbiased=False).rsqrt().detach()
+    d = Dynamics(torch.rand(1, 8, 1, 1) / 2 + 0.5, decay=0.8, reset_timing=timing, detach_reset=False)  # type: ignore[arg-type]
+    state = None if grid is None else State(grid, gradient="mask")
+    found = []
+    for twin in (norm.norm_scan, norm_native.norm_scan):
+        scale, shift = (each.clone().requires_grad_() for each in affine_parameters)
+        spikes = twin(current, Norm(scale, shift, mean, inverse), d, state, 4 if still else None, pool)
+        weight = torch.linspace(-1, 1, spikes.numel()).reshape(spikes.shape)
+        found.append((spikes, *torch.autograd.grad((spikes * weight).sum(), [current, scale, shift])))
+    (spikes, *gradients), (twin_spikes, *twin_gradients) = found
+    assert 0 < spikes.mean() < 1
+    assert torch.equal(spikes, twin_spikes)
+    for gradient, twin_gradient in zip(gradients, twin_gradients, strict=True):
+        torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3)
+
+
+def test_moments_are_those_of_batch_norm() -> None:
+    x = 3 + 2 * torch.randn(5, 7, 6, 9, 8)
+    mean, variance = moments(x)
+    torch.testing.assert_close(mean, x.mean((0, 1, 3, 4)), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(variance, x.var((0, 1, 3, 4), unbiased=False), atol=1e-4, rtol=1e-5)
+
+
+def test_a_network_runs_its_chains_as_one_and_keeps_torchs_statistics() -> None:
+    fused, plain = build("digits"), build("digits")
+    plain.chains = {}
+    assert set(fused.chains) == {"norm1", "norm2"}
+    x = torch.rand(6, 1, 8, 8)
+    for _ in range(2):
+        torch.testing.assert_close(fused.train()(x), plain.train()(x), atol=1e-5, rtol=1e-5)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(fused.state_dict()[name], value, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(fused.eval()(x), plain.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_watched_neuron_shows_all_its_spikes() -> None:
+    network, shapes = build("digits").eval(), []
+    handle = network.get_submodule("lif1").register_forward_hook(lambda module, inputs, spikes: shapes.append(tuple(spikes.shape)))
+    network(torch.rand(2, 1, 8, 8))
+    handle.remove()
+    assert shapes == [(4, 2, 16, 8, 8)]
+
+
+def test_batch_norm_without_running_moments_is_left_alone() -> None:
+    network = build("digits")
+    network.norm1 = nn.BatchNorm2d(16, track_running_stats=False)
+    assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+    assert "norm1" in chains(network.wiring)
