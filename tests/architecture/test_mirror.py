@@ -1,4 +1,4 @@
-"""Source and tests mirror each other, file by file: ``numerics/grid.py`` has ``tests/numerics/test_grid.py``."""
+"""Source and tests mirror each other: ``numerics/grid.py`` has ``tests/numerics/test_grid.py``; the kernels have ``tests/twins``."""
 
 import ast
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ import pytest
 
 
 def mirror(source: str) -> str:
-    path = PurePosixPath(source)
+    path = PurePosixPath(source.replace("numerics/kernels/", "twins/"))
     return path.with_name(f"test_{path.name.lstrip('_')}").as_posix()
 
 

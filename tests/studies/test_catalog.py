@@ -1,4 +1,5 @@
 import pytest
+
 from spikequant.studies.catalog import catalog, data_sets
 
 

@@ -82,7 +82,7 @@ def test_the_cosine_schedule_runs_over_all_steps(monkeypatch):
     """Four steps in two epochs; the gradient of a linear output is constant, so moves are the learning rates."""
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
-    monkeypatch.setattr("spikequant.training.loop.criterion", lambda training: lambda outputs, targets: -outputs.mean())
+    monkeypatch.setattr("spikequant.training.loop.criterion", lambda training, model: lambda outputs, targets: -outputs.mean())
     loader = [(torch.ones(1, 1), torch.tensor([0]))] * 2
     events = train(model, loader, Training(epochs=2, lr=0.5, optimizer="sgd"))
     places = [0.0] + [model.weight.item() for event in events if isinstance(event, Step)]

@@ -1,5 +1,6 @@
 """Batch norm, neuron and max pool in a row as one call, where nothing between them is asked for."""
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -24,13 +25,14 @@ class Chain(NamedTuple):
 
 
 def chains(wiring: Wiring) -> dict[str, Chain]:
-    """The chains of a wiring by their first node: every inner value has one use.
+    """The chains of a wiring by their first node: neighbors in its order, every inner value with one use.
 
     >>> from spikequant.models.small import digits
     >>> chains(digits())["norm1"]
     Chain(norm='norm1', lif='lif1', pool='pool1')
     """
     kinds = {node.name: node.kind for node in wiring.nodes}
+    next_to = {node.name: after.name for node, after in itertools.pairwise(wiring.nodes)}
     readers: dict[str, list[str]] = {}
     for node in wiring.nodes:
         for source in node.inputs:
@@ -38,7 +40,7 @@ def chains(wiring: Wiring) -> dict[str, Chain]:
 
     def only_reader(name: str, kind: str) -> str | None:
         found = readers.get(name, [])
-        return found[0] if len(found) == 1 and kinds[found[0]] == kind else None
+        return found[0] if found == [next_to.get(name)] and kinds[found[0]] == kind else None
 
     found = {}
     for node in wiring.of_kind("batch_norm"):
@@ -55,7 +57,7 @@ def fused(model: nn.Module, chain: Chain, current: Tensor, steps: int | None) ->
     if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, pool)):
         return None
     size = 1 if pool is None else _size(pool)
-    if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy:
+    if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy or lif.rest:
         return None
     dynamics, state = lif.broadcast(current), lif.held()
     if not norm_scan_fits(current, dynamics, state, size):

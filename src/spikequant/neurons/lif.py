@@ -93,7 +93,7 @@ class LIF(nn.Module):
         self.state, self.snapped = state, snapped
 
     def scan(self, current: Tensor, start: Tensor | None = None, steps: int | None = None) -> tuple[Tensor, Tensor]:
-        """Spikes, and the membrane after the last step; ``start`` is the membrane before the first.
+        """Spikes, and the membrane after the last step; ``start`` is the membrane before the first, at rest if None.
 
         With ``steps``, the current is one time step that stands for that many.
 
@@ -101,7 +101,8 @@ class LIF(nn.Module):
         """
         wide = _widened(current)
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
-        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), start, noise, steps)
+        begin = self._resting(wide) if start is None else start
+        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps)
         return spikes.to(current.dtype), v
 
     def held(self) -> State | None:
@@ -122,7 +123,7 @@ class LIF(nn.Module):
     def charged(self, current: Tensor, steps: int | None = None) -> Tensor:
         """The membrane of every step before it is rounded and fires, ``[time, batch, ...]``: what a grid should cover."""
         wide = _widened(current if steps is None else current.expand(steps, *current.shape[1:]))
-        dynamics, v, seen = self.broadcast(wide), torch.zeros_like(wide[0]), []
+        dynamics, v, seen = self.broadcast(wide), self._resting(wide), []
         # A reset at once hides the charged membrane, unless the threshold is out of reach; a reset in the next step does not.
         far = torch.full_like(dynamics.threshold, torch.finfo(wide.dtype).max)
         charging = dynamics if dynamics.reset_timing == "next" else dynamics._replace(threshold=far)
@@ -144,6 +145,14 @@ class LIF(nn.Module):
         shape = [1, -1, *[1] * (current.ndim - 3)] if current.ndim > 2 else [-1]
         threshold, decay = (c if c.ndim == 0 else c.reshape(shape) for c in (self.threshold, self.decay))
         return self.dynamics._replace(threshold=threshold.to(current.dtype), decay=decay.to(current.dtype))
+
+    @property
+    def rest(self) -> float:
+        """The membrane before the first step: where a reset to a value puts it (as in SpikingJelly), else 0."""
+        return self.dynamics.reset_value if self.dynamics.reset == "value" else 0.0
+
+    def _resting(self, current: Tensor) -> Tensor | None:
+        return torch.full_like(current[0], self.rest) if self.rest else None
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""

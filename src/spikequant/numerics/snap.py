@@ -133,7 +133,7 @@ def _affine_code(grid: Affine, x: Tensor, rounding: Rounding, noise: Tensor | No
 
 
 def _nearest_level(grid: Table, x: Tensor) -> Tensor:
-    wide = _widened(x)
+    wide = _widened(x).contiguous()
     middles = midpoints(grid).to(wide.dtype)
     if middles.ndim == 1:
         return torch.bucketize(wide, middles, out_int32=True)

@@ -52,6 +52,11 @@ class Quantizer(nn.Module, ABC):
         """Straight-through gradient."""
         return self.spec.gradient
 
+    @property
+    def needs_data(self) -> bool:
+        """Whether values must be observed before there is a grid."""
+        return type(self).observe is not Quantizer.observe
+
     @abstractmethod
     def grid(self) -> Grid:
         """The grid as it stands."""
@@ -94,6 +99,11 @@ class Quantizer(nn.Module, ABC):
         return f"{self.spec.label()}, bits={self.spec.width}"
 
 
+def _version(x: Tensor) -> tuple[int, int]:
+    """Changes whenever the tensor is written to, and is another one for a copy of it."""
+    return x.data_ptr(), x._version
+
+
 class Fixed(Quantizer):
     """A grid that its spec alone fixes."""
 
@@ -124,7 +134,7 @@ class Fitted(Quantizer):
         self.register_buffer("low", torch.full((rows,), torch.nan))
         self.register_buffer("high", torch.full((rows,), torch.nan))
         self.seen: list[Tensor] = []
-        self.read_version: int | None = None
+        self.read: tuple[int, int] | None = None
 
     def grid(self) -> Grid:
         """The grid over the range as it stands.
@@ -151,10 +161,10 @@ class Fitted(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        if self.training and x._version != self.read_version:
+        if self.training and _version(x) != self.read:
             ranges.refuse_non_finite(x, self.spec.label())
             self._settle(self._rows(x.detach(), self.observing.per_channel))
-            self.read_version = x._version
+            self.read = _version(x)
         return super().forward(x)
 
     def _over(self, low: Tensor, high: Tensor) -> Grid:
@@ -198,7 +208,7 @@ class LearnedBasis(Quantizer):
         self.register_buffer("basis", basis)
         self.register_buffer("biased", torch.zeros_like(basis))
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
-        self.read_version: int | None = None
+        self.read: tuple[int, int] | None = None
 
     def grid(self) -> Grid:
         """The table of all signed sums, per channel."""
@@ -223,10 +233,10 @@ class LearnedBasis(Quantizer):
         """``x`` on the grid; what ``clip`` cuts off still passes its gradient on."""
         clipped = x if self.lq.clip is None else through(self._clipped(x), x)
         snapped = super().forward(clipped)
-        if self.training and x._version != self.read_version:
+        if self.training and _version(x) != self.read:
             ranges.refuse_non_finite(x, self.spec.label())
             self._average(fit_basis(self._rows(clipped.detach(), per_channel=True), self.basis, self.lq.ridge))
-            self.read_version = x._version
+            self.read = _version(x)
         return snapped
 
     def _clipped(self, x: Tensor) -> Tensor:
@@ -284,6 +294,11 @@ class TwoLevels(Quantizer):
         super().__init__(spec, shape, axis)
         self.averaged = spec.scale == "mean"
         self.register_buffer("scale", torch.ones(shape[axis]) if self.averaged else torch.ones(()))
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the scale is an average."""
+        return self.averaged
 
     def grid(self) -> Affine:
         """Plus and minus the scale."""

@@ -172,7 +172,7 @@ class FixedPoint(RangedSpec):
     """
 
     kind: Literal["fixed_point"] = "fixed_point"
-    integer: Annotated[int, Field(ge=0, le=23)] | None
+    integer: Annotated[int, Field(ge=0, le=23)] | None = None
     fraction: Annotated[int, Field(ge=0, le=23)]
     rounding: Literal["truncate", "nearest", "stochastic"] = "nearest"
 

@@ -36,7 +36,7 @@ def quantize(model: Model, recipe: Recipe, calibration: Loader | None = None, ba
     """
     copied = attach(copy.deepcopy(model), recipe)
     _fit_weights(copied)
-    waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if _needs_data(quantizer)}
+    waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
     if waiting:
         if calibration is None:
             needy = ", ".join(waiting)
@@ -142,10 +142,6 @@ def _fit_weights(model: nn.Module) -> None:
 
 def _state_quantizers(model: nn.Module) -> dict[str, Quantizer]:
     return {name: neuron.state for name, neuron in spiking(model).items() if isinstance(neuron.state, Quantizer)}
-
-
-def _needs_data(quantizer: Quantizer) -> bool:
-    return type(quantizer).observe is not Quantizer.observe
 
 
 def _is_quantized(model: nn.Module) -> bool:

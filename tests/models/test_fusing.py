@@ -1,0 +1,35 @@
+import torch
+
+from spikequant.models import Node, Wiring, build, chain
+from spikequant.models.fusing import Chain, chains
+
+NORM = ("norm", "batch_norm", {"channels": 1})
+LIF = ("lif", "lif", {"decay": 0.9})
+POOL = ("pool", "max_pool", {"kernel_size": 2})
+
+
+def wiring(nodes: tuple[Node, ...]) -> Wiring:
+    return Wiring(name="test", time=2, input_shape=(1, 4, 4), readout="mean", nodes=nodes)
+
+
+def test_batch_norm_neuron_and_pool_are_found() -> None:
+    assert chains(wiring(chain(NORM, LIF, POOL))) == {"norm": Chain("norm", "lif", "pool")}
+    assert chains(wiring(chain(NORM, LIF, ("flat", "flatten", {})))) == {"norm": Chain("norm", "lif", None)}
+    assert chains(wiring(chain(NORM, POOL, LIF))) == {}
+
+
+def test_a_value_with_two_readers_ends_the_chain() -> None:
+    nodes = (*chain(NORM, LIF, POOL), Node(name="again", kind="flatten", inputs=("lif",)))
+    assert chains(wiring(nodes)) == {"norm": Chain("norm", "lif", None)}
+
+
+def test_fused_and_single_steps_give_the_same_logits_on_dyadic_weights() -> None:
+    network = build("squat-fmnist", time=5).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_((parameter * 64).round() / 64)
+    x = torch.randint(0, 5, (3, 1, 28, 28)) / 4
+    fused = network.steps(x)
+    network.chains = {}
+    assert fused.sum() > 0
+    assert torch.equal(fused, network.steps(x))

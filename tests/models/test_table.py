@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from spikequant import models
+from spikequant.errors import SpecError
+from spikequant.models import build, names
+
+
+def test_names() -> None:
+    assert names() == ["digits", "squat-fmnist"]
+
+
+@pytest.mark.parametrize("name", names())
+def test_builds_by_name(name: str) -> None:
+    network = build(name)
+    assert network.wiring.name == name
+    assert network.recipe is None
+    assert network(torch.rand(2, *network.wiring.input_shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", names())
+def test_one_seed_one_network(name: str) -> None:
+    first, again, other = build(name, seed=3), build(name, seed=3), build(name, seed=4)
+    assert all(value.equal(again.state_dict()[key]) for key, value in first.state_dict().items())
+    assert not first.conv1.weight.equal(other.conv1.weight)
+    assert build(name).conv1.weight.equal(build(name, seed=0).conv1.weight)
+
+
+def test_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    build("digits", seed=5)
+    assert torch.get_rng_state().equal(before)
+    torch.rand(3)
+    assert build("digits", seed=5).conv1.weight.equal(build("digits", seed=5).conv1.weight)
+
+
+def test_named_functions_take_options() -> None:
+    assert models.digits(width=4).shapes()["conv1"] == (4, 8, 8)
+    assert models.squat_fmnist(time=3).wiring.time == 3
+    assert models.digits(seed=3).conv1.weight.equal(build("digits", seed=3).conv1.weight)
+
+
+def test_refuses_an_unknown_name() -> None:
+    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, squat-fmnist; did you mean 'digits'\?"):
+        build("digit")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"widht": 3}, "model 'digits': .*'widht'"),
+        ({"time": 0}, "time: must be .*got 0; nearest valid value: 1"),
+        ({"width": -1}, r"node 'conv1' \(conv2d\): .*negative dimension"),
+        ({"width": "4"}, "model 'digits'|node 'conv1'"),
+        ({"classes": 2.5}, r"node 'readout' \(linear\)"),
+    ],
+)
+def test_refuses_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        build("digits", **options)

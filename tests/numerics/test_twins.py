@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from spikequant.numerics import Dynamics, Norm, State, affine, lif_scan, moments, norm_scan, norm_scan_fits, scan
+from spikequant.numerics.kernels import lif_native, norm_native
+
+D = Dynamics(torch.tensor(1.0), decay=0.9)
+
+
+def test_a_call_that_fits_goes_to_the_twin_and_another_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(lif_native, "lif_scan", lambda *given: calls.append("twin") or scan.lif_scan(*given[:4], steps=given[4]))
+    monkeypatch.setattr(lif_native, "fits", lambda current, *rest: current.dtype == torch.float32)
+    lif_scan(torch.ones(2, 1, 3), D)
+    lif_scan(torch.ones(2, 1, 3, dtype=torch.float64), D)
+    assert calls == ["twin"]
+
+
+def test_stochastic_states_run_as_the_reference() -> None:
+    state = State(affine(-1.0, 1.0, 16), "stochastic")
+    spikes, _ = lif_scan(torch.ones(2, 1, 3), D, state, noise=lambda step, like: torch.zeros_like(like))
+    assert spikes.shape == (2, 1, 3)
+
+
+def test_norm_scan_without_a_twin_is_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(norm_native, "fits", lambda *given: False)
+    current = torch.ones(1, 1, 1, 2, 2)
+    assert not norm_scan_fits(current, D, None, 2)
+    assert norm_scan(current, Norm(torch.ones(1), torch.zeros(1)), D, pool=2).flatten().tolist() == [1.0]
+
+
+@pytest.mark.skipif(lif_native.library() is None, reason="moments are the C library's")
+def test_moments_do_not_depend_on_the_number_of_threads() -> None:
+    x, before = torch.randn(4, 5, 3, 30, 30), torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(torch.stack(moments(x)))
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])

@@ -1,0 +1,213 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from spikequant.errors import SpecError
+from spikequant.numerics import Affine, encode, levels, snap
+from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, Spec, ThresholdCentered, Uniform, ZeroCentered, integer_bits
+from spikequant.quantizers.table import SPECS
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def values(spec: Spec) -> list[float]:
+    return levels(spec.grid()).tolist()
+
+
+def test_uniform_levels_at_the_ends_at_zero_and_as_twos_complement() -> None:
+    assert values(Uniform(bits=2, low=-1.0, high=1.0)) == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    assert values(Uniform(bits=2, low=0.0, high=1.0)) == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert values(Uniform(bits=2, low=-1.0, high=1.0, levels_at="zero")) == [-1, 0, 1]
+    assert values(Uniform(bits=3, low=-1.0, high=1.0, levels_at="zero")) == pytest.approx([-1, -2 / 3, -1 / 3, 0, 1 / 3, 2 / 3, 1])
+    assert values(Uniform(bits=3, low=-1.0, high=1.0, levels_at="twos")) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75]
+    assert values(Uniform(bits=1, low=-1.0, high=1.2)) == pytest.approx([-1, 1.2])
+
+
+def test_uniform_levels_of_squat() -> None:
+    assert values(Uniform(bits=2, low=-1.0, high=1.2)) == pytest.approx([-1, -0.266667, 0.466667, 1.2], abs=1e-6)
+    expected = [-1, -0.685714, -0.371429, -0.057143, 0.257143, 0.571429, 0.885714, 1.2]
+    assert values(Uniform(bits=3, low=-1.0, high=1.2)) == pytest.approx(expected, abs=1e-6)
+    assert snap(Uniform(bits=3, low=-1.0, high=1.2).grid(), torch.zeros(1)).item() == pytest.approx(-0.057143, abs=1e-6)
+
+
+def test_fixed_point_levels_and_width() -> None:
+    q14 = FixedPoint(integer=1, fraction=4)
+    assert (values(q14)[0], values(q14)[-1], len(values(q14)), q14.width, q14.label()) == (-2.0, 1.9375, 64, 6, "Q1.4")
+    assert values(FixedPoint(integer=0, fraction=0)) == [-1.0, 0.0]
+    assert snap(FixedPoint(integer=1, fraction=6).grid(), torch.tensor([0.05]), "half_up").item() == 0.046875
+    assert snap(FixedPoint(integer=1, fraction=6).grid(), torch.tensor([0.05]), "truncate").item() == 0.046875
+    assert FixedPoint(integer=None, fraction=6).width is None
+
+
+def test_fixed_point_nearest_rounds_half_up() -> None:
+    assert FixedPoint(integer=1, fraction=6).rounding_rule == "half_up"
+    assert FixedPoint(integer=1, fraction=6, rounding="truncate").rounding_rule == "truncate"
+    assert Uniform(bits=4).rounding_rule == "nearest_even"
+
+
+@pytest.mark.parametrize("integer", [0, 3, 23])
+def test_the_widest_fixed_points_are_exact(integer: int) -> None:
+    grid = FixedPoint(integer=integer, fraction=23 - integer).grid()
+    codes = torch.tensor([0, 1, 12345, 2**23 - 1, 2**23, 2**23 + 1, 2**24 - 2, 2**24 - 1], dtype=torch.int32)
+    exact = (codes.double() - 2**23) * 2.0 ** (integer - 23)
+    assert torch.equal(snap(grid, exact), exact)
+    assert torch.equal(encode(grid, exact.float()), codes)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "fraction", "expected"),
+    [
+        (-887, 1250, 0, 11),
+        (0, 1, 6, 1),
+        (-65, -65, 0, 7),
+        (-2, 1.9, 4, 1),
+        (-2, 2, 4, 2),
+        (-2.01, 0, 4, 2),
+        (-4, 3.9375, 4, 2),
+        (-4, 3.94, 4, 3),
+    ],
+)
+def test_integer_bits_of_a_range(low: float, high: float, fraction: int, expected: int) -> None:
+    assert integer_bits(low, high, fraction) == expected
+
+
+def test_a_range_too_wide_for_its_fraction_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"at most 23, got 11 \+ 16: .* nearest valid value: fraction = 12"):
+        FixedPoint(integer=None, fraction=16).over(torch.tensor(-887.0), torch.tensor(1250.0))
+
+
+def test_exponential_levels() -> None:
+    assert values(ThresholdCentered(bits=2)) == pytest.approx([-1, 0.801802, 0.981982, 1.2], abs=1e-6)
+    assert values(ZeroCentered(bits=1)) == pytest.approx([0.057143, 1.2], abs=1e-6)
+    doubled = ThresholdCentered(bits=3, threshold=2.0, lower_limit=-0.5, upper_limit=1.0)
+    assert (values(doubled)[0], values(doubled)[-1], doubled.center, ZeroCentered(bits=3).center) == (-1.0, 4.0, 2.0, 0.0)
+    assert ThresholdCentered(bits=4, multiplier=0.8).levels().tolist() != ThresholdCentered(bits=4).levels().tolist()
+
+
+@pytest.mark.parametrize(("kind", "most"), [(ThresholdCentered, 8), (ZeroCentered, 10)])
+def test_exponential_levels_are_distinct_or_refused(kind: type[ThresholdCentered], most: int) -> None:
+    for bits in range(1, most + 1):
+        found = levels(kind(bits=bits).grid())
+        assert (found.diff() > 0).all()
+        assert len(found) == 2**bits
+    for bits in range(most + 1, 17):
+        with pytest.raises(SpecError, match=rf"{kind.__name__}\(bits={bits}\): only .* use fewer bits, or a multiplier closer to 1"):
+            kind(bits=bits).grid()
+
+
+def test_crowded_levels_are_counted() -> None:
+    with pytest.raises(SpecError, match="only 394 of 1024 levels differ"):
+        ThresholdCentered(bits=10).grid()
+    assert ThresholdCentered(bits=10, multiplier=0.999).grid().size == 1024
+
+
+@pytest.mark.parametrize("bits", range(1, 17))
+@pytest.mark.parametrize("threshold", [1.0, 0.3, 0.427, 2.473])
+def test_anchored_has_zero_and_reaches_the_threshold(bits: int, threshold: float) -> None:
+    spec = Anchored(bits=bits, threshold=threshold)
+    found = levels(spec.grid())
+    assert found[2**bits // 4] == 0
+    assert torch.tensor(threshold) <= found[-1] <= threshold * (1 + 1e-6)
+
+
+def test_anchored_by_hand() -> None:
+    assert values(Anchored(bits=2)) == [-0.5, 0, 0.5, 1]
+    assert values(Anchored(bits=2, below=0, threshold=3.0)) == [0, 1, 2, 3]
+    assert values(Anchored(bits=2, below=2)) == [-2, -1, 0, 1]
+    assert values(Anchored(bits=1)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "width", "label"),
+    [
+        (Uniform(bits=4), 4, "uniform fitted"),
+        (Uniform(bits=4, low=-10, high=10), 4, "uniform [-10, 10]"),
+        (Uniform(bits=4, low=-0.5, high=0.5, levels_at="twos"), 4, "uniform [-0.5, 0.5] twos"),
+        (FixedPoint(integer=None, fraction=6), None, "Qi.6"),
+        (LQNet(bits=3), 3, "LQ-Net"),
+        (LQNet(bits=3, clip=10.0), 3, "LQ-Net clip 10"),
+        (LSQ(bits=5), 5, "LSQ"),
+        (ThresholdCentered(bits=6), 6, "threshold-centered"),
+        (ZeroCentered(bits=6), 6, "zero-centered"),
+        (Anchored(bits=2), 2, "anchored"),
+        (Binary(), 1, "binary"),
+    ],
+)
+def test_width_and_label(spec: Spec, width: int | None, label: str) -> None:
+    assert (spec.width, spec.label()) == (width, label)
+
+
+@pytest.mark.parametrize("spec", [Uniform(bits=4), FixedPoint(integer=None, fraction=2), LQNet(bits=2), LSQ(bits=2), Binary()])
+def test_a_grid_that_data_must_choose_is_refused_with_the_reason(spec: Spec) -> None:
+    with pytest.raises(SpecError, match=f"the grid of {spec.label()} depends on data; quantize a model with it"):
+        spec.grid()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("uniform", {"bits": 0}, r"Uniform.bits: .* got 0; nearest valid value: 1"),
+        ("uniform", {"bits": 40}, r"Uniform.bits: .* got 40; nearest valid value: 16"),
+        ("uniform", {"bits": True}, "Uniform.bits: must be a valid integer, got True"),
+        ("uniform", {"bits": 4.5}, "Uniform.bits: must be a valid integer, got 4.5"),
+        ("uniform", {}, "Uniform.bits: is required"),
+        ("uniform", {"bits": 4, "low": 1.0, "high": 1.0}, "low must be below high, got 1.0 and 1.0"),
+        ("uniform", {"bits": 4, "low": 2.0, "high": 1.0}, "low must be below high, got 2.0 and 1.0"),
+        ("uniform", {"bits": 4, "low": 2.0}, "low and high must be given together"),
+        ("uniform", {"bits": 4, "high": 2.0}, "low and high must be given together"),
+        ("uniform", {"bits": 4, "low": NAN, "high": 1.0}, "Uniform.low: must be a finite number, got nan"),
+        ("uniform", {"bits": 4, "low": 0.0, "high": INFINITY}, "Uniform.high: must be a finite number, got inf"),
+        ("uniform", {"bits": 4, "low": -1e300, "high": 1e300}, r"Uniform.low: .* nearest valid value: -1e\+30"),
+        ("uniform", {"bits": 4, "low": 1.0, "high": 1.0 + 1e-9}, "float32 cannot tell 16 levels from 1.0 to 1.000000001 apart"),
+        ("uniform", {"bits": 4, "low": 0.0, "high": 1e-40}, "float32 cannot tell 16 levels"),
+        ("uniform", {"bits": 16, "low": 1.0, "high": 1.001}, "use fewer bits"),
+        ("uniform", {"bits": 4, "low": -1.0, "high": 2.0, "levels_at": "zero"}, "levels_at='zero' needs low = -high, got -1.0 and 2.0"),
+        ("uniform", {"bits": 1, "levels_at": "twos"}, "levels_at='twos' needs at least 2 bits, got 1; nearest valid value: 2"),
+        ("uniform", {"bits": 4, "levels_at": "end"}, "did you mean 'ends'"),
+        ("uniform", {"bits": 4, "rounding": "nearest"}, "Uniform.rounding: must be 'nearest_even'"),
+        ("uniform", {"bits": 4, "rounding": "truncat"}, "did you mean 'truncate'"),
+        ("uniform", {"bits": 4, "observer": "min_max"}, "did you mean 'minmax'"),
+        ("uniform", {"bits": 4, "percentile": 50}, "Uniform.percentile: must be greater than 50, got 50"),
+        ("uniform", {"bits": 4, "gradient": "masc"}, "did you mean 'mask'"),
+        ("uniform", {"bits": 4, "kind": "unifrm"}, "did you mean 'uniform'"),
+        ("uniform", {"bits": 4, "version": 2}, "Uniform.version: must be 1, got 2"),
+        ("uniform", {"bits": 4, "hig": 1.0}, "Uniform.hig: no such field; did you mean 'high'"),
+        ("fixed_point", {"integer": 12, "fraction": 12}, r"at most 23, got 12 \+ 12: .* nearest valid value: fraction = 11"),
+        ("fixed_point", {"integer": 24, "fraction": 0}, "FixedPoint.integer: .* nearest valid value: 23"),
+        ("fixed_point", {"integer": -1, "fraction": 0}, "FixedPoint.integer: .* nearest valid value: 0"),
+        ("fixed_point", {"integer": 1, "fraction": 1, "rounding": "nearest_even"}, "did you mean 'nearest'"),
+        ("lqnet", {"bits": 9}, "LQNet.bits: .* nearest valid value: 8"),
+        ("lqnet", {"bits": 2, "clip": 0.0}, "LQNet.clip: must be greater than 0, got 0.0"),
+        ("lqnet", {"bits": 2, "average": 1.0}, "LQNet.average: must be less than 1, got 1.0"),
+        ("lqnet", {"bits": 2, "ridge": -1.0}, "LQNet.ridge: .* nearest valid value: 0"),
+        ("lqnet", {"bits": 2, "rounding": "truncate"}, "LQNet.rounding: must be 'nearest_even', got 'truncate'"),
+        ("lsq", {"bits": 1}, "signed LSQ needs at least 2 bits, got 1; nearest valid value: 2"),
+        ("lsq", {"bits": 2, "gradient": "pass"}, "LSQ.gradient: must be 'mask', got 'pass'"),
+        ("threshold_centered", {"bits": 4, "threshold": 0.0}, "ThresholdCentered.threshold: .* nearest valid value: 1e-30"),
+        ("threshold_centered", {"bits": 4, "upper_limit": 0.0}, "upper_limit: must be greater than 0, got 0.0"),
+        ("threshold_centered", {"bits": 4, "lower_limit": -1.0}, "lower_limit: must be greater than -1, got -1.0"),
+        ("zero_centered", {"bits": 4, "multiplier": 1.0}, "multiplier: must be less than 1, got 1.0"),
+        ("anchored", {"bits": 2, "below": 3}, "below must leave zero and the threshold their levels, got 3; nearest valid value: 2"),
+        ("anchored", {"bits": 2, "threshold": -1.0}, "Anchored.threshold: .* got -1.0; nearest valid value: 1e-30"),
+        ("binary", {"scale": "men"}, "did you mean 'mean'"),
+        ("binary", {"bits": 1}, "Binary.bits: no such field"),
+    ],
+)
+def test_bad_specs_are_refused_with_the_rule_and_the_nearest(kind: str, fields: dict[str, object], message: str) -> None:
+    for make in (lambda: SPECS[kind](**fields), lambda: SPECS[kind].read(fields)):
+        with pytest.raises(SpecError, match=message):
+            make()
+
+
+def test_grids_are_affine_but_for_the_exponential_ones() -> None:
+    assert isinstance(FixedPoint(integer=1, fraction=1).grid(), Affine)
+    assert isinstance(Anchored(bits=2).grid(), Affine)
+    assert not isinstance(ZeroCentered(bits=2).grid(), Affine)
+
+
+def test_specs_do_not_load_torch() -> None:
+    code = "import sys, spikequant.quantizers as q; q.Uniform(bits=4, low=-1.0, high=1.0).fields(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code.replace(".fields()", ".grid()")], check=False, timeout=60).returncode == 1

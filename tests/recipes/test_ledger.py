@@ -1,0 +1,172 @@
+import pytest
+import torch
+
+from spikequant.errors import SpecError
+from spikequant.models import Network, build
+from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.recipes import Ledger, Override, Recipe, bake, memory, quantize
+
+# The digits network, counted by hand.
+CONV1, CONV2, READOUT = 1 * 16 * 9, 16 * 32 * 9, 128 * 10
+WEIGHTS = CONV1 + CONV2 + READOUT
+BIASES = 10
+OUTPUTS = 16 + 32 + 10  # output channels of all layers
+NORMS = 2 * (16 + 32) * 32
+STATES = 16 * 8 * 8 + 32 * 4 * 4
+CHANNELS = 16 + 32  # of the neurons
+LAYERS = 2  # of neurons
+
+NARROW = Uniform(bits=4, low=-1.0, high=1.0)
+FLOAT = Ledger(
+    weight_bits=32 * WEIGHTS,
+    bias_bits=32 * BIASES,
+    norm_bits=NORMS,
+    table_bits=0,
+    threshold_bits=32 * LAYERS,
+    constant_bits=32 * LAYERS,
+    state_bits=32 * STATES,
+    qspinn_bits=32 * WEIGHTS + 2 * 32 * STATES,
+)
+
+
+def changed(**bits: int) -> Ledger:
+    """The float ledger with other columns; Q-SpiNN's sum follows weights, states and thresholds of one width."""
+    ledger = FLOAT._replace(**bits)
+    width = ledger.threshold_bits // LAYERS
+    return ledger._replace(qspinn_bits=ledger.weight_bits + ledger.state_bits + width * STATES)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Network:
+    return build("digits")
+
+
+EXPECTED = {
+    "float": (Recipe(), FLOAT),
+    # An affine grid stores step and offset, once for each of the three layers.
+    "uniform": (Recipe(weights=NARROW), changed(weight_bits=4 * WEIGHTS, table_bits=64 * 3)),
+    "per channel": (Recipe(weights=Uniform(bits=3, per_channel=True)), changed(weight_bits=3 * WEIGHTS, table_bits=64 * OUTPUTS)),
+    "lsq": (Recipe(weights=LSQ(bits=5)), changed(weight_bits=5 * WEIGHTS, table_bits=64 * 3)),
+    # LQ-Net stores 2 basis values for each output channel, binary weights one scale or none.
+    "lq-net": (Recipe(weights=LQNet(bits=2)), changed(weight_bits=2 * WEIGHTS, table_bits=2 * 32 * OUTPUTS)),
+    "binary": (Recipe(weights=Binary()), changed(weight_bits=WEIGHTS, table_bits=32 * OUTPUTS)),
+    "signs": (Recipe(weights=Binary(scale="one")), changed(weight_bits=WEIGHTS)),
+    "biases": (Recipe(biases=NARROW), changed(bias_bits=4 * BIASES, table_bits=64)),
+    "fixed biases": (Recipe(biases=FixedPoint(integer=1, fraction=14)), changed(bias_bits=16 * BIASES)),
+    "ends": (
+        Recipe(weights=LQNet(bits=2), first="float", last=FixedPoint(integer=0, fraction=7)),
+        changed(weight_bits=32 * CONV1 + 2 * CONV2 + 8 * READOUT, table_bits=2 * 32 * 32),
+    ),
+    "override": (
+        Recipe(weights=LQNet(bits=2), overrides={"conv?": Override(weights=LQNet(bits=3))}),
+        changed(weight_bits=3 * (CONV1 + CONV2) + 2 * READOUT, table_bits=3 * 32 * 48 + 2 * 32 * 10),
+    ),
+    "state": (Recipe(state=NARROW), changed(state_bits=4 * STATES, table_bits=64 * LAYERS)),
+    "state per channel": (
+        Recipe(state=Uniform(bits=4, per_channel=True)),
+        changed(state_bits=4 * STATES, table_bits=64 * CHANNELS),
+    ),
+    "state of lq-net": (Recipe(state=LQNet(bits=2)), changed(state_bits=2 * STATES, table_bits=2 * 32 * CHANNELS)),
+    "anchored": (Recipe(state=Anchored(bits=3)), changed(state_bits=3 * STATES)),
+    # Exponential levels are a table of 2^bits values for each layer.
+    "threshold-centered": (Recipe(state=ThresholdCentered(bits=4)), changed(state_bits=4 * STATES, table_bits=16 * 32 * LAYERS)),
+    "zero-centered": (Recipe(state={"v": ZeroCentered(bits=2)}), changed(state_bits=2 * STATES, table_bits=4 * 32 * LAYERS)),
+    "threshold": (
+        Recipe(constants={"threshold": NARROW}),
+        changed(threshold_bits=4 * LAYERS, table_bits=64 * LAYERS),
+    ),
+    "decay": (Recipe(constants={"decay": FixedPoint(integer=0, fraction=7)}), changed(constant_bits=8 * LAYERS)),
+    "Q-SpiNN": (
+        Recipe.parse("W(Q1.6)-N(Q11.6)"),
+        changed(weight_bits=8 * WEIGHTS, state_bits=18 * STATES, threshold_bits=18 * LAYERS, constant_bits=18 * LAYERS),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_digits_by_hand(digits: Network, name: str) -> None:
+    recipe, expected = EXPECTED[name]
+    assert memory(digits, recipe) == expected
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (recipe, _) in EXPECTED.items() if "per channel" not in name and name != "state of lq-net"]
+)
+def test_the_quantized_model_has_the_memory_foretold(digits: Network, name: str) -> None:
+    recipe, expected = EXPECTED[name]
+    assert memory(quantize(digits, recipe)) == expected  # type: ignore[arg-type]
+
+
+def test_total_is_the_sum_of_all_but_qspinns_own(digits: Network) -> None:
+    ledger = Ledger(1, 2, 4, 8, 16, 32, 64, 128)
+    assert ledger.total_bits == 127
+    # 6032 weights, 10 biases, 96 norms, 2 thresholds, 2 decays and 1536 states.
+    assert memory(digits).total_bits == 32 * (6032 + 10 + 96 + 2 + 2 + 1536)
+
+
+def test_squat_fmnist_by_hand() -> None:
+    model = build("squat-fmnist")
+    weights, states = 400 + 25_600 + 10_240, 16 * 24 * 24 + 64 * 8 * 8 + 10
+    expected = Ledger(
+        weight_bits=32 * weights,
+        bias_bits=32 * (16 + 64 + 10),
+        norm_bits=2 * 32 * (16 + 64),
+        threshold_bits=32 * 3,
+        constant_bits=32 * 3,
+        state_bits=32 * states,
+        qspinn_bits=32 * (weights + 2 * states),
+    )
+    assert memory(model) == expected
+    small = memory(model, Recipe.parse("W(Q1.6)-N(FP32)"))
+    assert small == expected._replace(weight_bits=8 * weights, qspinn_bits=8 * weights + 64 * states)
+    states_only = memory(model, Recipe(state=ThresholdCentered(bits=4)))
+    assert states_only == expected._replace(state_bits=4 * states, table_bits=3 * 16 * 32, qspinn_bits=32 * weights + 36 * states)
+
+
+def test_fitted_formats_are_known_once_quantized(digits: Network) -> None:
+    recipe = Recipe(weights=FixedPoint(integer=None, fraction=6), state=FixedPoint(integer=None, fraction=2))
+    with pytest.raises(SpecError, match=r"conv1: the width of Qi\.6 depends on data; ask for the memory of the quantized model"):
+        memory(digits, recipe)
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    small = quantize(digits, recipe, [(images, torch.zeros(4))])
+    assert isinstance(small, Network)
+    # No weight reaches 1, and no membrane 2 - 1/4: one integer bit each, and the sign.
+    assert max(layer.weight.abs().max().item() for layer in (digits.conv1, digits.conv2, digits.readout)) < 1
+    assert memory(small) == changed(weight_bits=8 * WEIGHTS, state_bits=4 * STATES)
+    loud = quantize(digits, recipe, [(images * 100, torch.zeros(4))])
+    assert isinstance(loud, Network)
+    assert memory(loud).state_bits > memory(small).state_bits
+
+
+def test_fitted_constants_are_known_from_the_start(digits: Network) -> None:
+    # The threshold of 1 needs one integer bit at least, 1 + 1 + 4 bits; so does the decay of 1/2.
+    recipe = Recipe(constants=FixedPoint(integer=None, fraction=4))
+    assert memory(digits, recipe) == changed(threshold_bits=6 * LAYERS, constant_bits=6 * LAYERS)
+
+
+def test_constants_per_channel_are_stored_for_each() -> None:
+    model = build("digits", width=4)
+    model.lif1.register_buffer("threshold", torch.ones(4))
+    assert memory(model).threshold_bits == 32 * (4 + 1)
+    assert memory(model, Recipe(constants={"threshold": FixedPoint(integer=1, fraction=2)})).threshold_bits == 4 * (4 + 1)
+
+
+def test_baked_weights_are_plain_floats(digits: Network) -> None:
+    small = quantize(digits, Recipe(weights=LQNet(bits=2), state=NARROW))
+    baked = bake(small)
+    assert isinstance(baked, Network)
+    assert memory(baked) == changed(state_bits=4 * STATES, table_bits=64 * LAYERS)
+
+
+def test_asking_changes_nothing() -> None:
+    model = build("digits").train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    memory(model, Recipe(weights=NARROW))
+    assert model.training
+    assert model.recipe is None
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+def test_refuses_a_pattern_that_matches_nothing(digits: Network) -> None:
+    with pytest.raises(SpecError, match="layer pattern 'cnv1' matches nothing"):
+        memory(digits, Recipe(overrides={"cnv1": Override()}))

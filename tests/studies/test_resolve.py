@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from spikequant.errors import DataError, FormatError, SpecError
+from spikequant.models import build
+from spikequant.quantizers import LQNet
+from spikequant.recipes import Recipe, save
+from spikequant.studies.resolve import resolve_data, resolve_model, resolve_recipe
+
+
+def test_a_model_is_a_name_a_folder_or_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(build("digits", time=3), tmp_path / "saved")
+    (tmp_path / "mine.py").write_text("from spikequant.models import build\ndef make():\n    return build('digits', time=7)\nnumber = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert resolve_model("digits").wiring.time == 4
+    assert resolve_model(str(tmp_path / "saved")).wiring.time == 3
+    assert resolve_model("mine:make").wiring.time == 7
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("digts", "did you mean 'digits'"),
+        ("no.such.module:make", "No module named"),
+        ("json:no_such_factory", "no_such_factory"),
+        ("json:JSONDecoder", "returned JSONDecoder"),
+    ],
+)
+def test_other_words_are_refused(word: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        resolve_model(word)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"holds no model\.json"):
+        resolve_model(str(tmp_path))
+
+
+def test_a_recipe_is_a_file_or_a_notation(tmp_path: Path) -> None:
+    recipe = Recipe(weights=LQNet(bits=3))
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    assert resolve_recipe(str(tmp_path / "recipe.toml")) == recipe
+    assert resolve_recipe("W(Q1.6)-N(Q11.6)") == Recipe.parse("W(Q1.6)-N(Q11.6)")
+
+
+@pytest.mark.parametrize("text", ["weights = ", "[weights]\nkind = 'lqnt'\nbits = 2", "[weights]\nkind = 'lqnet'\nbits = 40"])
+def test_a_bad_recipe_names_its_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=r"recipe\.toml"):
+        resolve_recipe(str(path))
+
+
+def test_an_absent_recipe_is_refused() -> None:
+    with pytest.raises(SpecError, match="neither a TOML file nor a notation"):
+        resolve_recipe("nowhere.toml")
+
+
+def test_data_must_fit_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve_data("digits", build("digits")).shape == (1, 8, 8)
+    with pytest.raises(SpecError, match=r"samples of shape \(1, 8, 8\), squat-fmnist takes \(1, 28, 28\)"):
+        resolve_data("digits", build("squat-fmnist"))
+    monkeypatch.setenv("SPIKEQUANT_DATA", str(tmp_path))
+    with pytest.raises(DataError):
+        resolve_data("mnist", build("squat-fmnist"))
