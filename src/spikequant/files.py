@@ -9,6 +9,8 @@ from typing import IO
 
 from spikequant.errors import SpikequantError
 
+ELSEWHERE = "choose a folder that you may write to"
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -29,7 +31,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise SpikequantError(f"cannot write {path}: {error.strerror or error}; choose a folder that you may write to") from error
+        raise SpikequantError(f"cannot write {path}: {error.strerror or error}; {ELSEWHERE}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -55,10 +57,22 @@ def folder(path: Path) -> Path:
     Raises:
         SpikequantError: it cannot be made or written to.
     """
+    refuse_unwritable(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SpikequantError(f"cannot make folder {path}: {error.strerror or error}; choose a folder that you may write to") from error
-    if not os.access(path, os.W_OK):
-        raise SpikequantError(f"cannot write to folder {path}: permission denied; choose a folder that you may write to")
+        raise SpikequantError(f"cannot make folder {path}: {error.strerror or error}; {ELSEWHERE}") from error
     return path
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise where a folder could not be made or written to: known before the work begins, and nothing is made yet.
+
+    Raises:
+        SpikequantError: names the folder and why.
+    """
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise SpikequantError(f"cannot make folder {path}: {there} is a file; {ELSEWHERE}")
+    if not os.access(there, os.W_OK):
+        raise SpikequantError(f"cannot write to folder {there}: permission denied; {ELSEWHERE}")

@@ -24,11 +24,12 @@ class Form(NamedTuple):
 
 def form(method: Any) -> Form:
     grid, quantizer = method.grid, method.quantizer
-    return Form(
-        quantizer,
-        lambda x: encode(grid, x, quantizer.rounding_rule, quantizer.noise(0, x)),
-        lambda code: decode(grid, code),
-    )
+
+    def encoded(x: Tensor) -> Tensor:
+        noise = quantizer.noise(0, x.unsqueeze(0))
+        return encode(grid, x, quantizer.rounding_rule, None if noise is None else noise[0])
+
+    return Form(quantizer, encoded, lambda code: decode(grid, code))
 
 
 def snaps_to_itself(method: Any, form: Form) -> None:

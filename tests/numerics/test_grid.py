@@ -54,11 +54,20 @@ def test_top_level_reaches_high(count: int) -> None:
         assert (top <= high * (1 + 2**-21)).all()
 
 
-def test_ends_below_zero_are_met_to_a_float() -> None:
-    for count in (2, 3, 4, 7, 16, 255):
-        values = levels(affine(-3.0, -1.0, count))
-        assert (values[0] + 3).abs() <= 2**-22
-        assert (values[-1] + 1).abs() <= 2**-23
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 16, 255])
+def test_an_end_below_zero_is_met_to_two_floats(count: int) -> None:
+    low, high = ranges()
+    top = levels(affine(low - high, low, count, axis=0))[:, -1]
+    two = 2 * (torch.nextafter(low, torch.full_like(low, -torch.inf)) - low).abs()
+    assert ((top - low).abs() <= two).all()
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 16, 255])
+def test_what_no_integer_expresses_is_at_most_half_a_step(count: int) -> None:
+    low, high = ranges()
+    _, lowest, shift, _, _ = affine(low, high, count, axis=0)
+    assert (lowest == lowest.round()).all()
+    assert ((shift > -0.5) & (shift <= 0.5)).all()
 
 
 @pytest.mark.parametrize("bits", range(1, 17))

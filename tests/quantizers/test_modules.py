@@ -312,14 +312,24 @@ def test_noise_is_new_with_every_training_read_and_repeats_in_evaluation() -> No
     assert quantizer.draws == 2
 
 
-def test_noise_differs_by_seed_layer_and_step_and_costs_nothing_where_unused() -> None:
-    like, seen = torch.zeros(50), []
+STOCHASTIC = Uniform(bits=2, low=-1.0, high=1.0, rounding="stochastic")
+
+
+def test_noise_differs_by_seed_layer_step_and_element() -> None:
+    seen = []
     for seed, layer, step in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
-        quantizer = Uniform(bits=2, low=-1.0, high=1.0, rounding="stochastic").build((50,)).eval()
+        quantizer = STOCHASTIC.build((1, 50), axis=1).eval()
         quantizer.seed, quantizer.layer = seed, layer
-        seen.append(tuple(quantizer.noise(step, like).tolist()))
-    assert len(set(seen)) == 4
-    assert Uniform(bits=2, low=-1.0, high=1.0).build((50,)).noise(0, like) is None
+        seen.append(quantizer.noise(step, torch.zeros(1, 50)))
+    assert torch.stack(seen).unique().numel() == 200
+    assert Uniform(bits=2, low=-1.0, high=1.0).build((50,)).noise(0, torch.zeros(1, 50)) is None
+
+
+def test_noise_does_not_depend_on_the_batch() -> None:
+    quantizer = STOCHASTIC.build((1, 3, 4), axis=1).eval()
+    alone, together = quantizer.noise(2, torch.zeros(1, 3, 4)), quantizer.noise(2, torch.zeros(5, 3, 4))
+    assert torch.equal(together, alone.expand(5, 3, 4))
+    assert alone.unique().numel() == 12
 
 
 def test_the_steps_of_one_scan_share_a_draw() -> None:
@@ -389,3 +399,10 @@ def test_a_weight_is_trained_through_its_parametrization(spec: QuantizerSpec) ->
 def test_a_printed_model_shows_its_grids() -> None:
     assert "LQ-Net, bits=2" in repr(LQNet(bits=2).build((2, 2)))
     assert "Qi.6, bits=None" in repr(FixedPoint(integer=None, fraction=6).build((2, 2)))
+
+
+@pytest.mark.parametrize("spec", NEEDING_DATA, ids=lambda spec: spec.kind)
+def test_which_grids_wait_for_data(spec: QuantizerSpec) -> None:
+    assert spec.build((3, 2)).needs_data
+    for fixed in (Uniform(bits=4, low=-1.0, high=1.0), ThresholdCentered(bits=4), Binary(scale="one")):
+        assert not fixed.build((3, 2)).needs_data

@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_made_is_named_before_any_work(run: Callable[...
     (tmp_path / "file").touch()
     code, out, err = run("train", "--model", "digits", *QUICK, "--out", tmp_path / "file" / "net")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: cannot make folder {tmp_path / 'file' / 'net'}: Not a directory")
+    assert err.startswith(f"error: cannot make folder {tmp_path / 'file' / 'net'}: {tmp_path / 'file'} is a file")
 
 
 def test_threads_are_those_asked_for(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from spikequant.quantizers import ranges
 from spikequant.quantizers.specs import LSQ, Binary, LQNet, QuantizerSpec, RangedSpec, Uniform
 
 FIT_STEPS = 200
+STEPS = 2**32  # more time steps than a scan can have: draws never share noise
 
 
 class Quantizer(nn.Module, ABC):
@@ -68,17 +69,22 @@ class Quantizer(nn.Module, ABC):
         """Settle the grid on what was observed."""
 
     def noise(self, step: int, like: Tensor) -> Tensor | None:
-        """Noise for one read (``step`` tells the time steps of one scan apart), or None where rounding needs none."""
+        """Noise for one time step of a state ``[batch, ...]``, or None where rounding needs none.
+
+        An element is named by its place within its sample: the order of the samples changes nothing, and hardware that runs
+        one sample at a time can repeat it.
+        """
         if self.rounding_rule != "stochastic":
             return None
         if self.training and step == 0:
             self.draws += 1
-        index = torch.arange(like.numel(), device=like.device).reshape(like.shape)
-        return uniform(self.seed, self.layer, int(self.draws) * 4096 + step, index)
+        index = torch.arange(like[0].numel(), device=like.device).reshape(like.shape[1:])
+        return uniform(self.seed, self.layer, int(self.draws) * STEPS + step, index).expand(like.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        return snap(self.grid(), x, self.rounding_rule, self.spec.gradient, self.noise(0, x))
+        noise = self.noise(0, x.unsqueeze(0))
+        return snap(self.grid(), x, self.rounding_rule, self.spec.gradient, None if noise is None else noise[0])
 
     def _rows(self, x: Tensor, per_channel: bool) -> Tensor:
         """``x`` as ``[channel, value]``, or ``[1, value]``; half types are widened.

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
+from spikequant import files
 from spikequant.behavior import compare
 from spikequant.data import Batches, DataSet, hold_out
 from spikequant.errors import SpecError
@@ -59,7 +60,7 @@ def train(session: Session, out: Path) -> Iterator[Event | Trained]:
     validation = None if held is None else Batches(held, session.batch_size, data.scale)
     if session.recipe is not None:
         network = quantize(network, session.recipe, loader)
-    out.mkdir(parents=True, exist_ok=True)
+    files.folder(out)
     yield from training_events(network, loader, session.training, validation, checkpoint=out / "checkpoint.safetensors")
     record = {
         "session": session.fields(),

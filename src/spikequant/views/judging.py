@@ -22,7 +22,7 @@ def demo(
     """Train a small network on the embedded digits, quantize it many ways, and report which ways still fire like it."""
     from spikequant import studies
 
-    files.folder(out)
+    files.refuse_unwritable(out)
     return _reported(studies.demo(seed=seed, progress=say), out, "demo.json")
 
 
@@ -42,7 +42,7 @@ def compare(  # noqa: PLR0913 - the options of the command line
     from spikequant import studies
 
     if out is not None:
-        files.folder(out)
+        files.refuse_unwritable(out)
     say(f"watching {reference} and {network} on {data}")
     answer = _reported(studies.compare_saved(reference, network, data, batches, batch_size, twin or ()), out, "drift.json")
     return answer if max_emd is None else _bounded(answer, max_emd)
@@ -79,6 +79,7 @@ def _reported(document: dict[str, Any], out: Path | None, name: str) -> Answer:
     path = None if out is None else out / "report.html"
     complete = document | {"report": None if path is None else str(path)}
     if out is not None and path is not None:
+        files.folder(out)
         files.write(out / name, json.dumps(complete, allow_nan=False) + "\n")
         write_report(complete, path)
     table = columns.variants(record) if len(record.variants) > 1 else columns.compared(record.variants[0].drift)

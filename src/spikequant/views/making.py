@@ -55,7 +55,7 @@ def train(  # noqa: PLR0913 - the options of the command line
     wanted = None if recipe is None else resolve_recipe(recipe).fields()
     session = {"model": origin, "data": data, "batch_size": batch_size, "validation": validation, "recipe": wanted, "init": init}
     checked = Session.read({**_given(session), "training": _given(training)})
-    files.folder(out)
+    files.refuse_unwritable(out)
     if threads is not None:
         import torch
 
@@ -76,7 +76,7 @@ def quantize(
     from spikequant.studies import quantize_saved, resolve_recipe
 
     wanted = resolve_recipe(recipe)
-    files.folder(out)
+    files.refuse_unwritable(out)
     document = quantize_saved(model, wanted, out, data, calibration_batches)
     return Answer(document, f"{out}: {wanted.label()}, {size(document['total_bits'])}")
 
