@@ -25,7 +25,7 @@ def test_a_value_with_two_readers_ends_the_chain() -> None:
 
 def test_fused_and_single_steps_give_the_same_spikes_where_every_sum_is_exact() -> None:
     torch.manual_seed(0)
-    network = build("squat-fmnist", time=5).eval()
+    network = build("squat-fmnist", time=5, decay=0.875, threshold=1.0).eval()
     for norm in (network.get_submodule("norm1"), network.get_submodule("norm2")):
         norm.eps = 0.0  # with a running variance of 1, normalizing changes no bit
     with torch.no_grad():
