@@ -118,4 +118,4 @@ def _label(spec: QuantizerSpec | dict[Variable, AnySpec] | None) -> str:
         return "float"
     if isinstance(spec, dict):
         return ", ".join(f"{variable} {each.label()}" for variable, each in spec.items())
-    return f"{spec.label()} {spec.width} bits"
+    return spec.label() if spec.width is None else f"{spec.label()} {spec.width} bits"

@@ -23,7 +23,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     demo: "spikequant demo --out runs/demo",
     doctor: "spikequant doctor --json",
     ls: "spikequant ls models",
-    train: "spikequant train --model squat-fmnist --data fashion-mnist --epochs 3 --out runs/float",
+    train: "spikequant train --model squat-fmnist --data fashion-mnist --epochs 3 --lr 5e-3 --out runs/float",
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
     report: "spikequant report runs/drift/drift.json --out report.html",
