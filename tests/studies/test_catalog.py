@@ -1,6 +1,7 @@
 import pytest
 
-from spikequant.studies.catalog import catalog, data_sets
+from spikequant.neurons import kernels_in_use
+from spikequant.studies.catalog import catalog, data_sets, kernels
 
 
 def test_names_of_every_kind_are_listed() -> None:
@@ -20,3 +21,10 @@ def test_says_which_data_sets_are_here_and_why_others_are_not(
     assert found["digits"] is None
     assert str(folder) in (found["mnist"] or "")
     assert said == [f"reading {name}" for name in found]
+
+
+def test_says_which_form_of_the_kernels_runs_and_why(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setenv("SPIKEQUANT_KERNELS", "torch")
+    kernels_in_use.cache_clear()
+    request.addfinalizer(kernels_in_use.cache_clear)
+    assert kernels() == {"form": "torch", "origin": "SPIKEQUANT_KERNELS=torch", "problem": None}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from spikequant.studies import catalog
 from spikequant.views import installation
 from spikequant.views.installation import free_memory
 
@@ -65,6 +66,30 @@ def test_doctor_fails_on_a_torch_that_is_too_old(checks: Callable[[], tuple[int,
     code, document = checks()
     assert code == 1
     assert any("is older than 99.1" in check["what"] for check in document["checks"])
+
+
+@pytest.mark.parametrize(
+    ("kernels", "code", "state", "line"),
+    [
+        ({"form": "c", "origin": "shipped with the wheel: k.so", "problem": None}, 0, "ok", "kernels: c (shipped with the wheel: k.so)"),
+        ({"form": "torch", "origin": "SPIKEQUANT_KERNELS=torch", "problem": None}, 0, "ok", "kernels: torch (SPIKEQUANT_KERNELS=torch)"),
+        ({"form": "torch", "origin": "", "problem": "no compiler"}, 0, "warn", "kernels: torch, which is slower: no compiler"),
+        ({"form": "none", "origin": "", "problem": "no compiler"}, 1, "fail", "kernels: no compiler"),
+    ],
+)
+def test_doctor_says_which_form_of_the_kernels_runs(
+    checks: Callable[[], tuple[int, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    kernels: dict[str, str | None],
+    code: int,
+    state: str,
+    line: str,
+) -> None:
+    monkeypatch.setattr(catalog, "kernels", lambda: kernels)
+    found, document = checks()
+    assert found == code
+    assert document["kernels"] == kernels
+    assert {"state": state, "what": line} in document["checks"]
 
 
 def test_a_peer_that_cannot_be_imported_is_a_warning(

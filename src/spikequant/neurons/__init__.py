@@ -2,5 +2,6 @@
 
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.tap import Listener, spiking, tap
+from spikequant.numerics import kernels_in_use
 
-__all__ = ["IF", "LIF", "HoldsGrid", "Listener", "spiking", "tap"]
+__all__ = ["IF", "LIF", "HoldsGrid", "Listener", "kernels_in_use", "spiking", "tap"]

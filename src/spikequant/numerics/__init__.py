@@ -1,15 +1,16 @@
 """The arithmetic of grids and membranes, with its gradients: tensors in, tensors out. `kernels/` holds fast twins."""
 
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
-from spikequant.numerics.lq import fit_basis, lq_grid, signs, start_basis
+from spikequant.numerics.kernels.native import Kernels, kernels_in_use
+from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, Snapped, State
-from spikequant.numerics.snap import Gradient, decode, encode, midpoints, snap, through
+from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.squat import exponential_levels
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
-from spikequant.numerics.twins import lif_scan, moments, norm_scan, norm_scan_fits
+from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, snap
 
 __all__ = [
     "CHARGES",
@@ -21,6 +22,7 @@ __all__ = [
     "Dynamics",
     "Gradient",
     "Grid",
+    "Kernels",
     "Norm",
     "Reset",
     "Rounding",
@@ -35,6 +37,7 @@ __all__ = [
     "exponential_levels",
     "fit_basis",
     "integers",
+    "kernels_in_use",
     "levels",
     "lif_scan",
     "lq_grid",
@@ -46,6 +49,7 @@ __all__ = [
     "scale_gradient",
     "signs",
     "snap",
+    "sorted_levels",
     "spike",
     "start_basis",
     "start_step",

@@ -1,7 +1,5 @@
 """LQ-Net: levels that are all signed sums of a small basis, fitted by least squares."""
 
-import itertools
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,8 @@ from spikequant.numerics.snap import encode
 
 def signs(bits: int, device: torch.device | None = None) -> Tensor:
     """All sign patterns ``[2^bits, bits]`` of a basis."""
-    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=bits)), device=device)
+    pattern, place = torch.arange(2**bits, device=device), torch.arange(bits - 1, -1, -1, device=device)
+    return ((pattern.unsqueeze(1) >> place) & 1) * 2.0 - 1.0
 
 
 def start_basis(bits: int, fan: int, channels: int) -> Tensor:
@@ -31,10 +30,14 @@ def start_basis(bits: int, fan: int, channels: int) -> Tensor:
 
 def lq_grid(basis: Tensor, axis: int | None) -> tuple[Table, Tensor]:
     """The table of levels of a basis ``[channel, bits]``, and the sign pattern ``[channel, level, bits]`` of each level."""
-    patterns = signs(basis.shape[1], basis.device)
-    unsorted = basis.float() @ patterns.T
-    ordered, order = unsorted.sort(dim=1)
-    return Table(ordered, axis), patterns[order]
+    ordered, order = sorted_levels(basis)
+    return Table(ordered, axis), signs(basis.shape[1], basis.device)[order]
+
+
+def sorted_levels(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """All signed sums of a basis ``[channel, bits]``, ascending, and which of ``signs`` each is: both ``[channel, level]``."""
+    ordered, order = (basis.float() @ signs(basis.shape[1], basis.device).T).sort(dim=1)
+    return ordered, order
 
 
 def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
@@ -58,6 +61,11 @@ def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     b = patterns.double()
     normal = torch.einsum("cm,cmi,cmj->cij", count, b, b)
     target = torch.einsum("cm,cmi->ci", total, b)
+    return solve_basis(normal, target, basis, ridge)
+
+
+def solve_basis(normal: Tensor, target: Tensor, basis: Tensor, ridge: float) -> Tensor:
+    """The basis that ``normal`` (B'B) and ``target`` (B'w) ask for, held near the present one by the ridge."""
     normal = normal + ridge * torch.eye(basis.shape[1], dtype=torch.float64, device=basis.device)
     target = target + ridge * basis.double()
     if ridge == 0:  # codes that do not tell two basis values apart leave the equations singular

@@ -10,11 +10,12 @@ from spikequant.numerics import (
     Affine,
     Grid,
     Rounding,
+    Table,
     fit_basis,
     integers,
-    lq_grid,
     scale_gradient,
     snap,
+    sorted_levels,
     start_basis,
     start_step,
     through,
@@ -218,7 +219,7 @@ class LearnedBasis(Quantizer):
 
     def grid(self) -> Grid:
         """The table of all signed sums, per channel."""
-        return lq_grid(self.basis, self.axis)[0]
+        return Table(sorted_levels(self.basis)[0], self.axis)
 
     def observe(self, x: Tensor) -> None:
         """Fit the basis to a weight that stands still, until it no longer moves (post-training)."""

@@ -1,9 +1,10 @@
-"""What can be named: models, data sets, methods; and which data sets are here."""
+"""What can be named: models, data sets, methods; which data sets are here, and which form of the kernels."""
 
 from collections.abc import Callable
 
 from spikequant import data, models
 from spikequant.errors import DataError
+from spikequant.neurons import kernels_in_use
 from spikequant.quantizers.table import SPECS
 
 
@@ -23,6 +24,16 @@ def data_sets(progress: Callable[[str], object] = lambda text: None) -> dict[str
     True
     """
     return {name: _problem(name, progress) for name in data.names()}
+
+
+def kernels() -> dict[str, str | None]:
+    """The form of the kernels that runs (``c``, ``torch``, or ``none`` where what is wished for is not here), its origin, what is wrong.
+
+    >>> sorted(kernels())
+    ['form', 'origin', 'problem']
+    """
+    found = kernels_in_use()
+    return {"form": found.form, "origin": found.origin, "problem": found.problem}
 
 
 def _problem(name: str, progress: Callable[[str], object]) -> str | None:

@@ -45,8 +45,11 @@ def ls(
 
 
 def doctor(as_json: Json = False, debug: Debug = False) -> Answer:
-    """Check this installation: versions, cores, memory, disk, optional peers, data sets. Exits with 1 if something needed is wrong."""
-    checks = [*_needed(), _disk(), *_peers(), *_data()]
+    """Check this installation: versions, kernels, memory, disk, optional peers, data sets. Exits with 1 if something needed is wrong."""
+    from spikequant.studies.catalog import kernels
+
+    form = kernels()
+    checks = [*_needed(), _kernels(form), _disk(), *_peers(), *_data()]
     memory, cores = free_memory(), os.cpu_count()
     document = {
         "spikequant": __version__,
@@ -55,6 +58,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> Answer:
         "cores": cores,
         "free_memory_bytes": memory,
         "free_disk_bytes": shutil.disk_usage(Path.cwd()).free,
+        "kernels": form,
         "checks": [check._asdict() for check in checks],
     }
     room = "" if memory is None else f"   {size(8 * memory)} memory free"
@@ -93,6 +97,14 @@ def _torch() -> Check:
         return Check("fail", f"torch {torch.__version__} is older than {floor}; install {floor} or newer")
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA"
     return Check("ok", f"torch {torch.__version__} runs ({where}, {torch.get_num_threads()} threads)")
+
+
+def _kernels(form: dict[str, str | None]) -> Check:
+    if form["form"] == "none":
+        return Check("fail", f"kernels: {form['problem']}")
+    if form["problem"]:
+        return Check("warn", f"kernels: {form['form']}, which is slower: {form['problem']}")
+    return Check("ok", f"kernels: {form['form']} ({form['origin']})")
 
 
 def _disk() -> Check:

@@ -93,26 +93,65 @@ static void snap_affine(const Spec *p, int n, const float *u, float *w) {
     }
 }
 
-/* The number of midpoints below u is the code: counted for few levels, searched for many. */
-static void snap_table(const Spec *p, const Tables *t, int n, const float *u, float *w) {
-    const float *restrict middles = t->middles, *restrict levels = t->levels;
-    if (p->size <= 16) {
-        int32_t code[TILE] = {0};
-        for (int j = 0; j < p->size - 1; j++)
-            for (int i = 0; i < n; i++) code[i] += middles[j] < u[i];
-        for (int i = 0; i < n; i++) w[i] = levels[code[i]];
-        return;
+#define PIVOTS 15
+
+/* How many pivots are below u, times part. Inlined with a constant count, all of them stay in registers. */
+static inline void count_row(const int count, const float *restrict pivots, int32_t part, int n, const float *restrict u, int32_t *restrict code) {
+    for (int i = 0; i < n; i++) {
+        int32_t below = 0;
+#pragma GCC unroll 15
+        for (int j = 0; j < count; j++) below += pivots[j] < u[i];
+        code[i] = below * part;
     }
-    int32_t half = 1;
-    while (2 * half < p->size) half *= 2;
-    int32_t code[TILE] = {0};
-    for (; half > 0; half /= 2)
+}
+
+/* The level above the last pivot below u; w may be u. */
+static inline void choose_row(const int count, const float *restrict pivots, const float *restrict levels, int n, const float *u, float *w) {
+#pragma GCC ivdep
+    for (int i = 0; i < n; i++) {
+        float level = levels[0];
+#pragma GCC unroll 15
+        for (int j = 0; j < count; j++) level = pivots[j] < u[i] ? levels[j + 1] : level;
+        w[i] = level;
+    }
+}
+
+/* Every part-th midpoint, as many as there are; the rest is above everything. Returns how many there are. */
+static int pivots_of(const float *middles, int32_t size, int32_t part, float *pivots) {
+    for (int j = 0; j < PIVOTS; j++) pivots[j] = (j + 1) * part < size ? middles[(j + 1) * part - 1] : INFINITY;
+    return (size - 1) / part;
+}
+
+/* The number of midpoints below u is the code: counted for few levels; for many a part is counted, the place in it searched. */
+static void table_codes(const float *restrict middles, int32_t size, int n, const float *restrict u, int32_t *restrict code) {
+    float pivots[PIVOTS];
+    int32_t part = 1;
+    while (16 * part < size) part *= 2;
+    const int count = pivots_of(middles, size, part, pivots);
+    if (count <= 3) count_row(3, pivots, part, n, u, code);
+    else if (count <= 7) count_row(7, pivots, part, n, u, code);
+    else count_row(PIVOTS, pivots, part, n, u, code);
+    for (int32_t half = part / 2; half > 0; half /= 2)
         for (int i = 0; i < n; i++) {
             int32_t next = code[i] + half;
-            int32_t seen = next <= p->size - 1 ? next - 1 : p->size - 2;
-            code[i] = next <= p->size - 1 && middles[seen] < u[i] ? next : code[i];
+            int32_t seen = next <= size - 1 ? next - 1 : size - 2;
+            code[i] = next <= size - 1 && middles[seen] < u[i] ? next : code[i];
         }
-    for (int i = 0; i < n; i++) w[i] = levels[code[i]];
+}
+
+static void snap_table(const Spec *p, const Tables *t, int n, const float *u, float *w) {
+    if (p->size <= 16) {
+        float pivots[PIVOTS], levels[PIVOTS + 1] = {0};
+        const int count = pivots_of(t->middles, p->size, 1, pivots);
+        memcpy(levels, t->levels, (size_t)p->size * sizeof(float));
+        if (count <= 3) choose_row(3, pivots, levels, n, u, w);
+        else if (count <= 7) choose_row(7, pivots, levels, n, u, w);
+        else choose_row(PIVOTS, pivots, levels, n, u, w);
+        return;
+    }
+    int32_t code[TILE];
+    table_codes(t->middles, p->size, n, u, code);
+    for (int i = 0; i < n; i++) w[i] = t->levels[code[i]];
 }
 
 static void snap_row(const Spec *p, const Tables *t, int n, const float *u, float *w) {

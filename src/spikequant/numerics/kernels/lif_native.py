@@ -128,6 +128,27 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
     return spec
 
 
+def run_forward(c: ctypes.CDLL, call: Call, start: Tensor | None) -> tuple[Tensor, Tensor, int]:
+    """Spikes, the last membrane, and how many NaN the current holds."""
+    spikes, last = empty((call.steps, *call.x.shape[1:])), empty(call.x.shape[1:])
+    c.sq_lif_forward.restype = ctypes.c_int64
+    bad = c.sq_lif_forward(
+        *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(start), pointer(spikes), pointer(last), call.threads
+    )
+    return spikes, last, bad
+
+
+def run_backward(c: ctypes.CDLL, call: Call, start: Tensor | None, to_spikes: Tensor, to_last: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The gradients of current and start."""
+    to_current, to_start = empty(call.x.shape), empty(call.x.shape[1:])
+    scratch = torch.empty(2 * call.threads * call.steps * TILE)
+    c.sq_lif_backward(
+        *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(start), pointer(to_spikes),
+        pointer(to_last), pointer(to_current), pointer(to_start), pointer(scratch), call.threads,
+    )  # fmt: skip
+    return to_current, to_start
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -137,13 +158,9 @@ class _Scan(torch.autograd.Function):
         x = current.permute(order).contiguous()
         call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
         kept = None if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
-        spikes, last = empty((call.steps, *x.shape[1:])), empty(x.shape[1:])
         c = library()
         assert c is not None, "fits() asked for it"
-        c.sq_lif_forward.restype = ctypes.c_int64
-        bad = c.sq_lif_forward(
-            *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(kept), pointer(spikes), pointer(last), call.threads
-        )
+        spikes, last, bad = run_forward(c, call, kept)
         if bad:
             raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
         ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
@@ -157,15 +174,9 @@ class _Scan(torch.autograd.Function):
         spikes, last = gradients
         to_spikes = torch.zeros(call.steps, *x.shape[1:]) if spikes is None else spikes.permute(ctx.order).contiguous()
         to_last = None if last is None else last.unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
-        to_current = empty(x.shape)
-        to_start = empty(x.shape[1:])
-        scratch = torch.empty(2 * call.threads * call.steps * TILE)
         c = library()
         assert c is not None, "forward used it"
-        c.sq_lif_backward(
-            *call.head(), pointer(x), ctypes.c_int64(call.stride), pointer(start[0] if start else None), pointer(to_spikes),
-            pointer(to_last), pointer(to_current), pointer(to_start), pointer(scratch), call.threads,
-        )  # fmt: skip
+        to_current, to_start = run_backward(c, call, start[0] if start else None, to_spikes, to_last)
         to_start = to_start.unsqueeze(0).permute(ctx.back).squeeze(0)
         return to_current.permute(ctx.back), to_start if start else None, None, None, None
 

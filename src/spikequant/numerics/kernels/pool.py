@@ -23,7 +23,7 @@ def empty(shape: tuple[int, ...] | torch.Size) -> Tensor:
     """
     count = math.prod(shape)
     if 4 * count < POOLED_FROM:
-        return torch.empty(shape)
+        return torch.empty(shape, dtype=torch.float32, device="cpu")
     size = -(-4 * count // POOLED_FROM) * POOLED_FROM
     block = _idle[size].pop() if _idle[size] else _fresh(size)
     view = (ctypes.c_char * size).from_buffer(block)

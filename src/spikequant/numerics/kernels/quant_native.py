@@ -1,0 +1,165 @@
+"""The CPU twins of ``snap`` and of LQ-Net's ``fit_basis``: C over the rows of a tensor, each with a grid of its own."""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikequant.numerics.grid import Affine, Grid, Table, bounds
+from spikequant.numerics.kernels.lif_native import ROUNDING, SERIAL_BELOW, Spec, pointer
+from spikequant.numerics.kernels.native import library
+from spikequant.numerics.kernels.pool import empty
+from spikequant.numerics.lq import solve_basis, sorted_levels
+from spikequant.numerics.rounding import Rounding
+from spikequant.numerics.snap import Gradient, encode
+
+MOST_LEVELS = 2**16
+MOST_BITS = 8
+AFFINE, TABLE = 1, 2
+
+
+class Rows(ctypes.Structure):
+    """The C struct of the same name."""
+
+    _fields_ = [
+        *[(name, ctypes.c_int64) for name in ("rows", "columns")],
+        *[(name, ctypes.c_void_p) for name in ("step", "lowest", "shift", "levels", "low", "high")],
+    ]
+
+
+def fits(grid: Grid, x: Tensor, rounding: Rounding, gradient: Gradient, noise: Tensor | None) -> bool:
+    """Whether the twin covers this snap: dense float32 on the CPU, one grid or one for each entry of axis 0, no learned step."""
+    if not _is_dense(x) or noise is not None or library() is None or gradient not in ("pass", "mask"):
+        return False
+    is_whole = grid.levels.ndim == 1 if isinstance(grid, Table) else grid.step.ndim == 0
+    if not is_whole and not (grid.axis == 0 and x.ndim > 0 and _order(x)[0] == 0):
+        return False
+    rows = () if is_whole else x.shape[:1]
+    return (_is_table(grid, rows, rounding) if isinstance(grid, Table) else _is_affine(grid, rows, rounding)) and _spreads(grid)
+
+
+def fits_basis(weights: Tensor, basis: Tensor) -> bool:
+    """Whether the twin covers this fit: contiguous float32 rows on the CPU, up to 8 bits, no gradient."""
+    if not _is_dense(weights) or weights.ndim != 2 or not weights.is_contiguous() or library() is None:
+        return False
+    if basis.device.type != "cpu" or basis.ndim != 2 or basis.shape[0] != weights.shape[0] or not 1 <= basis.shape[1] <= MOST_BITS:
+        return False
+    if torch.is_grad_enabled() and (weights.requires_grad or basis.requires_grad):
+        return False
+    return bool(torch.isfinite(basis.float().abs().sum(1)).all())
+
+
+def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass") -> Tensor:
+    """The twin of ``spikequant.numerics.snap.snap``, for calls that it ``fits``."""
+    snapped: Tensor = _Snap.apply(x, grid, rounding, gradient)  # type: ignore[no-untyped-call]
+    return snapped
+
+
+def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
+    """The twin of ``spikequant.numerics.lq.fit_basis``, for calls that it ``fits_basis``."""
+    (rows, columns), bits = weights.shape, basis.shape[1]
+    levels, order = sorted_levels(basis)
+    normal = torch.empty(rows, bits, bits, dtype=torch.float64)
+    target = torch.empty(rows, bits, dtype=torch.float64)
+    sizes = ctypes.c_int64(rows), ctypes.c_int64(columns), bits
+    given, made = (pointer(each) for each in (weights, levels, order)), (pointer(each) for each in (normal, target))
+    if _c().sq_lq_equations(*sizes, *given, *made, _threads(weights)):
+        encode(Table(levels, 0), weights)  # refuses NaN, and says how many
+    return solve_basis(normal, target, basis, ridge)
+
+
+def _is_dense(x: Tensor) -> bool:
+    if x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
+        return False
+    return x.permute(_order(x)).is_contiguous()
+
+
+def _order(x: Tensor) -> tuple[int, ...]:
+    """The axes as they lie in memory."""
+    return tuple(sorted(range(x.ndim), key=x.stride, reverse=True))
+
+
+def _is_table(grid: Table, rows: tuple[int, ...], rounding: Rounding) -> bool:
+    levels = grid.levels
+    if levels.device.type != "cpu" or levels.dtype != torch.float32 or levels.shape[:-1] != rows:
+        return False
+    return rounding == "nearest_even" and grid.size <= MOST_LEVELS
+
+
+def _is_affine(grid: Affine, rows: tuple[int, ...], rounding: Rounding) -> bool:
+    if any(each.device.type != "cpu" or each.dtype != torch.float32 or each.shape != rows for each in grid[:3]):
+        return False
+    return rounding in ROUNDING and grid.size <= MOST_LEVELS and not grid.step.requires_grad
+
+
+def _spreads(grid: Grid) -> bool:
+    """Whether every grid has two levels at least, and finite ones: no step is zero or NaN."""
+    low, high = bounds(grid)
+    spread = high - low
+    return bool(((spread > 0) & (spread < torch.inf)).all())
+
+
+def _c() -> ctypes.CDLL:
+    c = library()
+    assert c is not None, "fits() asked for it"
+    c.sq_snap.restype = c.sq_lq_equations.restype = ctypes.c_int64
+    return c
+
+
+def _threads(x: Tensor) -> int:
+    return torch.get_num_threads() if x.numel() >= SERIAL_BELOW else 1
+
+
+def _like(x: Tensor) -> Tensor:
+    """Memory for a result, laid out as ``x``."""
+    order = _order(x)
+    return empty(x.permute(order).shape).permute([order.index(axis) for axis in range(x.ndim)])
+
+
+def _snapped(x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None) -> Tensor:
+    """``x`` on the grid; ``inside`` is filled in."""
+    values: dict[str, Tensor] = {"levels": grid.levels} if isinstance(grid, Table) else dict(zip(grid._fields, grid[:3], strict=False))
+    if inside is not None:
+        values["low"], values["high"] = bounds(grid)
+    values = {name: each.detach().contiguous() for name, each in values.items()}
+    is_table = isinstance(grid, Table)
+    rows = x.shape[0] if (values["levels"].ndim == 2 if is_table else values["step"].ndim == 1) else 1
+    call = Rows(rows, x.numel() // rows, **{name: each.data_ptr() for name, each in values.items()})
+    spec = Spec(grid=TABLE if is_table else AFFINE, rounding=ROUNDING[rounding], size=grid.size)
+    middles = torch.empty(rows * (grid.size - 1) if is_table else 0)
+    snapped = _like(x)
+    tensors = (pointer(each) for each in (x, snapped, inside, middles))
+    if _c().sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, _threads(x)):
+        encode(grid, x)  # refuses NaN, and says how many
+    return snapped
+
+
+class _Snap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, grid: Grid, rounding: Rounding, gradient: Gradient) -> Tensor:
+        ctx.inside = torch.empty_like(x, dtype=torch.bool) if gradient == "mask" and ctx.needs_input_grad[0] else None
+        return _snapped(x, grid, rounding, ctx.inside)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = gradients
+        masked = gradient if ctx.inside is None else _Mask.apply(gradient, ctx.inside)  # type: ignore[no-untyped-call]
+        return masked, None, None, None
+
+
+class _Mask(torch.autograd.Function):
+    """The gradient where ``inside``, else zero; its own derivative is the same."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, inside: Tensor) -> Tensor:
+        ctx.inside = inside
+        order = _order(inside)
+        values, masked = gradient.permute(order).contiguous(), _like(inside)
+        tensors = (pointer(each) for each in (values, inside, masked))
+        _c().sq_mask(ctypes.c_int64(values.numel()), *tensors, _threads(values))
+        return masked
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Mask.apply(gradients[0], ctx.inside), None  # type: ignore[no-untyped-call]

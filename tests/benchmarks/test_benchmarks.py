@@ -1,0 +1,63 @@
+"""Every benchmark runs alone, at tiny sizes, and says what it must; no figure is judged here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+TINY = {
+    "lif": "--time 2 --batch 2 --neurons 16 --batch-of-8-bits 1",
+    "weights": "--channels 4",
+    "squat_step": "--time 2 --batch 2 --images 2",
+    "emd": "--layers 2 --neurons 20 --images 2 --time 2",
+}
+OURS = {"lif": "LIF bandwidth", "weights": "LQ-Net", "squat_step": "LQ-Net weights", "emd": "recorder"}
+AGAINST = {
+    "lif": {"snntorch": "snnTorch state_quant", "spikingjelly": "SpikingJelly", "norse": "Norse"},
+    "weights": {"brevitas": "Brevitas"},
+    "squat_step": {"snntorch": "snnTorch, float", "spikingjelly": "SpikingJelly, float"},
+    "emd": {"scipy": "scipy"},
+}
+
+
+def run(name: str, *options: str, **environment: str) -> str:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), "--rounds", "1", *TINY[name].split(), *options]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_document(name: str) -> None:
+    document: dict[str, Any] = json.loads(run(name, "--json"))
+    rows, absent = document["rows"], document["absent"]
+    assert document["benchmark"] == name
+    assert document["environment"]["tier"] in ("AMX", "AVX512", "AVX2", "NEON", "baseline")
+    assert document["copy_gb_per_second"]["median"] > 0
+    assert any(OURS[name] in row["work"] for row in rows)
+    assert {row["peer"] for row in rows} >= {said for peer, said in AGAINST[name].items() if peer not in absent}
+    assert not {said for peer, said in AGAINST[name].items() if peer in absent} & {row["peer"] for row in rows}
+    for row in rows:
+        assert 0 < row["worst"] <= row["ratio"] <= row["best"]
+        assert row["rounds"] == 1
+
+
+def test_table_without_peers(tmp_path: Path) -> None:
+    """A peer that cannot be imported is absent, and the rest is shown."""
+    (tmp_path / "scipy.py").write_text("raise ImportError('not today')\n")
+    table = run("emd", PYTHONPATH=str(tmp_path))
+    assert "absent: scipy (not today)" in table
+    assert "recorder in evaluation" in table
+    assert "EMD over" not in table
+
+
+def test_make_bench_runs_every_script() -> None:
+    recipe = (FOLDER.parent / "Makefile").read_text().partition("\nbench:")[2]
+    scripts = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
+    assert scripts == set(TINY)
+    assert set(recipe.partition("for script in ")[2].partition(";")[0].split()) == scripts

@@ -1,0 +1,67 @@
+import ctypes
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from spikequant.numerics.kernels import native
+from spikequant.numerics.kernels.compiling import compile_library
+from spikequant.numerics.kernels.selfcheck import agrees
+
+FAULTS = {
+    "contraction": ("decay[i] * v[i] + gain * x[i]", "fmaf(decay[i], v[i], gain * x[i])"),
+    "rounding": ("rintf(u[i] / step - shift)", "floorf(u[i] / step - shift)"),
+    "comparison": ("v[i] - threshold[i] >= 0", "v[i] - threshold[i] >= 0.2f"),
+    "surrogate": ("d[i] = half / (1 + y * y)", "d[i] = half / (2 + y * y)"),
+}
+
+
+def altered(folder: Path, old: str, new: str) -> ctypes.CDLL:
+    """The library with one operation of its source replaced."""
+    for source in native.SOURCES:
+        shutil.copy(native.HERE / source, folder)
+    text = (folder / "lif.c").read_text()
+    assert old in text
+    (folder / "lif.c").write_text(text.replace(old, new))
+    compiler = shutil.which("cc") or pytest.skip("no C compiler")
+    compile_library(compiler, folder / native.SOURCES[0], folder / "altered.so", "native", threads=False)
+    return ctypes.CDLL(str(folder / "altered.so"))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_library_that_computes_something_else_is_seen(tmp_path: Path, fault: str) -> None:
+    assert not agrees(altered(tmp_path, *FAULTS[fault]))
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode(), torch.no_grad(), torch.device("meta")], ids=["inference", "no_grad", "meta"])
+def test_a_sound_library_agrees_in_whatever_mode_it_is_asked_first(mode: torch.inference_mode) -> None:
+    c = native.library()
+    assert c is not None
+    with mode:
+        assert agrees(c)
+
+
+def test_a_sound_library_agrees_under_another_default_type() -> None:
+    c = native.library()
+    assert c is not None
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert agrees(c)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_one_that_fails_is_not_used_and_this_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    altered(tmp_path, *FAULTS["rounding"])
+    monkeypatch.setattr(native, "_shipped", lambda: tmp_path / "altered.so")
+    native.kernels_in_use.cache_clear()
+    request.addfinalizer(native.kernels_in_use.cache_clear)
+    with pytest.warns(RuntimeWarning, match="does not compute what the reference computes"):
+        assert native.library() is None
+    assert native.library() is None
+    found = native.kernels_in_use()
+    assert found.form == "torch"
+    assert str(tmp_path) in (found.problem or "")
