@@ -1,0 +1,202 @@
+"""The Triton twin of ``lif_scan`` against its reference: in Triton's interpreter, and compiled on a machine with a GPU.
+
+Spikes and membranes bit for bit, gradients to rounding; the reference always runs on the CPU."""
+
+import itertools
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from spikequant.errors import SpecError
+from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, integers, lif_scan, scan, table
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is loaded
+pytest.importorskip("triton", reason="Triton, which comes with torch's CUDA wheels, is not installed")
+
+from spikequant.numerics.kernels import lif_triton
+
+HAS_GPU = torch.cuda.is_available()
+everywhere = pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param("cpu", id="interpreter", marks=pytest.mark.skipif(HAS_GPU, reason="compiled for the GPU in this process")),
+        pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="no GPU")]),
+    ],
+)
+
+GRIDS: dict[str, Grid | None] = {
+    "none": None,
+    "affine": affine(-1.0, 1.0, 16),
+    "unsigned 8 bits": affine(0.0, 1.3, 256),
+    "off zero": affine(-1.0, 1.2, 16),
+    "few levels": table(torch.linspace(-1, 1.5, 13) ** 3),
+    "many levels": table(torch.linspace(-1.2, 1.5, 200) ** 3),
+}
+FIELDS = {
+    "charge": ["scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"],
+    "reset": ["subtract", "value", "none"],
+    "reset_timing": ["now", "next"],
+    "compare": [">=", ">"],
+    "compare_at": ["stored", "full"],
+    "detach_reset": [True, False],
+    "leak_rounding": ["floor", "trunc", "half_up"],
+    "state_shift": [0, 2],
+    "grid": list(GRIDS),
+    "rounding": ["nearest_even", "half_up", "truncate"],
+    "snapped": ["before_fire", "after_reset", "both"],
+    "gradient": ["pass", "mask"],
+    "surrogate": ["arctan", "sigmoid", "fast_sigmoid", "triangle", "squat"],
+    "shape": [(1, 1, 1), (5, 3, 4, 7), (4, 2, 3, 5, 5), (6, 130), (3, 2, 300)],
+    "start": [True, False],
+    "still": [True, False],
+}
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def settings(count: int) -> list[dict]:
+    draw = random.Random(1)
+    return [{name: draw.choice(values) for name, values in FIELDS.items()} for _ in range(count)]
+
+
+def dynamics(s: dict, channels: int, per_channel: bool) -> Dynamics:
+    shape = [1, channels, *[1] * (len(s["shape"]) - 3)] if per_channel else []
+    threshold, decay = (torch.rand(shape) + 0.5, torch.rand(shape)) if per_channel else (torch.tensor(1.0), 0.9)
+    names = ("charge", "reset", "reset_timing", "compare", "compare_at", "detach_reset", "leak_rounding", "state_shift")
+    chosen = {name: s[name] for name in names}
+    value = 0.1 if s["reset"] == "value" else 0.0
+    surrogate = Surrogate(s["surrogate"], 1.5)
+    return Dynamics(threshold, decay=decay, tau=3.0, gain=0.7, multiplier=3, shift=2, reset_value=value, surrogate=surrogate, **chosen)
+
+
+def both(s: dict, index: int, device: str) -> list[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
+    """Spikes, last membrane and gradients of the reference on the CPU and of the twin."""
+    shape = s["shape"]
+    steps = 4 if s["still"] else None
+    current = 0.8 * torch.randn(1 if s["still"] else shape[0], *shape[1:])
+    start = torch.randn(shape[1:]) if s["start"] else None
+    grid = GRIDS[s["grid"]]
+    rounding = "nearest_even" if s["grid"] in ("few levels", "many levels") else s["rounding"]
+    state = None if grid is None else State(grid, rounding, s["gradient"], s["snapped"])
+    d = dynamics(s, shape[2] if len(shape) > 2 else 1, per_channel=index % 2 == 1 and len(shape) > 2)
+    found = []
+    weights: list[Tensor] = []
+    for twin, place in ((scan.lif_scan, "cpu"), (lif_triton.lif_scan, device)):
+        inputs = [each.to(place).requires_grad_() for each in (current, start) if each is not None]
+        spikes, last = twin(inputs[0], d, state, inputs[1] if s["start"] else None, steps=steps)
+        weights = weights or [torch.randn_like(spikes), torch.randn_like(last)]
+        loss = (spikes * weights[0].to(place)).sum() + (last * weights[1].to(place)).sum()
+        found.append((spikes.cpu(), last.cpu(), tuple(each.cpu() for each in torch.autograd.grad(loss, inputs, materialize_grads=True))))
+    return found
+
+
+@everywhere
+@pytest.mark.parametrize("part", range(4))
+def test_every_field_of_dynamics_and_state(part: int, device: str) -> None:
+    fired = 0
+    for index, s in enumerate(settings(160)[part::4]):
+        (spikes, last, gradients), (twin_spikes, twin_last, twin_gradients) = both(s, index, device)
+        assert torch.equal(spikes, twin_spikes), s
+        assert torch.equal(last, twin_last), s
+        for gradient, twin_gradient in zip(gradients, twin_gradients, strict=True):
+            torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3, msg=str(s))
+        fired += int(spikes.sum())
+    assert fired > 300
+
+
+@everywhere
+def test_several_blocks_and_channels_last_images(device: str) -> None:
+    current = torch.randn(4, 2, 20, 16, 3).permute(0, 1, 4, 2, 3)
+    d = Dynamics(torch.rand(1, 3, 1, 1) + 0.5, decay=torch.rand(1, 3, 1, 1))
+    for start in (None, torch.randn(2, 3, 20, 16)):
+        spikes, last = lif_triton.lif_scan(current.to(device), d, None, None if start is None else start.to(device))
+        expected, expected_last = scan.lif_scan(current, d, None, start)
+        assert torch.equal(spikes.cpu(), expected)
+        assert torch.equal(last.cpu(), expected_last)
+        assert spikes.stride() == current.stride()
+
+
+@everywhere
+def test_wrapping_integers_agree(device: str) -> None:
+    grid = integers(1.0, -128, 256)
+    current = torch.randint(-300, 300, (6, 4, 50)).float()
+    d = Dynamics(torch.tensor(100.0), charge="shift", shift=3)
+    for rounding in ("nearest_even", "half_up", "truncate"):
+        state = State(grid, rounding, wrap=True)
+        assert torch.equal(lif_triton.lif_scan(current.to(device), d, state, None)[0].cpu(), scan.lif_scan(current, d, state)[0])
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy, inside the interpreter: infinity less infinity
+@everywhere
+def test_values_on_midpoints_and_rails_agree(device: str) -> None:
+    edge = torch.linspace(-1.2, 1.2, 73)
+    current = torch.cat([edge, torch.nextafter(edge, edge + 1), torch.tensor([torch.inf, -torch.inf])]).reshape(1, 1, -1)
+    d = Dynamics(torch.tensor(1.0), decay=0.0)
+    for rounding, snapped in itertools.product(("nearest_even", "half_up", "truncate"), ("before_fire", "after_reset")):
+        state = State(affine(-1.0, 1.0, 16), rounding, snapped=snapped)
+        twins = lif_triton.lif_scan(current.to(device), d, state, None), scan.lif_scan(current, d, state)
+        for a, b in zip(*twins, strict=True):
+            assert torch.equal(a.cpu().nan_to_num(9.0), b.nan_to_num(9.0))
+
+
+@everywhere
+def test_nan_is_refused_with_its_count(device: str) -> None:
+    current = torch.zeros(2, 1, 5, device=device)
+    current[1, 0, 3] = torch.nan
+    with pytest.raises(SpecError, match="holds 1 NaN"):
+        lif_triton.lif_scan(current, Dynamics(torch.tensor(1.0)), None, None)
+
+
+COMPILE = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from spikequant.numerics import Dynamics, State, affine, table
+from spikequant.numerics.kernels import lif_triton
+import torch
+
+KINDS = {"S": "constexpr", "BLOCK": "constexpr", "bad": "*i32", **dict.fromkeys("steps neurons stride inner channels".split(), "i32")}
+grids = affine(-1.0, 1.2, 16), table(torch.linspace(-1.2, 1.5, 200))
+for charge, reset, late, grid in zip(("relax_input", "scale"), ("value", "subtract"), ("next", "now"), grids):
+    d = Dynamics(torch.tensor(1.0), charge, tau=3.0, reset=reset, reset_timing=late, detach_reset=False)
+    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both"), True, True)
+    for kernel in (lif_triton._forward, lif_triton._backward):
+        kinds = {name: KINDS.get(name, "*fp32") for name in kernel.arg_names}
+        source = ASTSource(kernel, kinds, constexprs={"S": settings, "BLOCK": lif_triton.BLOCK})
+        ptx = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False}).asm["ptx"]
+        assert "fma." not in ptx, "a fused multiply-add changes bits"
+"""
+
+
+def test_compiles_without_fused_multiply_add(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_only_cuda_tensors_fit() -> None:
+    assert not lif_triton.fits(torch.ones(1, 1, 1), Dynamics(torch.tensor(1.0)), None, None)
+
+
+def test_triton_is_not_loaded_for_cpu_tensors() -> None:
+    code = "import sys, torch, spikequant.numerics as n; n.lif_scan(torch.ones(2, 1, 1), n.Dynamics(torch.tensor(1.0)))"
+    done = subprocess.run([sys.executable, "-c", f"{code}; sys.exit('triton' in sys.modules)"], check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="no GPU")
+def test_what_the_twin_does_not_cover_runs_as_the_reference() -> None:
+    current, threshold = torch.rand(3, 2, 5, device="cuda"), torch.tensor(1.0, device="cuda", requires_grad=True)
+    assert not lif_triton.fits(current, Dynamics(threshold), None, None)
+    assert torch.equal(lif_scan(current, Dynamics(threshold))[0], lif_scan(current, Dynamics(threshold.detach()))[0])
