@@ -10,6 +10,7 @@ from spikequant.numerics.kernels.compiling import compile_library
 from spikequant.numerics.kernels.selfcheck import agrees
 
 FAULTS = {
+    "contraction in the plain loop": ("decay[i] * w + gain * x[i]", "fmaf(decay[i], w, gain * x[i])"),
     "contraction": ("decay[i] * v[i] + gain * x[i]", "fmaf(decay[i], v[i], gain * x[i])"),
     "rounding": ("rintf(u[i] / step - shift)", "floorf(u[i] / step - shift)"),
     "comparison": ("v[i] - threshold[i] >= 0", "v[i] - threshold[i] >= 0.2f"),

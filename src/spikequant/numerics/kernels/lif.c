@@ -35,6 +35,38 @@ extern int omp_get_thread_num(void);
 #define THREAD 0
 #endif
 #define PI 3.14159265358979323846
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+/* Rows of neighboring tiles lie far apart: the processor does not foresee the next one, so it is asked for a step ahead. */
+static inline void fetch_row(const float *row, int n) {
+    for (int i = 0; i < n; i += 16) __builtin_prefetch(row + i);
+}
+
+/* A row that nobody reads soon goes past the cache: a plain store would first read what it overwrites. */
+static void store_row(float *to, const float *from, int n) {
+    int i = 0;
+#ifdef __SSE2__
+    if (((uintptr_t)to & 63) == 0) {
+#if defined(__AVX512F__)
+        for (; i + 16 <= n; i += 16) _mm512_stream_ps(to + i, _mm512_loadu_ps(from + i));
+#elif defined(__AVX__)
+        for (; i + 8 <= n; i += 8) _mm256_stream_ps(to + i, _mm256_loadu_ps(from + i));
+#else
+        for (; i + 4 <= n; i += 4) _mm_stream_ps(to + i, _mm_loadu_ps(from + i));
+#endif
+    }
+#endif
+    memcpy(to + i, from + i, (size_t)(n - i) * sizeof(float));
+}
+
+/* Streamed stores are ordered with what other threads read next by a fence. */
+static inline void finish_stores(void) {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
 
 static void charge_row(const Spec *p, int n, const float *v, const float *restrict x, const float *restrict decay, float *u) {
     const float rest = p->reset == VALUE ? p->reset_value : 0.0f, tau = p->tau, gain = p->gain, leak = p->leak;
@@ -216,6 +248,39 @@ static void advance(const Spec *p, const Tables *t, int n, const float *x, const
     if (p->grid != NO_GRID && (p->snapped & AFTER_RESET)) snap_row(p, t, n, v, v);
 }
 
+/* The commonest neurons in one loop, without a grid: the same operations in the same order as advance(). */
+static inline __attribute__((always_inline)) void plain(const int charge, const int reset, const int next, const int strict, const Spec *p, int n,
+                                                         const float *restrict x, const float *restrict threshold,
+                                                         const float *restrict decay, float *restrict v, float *restrict s) {
+    const float gain = p->gain, tau = p->tau, value = p->reset_value, rest = reset == VALUE ? value : 0.0f;
+    for (int i = 0; i < n; i++) {
+        const float t = threshold[i], gap = v[i] - t, late = next ? (float)(strict ? gap > 0 : gap >= 0) : 0.0f;
+        const float w = next && reset == VALUE ? (1.0f - late) * v[i] + late * value : v[i];
+        float u = charge == SCALE ? decay[i] * w + gain * x[i] : w + (x[i] - (w - rest)) / tau;
+        if (next && reset == SUBTRACT) u = u - late * t;
+        const float fired = (float)(strict ? u - t > 0 : u - t >= 0);
+        s[i] = fired;
+        v[i] = next ? u : reset == SUBTRACT ? u - fired * t : (1.0f - fired) * u + fired * value;
+    }
+}
+
+#define PLAIN(CHARGE, RESET, NEXT, STRICT) \
+    if (p->charge == CHARGE && p->reset == RESET && p->next == NEXT && p->strict == STRICT) { \
+        plain(CHARGE, RESET, NEXT, STRICT, p, n, x, threshold, decay, v, s); \
+        return 1; \
+    }
+#define PLAIN_OF(CHARGE, RESET) PLAIN(CHARGE, RESET, 0, 0) PLAIN(CHARGE, RESET, 0, 1) PLAIN(CHARGE, RESET, 1, 0) PLAIN(CHARGE, RESET, 1, 1)
+
+/* Whether the step was one of these, and is done. */
+static int advance_plain(const Spec *p, int n, const float *x, const float *threshold, const float *decay, float *v, float *s) {
+    if (p->grid != NO_GRID || p->full || p->up != 1.0f) return 0;
+    PLAIN_OF(SCALE, SUBTRACT)
+    PLAIN_OF(SCALE, VALUE)
+    PLAIN_OF(RELAX_INPUT, SUBTRACT)
+    PLAIN_OF(RELAX_INPUT, VALUE)
+    return 0;
+}
+
 /* Constants of the neurons first .. first + n - 1 of one step [batch, channel, inner]. */
 static void constants(const Tables *t, int64_t first, int n, float *threshold, float *decay) {
     if (!t->threshold_stride && !t->decay_stride) {
@@ -237,18 +302,21 @@ int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t ne
     for (int64_t first = 0; first < neurons; first += TILE) {
         const int n = (int)(neurons - first < TILE ? neurons - first : TILE);
         const size_t bytes = (size_t)n * sizeof(float);
-        float threshold[TILE], decay[TILE], v[TILE];
+        float threshold[TILE], decay[TILE], v[TILE], fired[TILE];
         constants(t, first, n, threshold, decay);
         if (start) memcpy(v, start + first, bytes);
         else memset(v, 0, bytes);
         for (int64_t k = 0; k < steps; k++) {
             const float *now = x + k * x_stride + first;
+            if (k + 1 < steps) fetch_row(now + x_stride, n);
             int nan = 0;
             for (int i = 0; i < n; i++) nan += now[i] != now[i];
             bad += nan;
-            advance(p, t, n, now, threshold, decay, v, s + k * neurons + first, 0);
+            if (!advance_plain(p, n, now, threshold, decay, v, fired)) advance(p, t, n, now, threshold, decay, v, fired, 0);
+            store_row(s + k * neurons + first, fired, n);
         }
         memcpy(last + first, v, bytes);
+        finish_stores();
     }
     return bad;
 }
@@ -375,6 +443,7 @@ void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neur
             else memset(v, 0, bytes);
             for (int64_t k = 0; k < steps; k++) {
                 memcpy(states + k * TILE, v, bytes);
+                if (k + 1 < steps) fetch_row(x + (k + 1) * x_stride + first, n);
                 advance(p, t, n, x + k * x_stride + first, threshold, decay, v, s, seen + k * TILE);
             }
             if (glast) memcpy(gv, glast + first, bytes);
@@ -382,12 +451,15 @@ void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neur
             if (!x_stride) memset(gx + first, 0, bytes);
             for (int64_t k = steps - 1; k >= 0; k--) {
                 const Step step = {states + k * TILE, seen + k * TILE, x + k * x_stride + first, threshold, decay};
+                if (k > 0) fetch_row(gs + (k - 1) * neurons + first, n);
                 fire_back(p, t, n, &step, gs + k * neurons + first, gv, g);
-                charge_back(p, n, &step, g, gv, x_stride ? gx + k * neurons + first : row);
-                if (!x_stride)
+                charge_back(p, n, &step, g, gv, row);
+                if (x_stride) store_row(gx + k * neurons + first, row, n);
+                else
                     for (int i = 0; i < n; i++) gx[first + i] += row[i];
             }
             memcpy(gstart + first, gv, bytes);
         }
+        finish_stores();
     }
 }
