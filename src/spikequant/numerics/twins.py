@@ -1,5 +1,7 @@
 """Which twin runs: the one place where a fast form of a hot function is chosen over its reference."""
 
+from importlib.util import find_spec
+
 from torch import Tensor
 
 from spikequant.numerics import lq, scan
@@ -50,6 +52,11 @@ def lif_scan(
     scan.check(current, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
         return lif_native.lif_scan(current, dynamics, state, start, steps)
+    if current.is_cuda and find_spec("triton") is not None:
+        from spikequant.numerics.kernels import lif_triton  # loads Triton, which only CUDA tensors need
+
+        if lif_triton.fits(current, dynamics, state, noise):
+            return lif_triton.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
 
 

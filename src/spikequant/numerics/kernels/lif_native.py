@@ -46,7 +46,12 @@ class Tables(ctypes.Structure):
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """Whether the twin covers this call; where it does not, the reference runs."""
-    if current.device.type != "cpu" or current.dtype != torch.float32 or noise is not None or library() is None:
+    return current.device.type == "cpu" and covers(current, d, state, noise) and library() is not None
+
+
+def covers(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
+    """Whether a fused scan, on any device, computes this call: float32, nothing learned, no noise, one grid for all."""
+    if current.dtype != torch.float32 or noise is not None:
         return False
     learned = [d.threshold, d.decay, d.gain]
     if any(isinstance(each, Tensor) and each.requires_grad for each in learned) or isinstance(d.gain, Tensor):
@@ -154,7 +159,7 @@ class _Scan(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
     ) -> tuple[Tensor, Tensor]:
-        order = _order(current)
+        order = memory_order(current)
         x = current.permute(order).contiguous()
         call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
         kept = None if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
@@ -181,7 +186,7 @@ class _Scan(torch.autograd.Function):
         return to_current.permute(ctx.back), to_start if start else None, None, None, None
 
 
-def _order(current: Tensor) -> tuple[int, ...]:
+def memory_order(current: Tensor) -> tuple[int, ...]:
     """The axes as they lie in memory: images may be laid out channels last, and stay so."""
     last = (0, 1, 3, 4, 2)
     is_last = current.ndim == 5 and not current.is_contiguous() and current.permute(last).is_contiguous()

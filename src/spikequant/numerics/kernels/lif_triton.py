@@ -1,0 +1,271 @@
+"""The GPU twin of ``lif_scan``: Triton, the time loop in registers over blocks of neurons. Not measured on a GPU yet.
+
+Tested through Triton's interpreter: spikes and membranes equal the reference bit for bit, gradients to rounding. Division is IEEE
+and fused multiply-add is off, so a GPU should give the same bits; the tests marked ``gpu`` say whether it does. Backward recomputes
+from the current, as the C twin does. Triton comes with torch's CUDA wheels: it is no dependency of this package, and
+``spikequant.numerics.twins`` imports this file for CUDA tensors only. Refusing NaN costs one synchronization a call.
+"""
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
+# ruff: noqa: PLR0913 - a kernel takes its pointers one by one
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from spikequant.errors import SpecError
+from spikequant.numerics.grid import Affine, Table
+from spikequant.numerics.kernels.lif_native import covers, memory_order
+from spikequant.numerics.kernels.step_triton import Settings, advance, bounds, fire
+from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.snap import midpoints
+
+BLOCK = 512
+
+
+def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
+    """Whether the twin covers this call; where it does not, the reference runs."""
+    return current.device.type == "cuda" and covers(current, d, state, noise)
+
+
+@triton.jit
+def _constants(thresholds, decays, at, neurons, inner, channels, S: tl.constexpr):
+    channel = at // inner % channels
+    threshold, decay = tl.load(thresholds), tl.load(decays)
+    if S.thresholds:
+        threshold = tl.load(thresholds + channel, mask=at < neurons, other=0.0)
+    if S.decays:
+        decay = tl.load(decays + channel, mask=at < neurons, other=0.0)
+    return threshold, decay
+
+
+@triton.jit
+def _forward(
+    x, start, thresholds, decays, grid, spikes, last, bad,
+    steps, neurons, stride, inner, channels, S: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    real = at < neurons
+    threshold, decay = _constants(thresholds, decays, at, neurons, inner, channels, S)
+    v = tl.load(start + at, mask=real, other=0.0)
+    nans = tl.zeros([BLOCK], tl.int32)
+    x_at, out_at = at, at
+    for _ in range(steps):
+        now = tl.load(x + x_at, mask=real, other=0.0)
+        nans += (now != now).to(tl.int32)
+        _u, _w, _seen, s, _fallen, v = advance(v, now, threshold, decay, grid, S)
+        tl.store(spikes + out_at, s, mask=real)
+        x_at += stride
+        out_at += neurons
+    tl.store(last + at, v, mask=real)
+    tl.atomic_add(bad, tl.sum(nans, 0))
+
+
+@triton.jit
+def _surrogate(above, S: tl.constexpr):
+    if S.surrogate == "arctan":
+        y = 1.5707963267948966 * S.slope * above
+        d = 0.5 * S.slope / (1.0 + y * y)
+    elif S.surrogate == "sigmoid":
+        y = 1.0 / (1.0 + tl.exp(-S.slope * above))
+        d = S.slope * y * (1.0 - y)
+    elif S.surrogate == "fast_sigmoid":
+        y = S.slope * tl.abs(above) + 1.0
+        d = 1.0 / (y * y)
+    elif S.surrogate == "triangle":
+        d = S.slope * tl.maximum(1.0 - S.slope * tl.abs(above), 0.0)
+    else:
+        y = 3.141592653589793 * S.slope * above
+        d = 0.3183098861837907 / (1.0 + y * y)
+    return d
+
+
+@triton.jit
+def _masked(g, v, grid, S: tl.constexpr):
+    if S.mask:
+        low, high = bounds(grid, S)
+        g = tl.where((v >= low) & (v <= high), g, 0.0)
+    return g
+
+
+@triton.jit
+def _fire_back(gs, gv, threshold, u, w, seen, s, fallen, grid, S: tl.constexpr):
+    if S.after:
+        gv = _masked(gv, fallen, grid, S)
+    d = _surrogate(seen - threshold, S)
+    if S.attached and not S.late:
+        if S.reset == "subtract":
+            gs -= threshold * gv
+        elif S.reset == "value":
+            gs += gv * (S.reset_value - w)
+    g = gv
+    if not S.late and S.reset == "value":
+        g = gv * (1.0 - s)
+    if not S.full:
+        g += d * gs
+    if S.before:
+        g = _masked(g, u, grid, S)
+    if S.full:
+        g += d * gs
+    return g
+
+
+@triton.jit
+def _charge_back(g, v, threshold, decay, S: tl.constexpr):
+    scaled = g * S.down
+    gx = scaled * S.gain
+    if S.charge == "scale":
+        gv = decay * scaled
+    elif S.charge == "multiply_shift":
+        gv = scaled * S.leak
+    elif S.charge == "shift" or S.charge == "shift_min1":
+        gv = scaled - scaled * S.leak
+    else:
+        gv = scaled - scaled / S.tau
+        gx = scaled
+        if S.charge == "relax_input":
+            gx = scaled / S.tau
+    gv *= S.up
+    if S.late:
+        d = _surrogate(v - threshold, S)
+        if S.reset == "subtract" and S.attached:
+            gv -= threshold * g * d
+        elif S.reset == "value":
+            kept = gv * (1.0 - fire(v, threshold, S))
+            if S.attached:
+                kept += gv * (S.reset_value - v) * d
+            gv = kept
+    return gx, gv
+
+
+@triton.jit
+def _backward(
+    x, start, thresholds, decays, grid, states, to_spikes, to_last, to_current, to_start,
+    steps, neurons, stride, inner, channels, S: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    real = at < neurons
+    threshold, decay = _constants(thresholds, decays, at, neurons, inner, channels, S)
+    v = tl.load(start + at, mask=real, other=0.0)
+    x_at, out_at = at, at
+    for _ in range(steps):
+        tl.store(states + out_at, v, mask=real)
+        now = tl.load(x + x_at, mask=real, other=0.0)
+        _u, _w, _seen, _s, _fallen, v = advance(v, now, threshold, decay, grid, S)
+        x_at += stride
+        out_at += neurons
+    tl.debug_barrier()  # what a thread reads below, another one of its block may have stored
+    gv = tl.load(to_last + at, mask=real, other=0.0)
+    total = tl.zeros([BLOCK], tl.float32)
+    for _ in range(steps):
+        x_at -= stride
+        out_at -= neurons
+        v = tl.load(states + out_at, mask=real, other=0.0)
+        now = tl.load(x + x_at, mask=real, other=0.0)
+        gs = tl.load(to_spikes + out_at, mask=real, other=0.0)
+        u, w, seen, s, fallen, _v = advance(v, now, threshold, decay, grid, S)
+        g = _fire_back(gs, gv, threshold, u, w, seen, s, fallen, grid, S)
+        gx, gv = _charge_back(g, v, threshold, decay, S)
+        total = tl.where(stride == 0, total + gx, gx)  # a still current gathers over time
+        tl.store(to_current + x_at, total, mask=real)
+    tl.store(to_start + at, gv, mask=real)
+
+
+class Call:
+    """The arguments that both directions share, over dense ``x`` ``[time, ...]``; ``inner`` is the stride of its channels."""
+
+    def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
+        self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
+        threshold, decay = _constant(d.threshold, x), _constant(d.decay, x)
+        self.tensors = threshold, decay, threshold if state is None else _packed(state.grid, x)
+        channels = max(threshold.numel(), decay.numel())
+        self.sizes = self.steps, self.neurons, self.neurons if steps is None else 0, inner, channels
+        self.settings = _settings(d, state, threshold.numel() > 1, decay.numel() > 1)
+        self.blocks = (triton.cdiv(self.neurons, BLOCK),)
+        self.shape = (self.steps, *x.shape[1:])
+
+    def launch(self, kernel: Any, x: Tensor, start: Tensor, *tensors: Tensor) -> None:
+        """Run a kernel; ``tensors`` are its own arguments."""
+        with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+            kernel[self.blocks](x, start, *self.tensors, *tensors, *self.sizes, self.settings, BLOCK, enable_fp_fusion=False)
+
+
+def _constant(value: Tensor | float, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().to(like).reshape(-1).contiguous()
+    return torch.full((1,), value, dtype=like.dtype, device=like.device)
+
+
+def _packed(grid: Affine | Table, like: Tensor) -> Tensor:
+    """``step, lowest, shift``, or the levels and then their midpoints: read on the device, so that nothing waits for them."""
+    values = torch.stack(grid[:3]) if isinstance(grid, Affine) else torch.cat([grid.levels, midpoints(grid)])
+    return values.detach().to(like)
+
+
+def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool) -> Settings:
+    return Settings(
+        charge=d.charge,
+        reset=d.reset,
+        leak_rounding=d.leak_rounding,
+        late=d.reset_timing == "next",
+        strict=d.compare == ">",
+        attached=not d.detach_reset,
+        full=d.compare_at == "full",
+        surrogate=d.surrogate.kind,
+        grid="none" if state is None else "affine" if isinstance(state.grid, Affine) else "table",
+        rounding="" if state is None else state.rounding,
+        before=state is not None and state.snapped != "after_reset",
+        after=state is not None and state.snapped != "before_fire",
+        mask=state is not None and state.gradient == "mask" and not state.wrap,
+        wrap=state is not None and state.wrap,
+        size=0 if state is None else state.grid.size,
+        thresholds=thresholds,
+        decays=decays,
+        tau=float(d.tau),
+        gain=float(d.gain),
+        leak=d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 2.0**-d.shift,
+        reset_value=float(d.reset_value),
+        rest=float(d.reset_value) if d.reset == "value" else 0.0,
+        slope=float(d.surrogate.slope),
+        up=2.0**d.state_shift,
+        down=2.0**-d.state_shift,
+    )
+
+
+def lif_scan(
+    current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
+    spikes, last = _Scan.apply(current, start, dynamics, state, steps)  # type: ignore[no-untyped-call]
+    return spikes, last
+
+
+class _Scan(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
+    ) -> tuple[Tensor, Tensor]:
+        order = memory_order(current)
+        x = current.permute(order).contiguous()
+        call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
+        begin = torch.zeros_like(x[0]) if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
+        spikes, last, bad = x.new_empty(call.shape), torch.empty_like(begin), x.new_zeros(1, dtype=torch.int32)
+        call.launch(_forward, x, begin, spikes, last, bad)
+        if bad.item():
+            raise SpecError(f"the current of a neuron holds {int(bad)} NaN; look at the layer before it")
+        ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
+        ctx.started = start is not None
+        ctx.save_for_backward(x, begin)
+        return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        x, begin = ctx.saved_tensors
+        to_spikes = gradients[0].permute(ctx.order).contiguous()
+        to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
+        states, to_current, to_start = x.new_empty(ctx.call.shape), torch.empty_like(x), torch.empty_like(begin)
+        ctx.call.launch(_backward, x, begin, states, to_spikes, to_last, to_current, to_start)
+        started = to_start.unsqueeze(0).permute(ctx.back).squeeze(0) if ctx.started else None
+        return to_current.permute(ctx.back), started, None, None, None
