@@ -80,6 +80,7 @@ def test_quantize_and_compare_a_saved_network(float_folder: Path, tmp_path: Path
     assert document["images"] == 192
     assert document["emd"] > 0
     assert document["reference"]["label"] == "float / float"
+    assert (document["reference"]["start"], document["network"]["start"]) == ("scratch", None)
     assert document["network"]["memory_bits"] == record["total_bits"]
     with pytest.raises(SpecError, match="need data to fit"):
         quantize_saved(str(float_folder), Recipe(state=Uniform(bits=4)), tmp_path / "none")

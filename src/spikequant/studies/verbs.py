@@ -126,7 +126,10 @@ def compare_saved(
 def _described(word: str, network: Network, data: DataSet) -> dict[str, Any]:
     recipe = network.recipe if isinstance(network.recipe, Recipe) else Recipe()
     accuracy = evaluate(network, Batches(data.test, 128, data.scale))
-    return {"name": Path(word).name, "label": recipe.label(), "accuracy": accuracy, "memory_bits": memory(network).total_bits}
+    record = read_document(Path(word))["record"] if Path(word).is_dir() else {}
+    # The EMD of a fine-tuned network and of one trained from scratch are different quantities: every row says which it is.
+    origin = {"start": record.get("session", {}).get("training", {}).get("start"), "pairing": record.get("pairing")}
+    return {"name": Path(word).name, "label": recipe.label(), "accuracy": accuracy, "memory_bits": memory(network).total_bits, **origin}
 
 
 def _hash(data: DataSet) -> str:
