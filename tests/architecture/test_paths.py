@@ -14,7 +14,7 @@ def machine_paths(text: str) -> list[str]:
 
 def texts(root: Path) -> Iterator[tuple[Path, str]]:
     files = [path for place in PLACES for path in (root / place).rglob("*") if "__pycache__" not in path.parts]
-    for path in [*files, *root.glob("*")]:
+    for path in [*files, *(path for path in root.glob("*") if path.name != ".git")]:  # a file in worktrees, naming the main one
         if path.is_file() and b"\0" not in path.read_bytes():
             yield path, path.read_text()
 
