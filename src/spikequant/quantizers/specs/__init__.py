@@ -1,0 +1,30 @@
+"""The specs: one frozen description for each method of choosing a grid."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from spikequant.quantizers.specs.affine import Anchored, FixedPoint, Uniform, integer_bits
+from spikequant.quantizers.specs.base import Observing, QuantizerSpec, RangedSpec
+from spikequant.quantizers.specs.binary import Binary
+from spikequant.quantizers.specs.exponential import Exponential, ThresholdCentered, ZeroCentered
+from spikequant.quantizers.specs.learned import LSQ, LQNet
+
+AnySpec = Annotated[Uniform | FixedPoint | LQNet | LSQ | ThresholdCentered | ZeroCentered | Anchored | Binary, Field(discriminator="kind")]
+
+__all__ = [
+    "LSQ",
+    "Anchored",
+    "AnySpec",
+    "Binary",
+    "Exponential",
+    "FixedPoint",
+    "LQNet",
+    "Observing",
+    "QuantizerSpec",
+    "RangedSpec",
+    "ThresholdCentered",
+    "Uniform",
+    "ZeroCentered",
+    "integer_bits",
+]

@@ -1,0 +1,79 @@
+"""What every spec of a grid answers."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
+
+from pydantic import Field
+
+from spikequant.errors import SpecError
+from spikequant.quantizers.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spikequant.numerics import Grid
+    from spikequant.quantizers.modules import Quantizer
+
+Bits = Annotated[int, Field(ge=1, le=16)]
+Threshold = Annotated[float, Field(ge=1e-30, le=1e30)]
+Rounding = Literal["nearest_even", "half_up", "truncate", "stochastic"]
+Gradient = Literal["pass", "mask"]
+Observer = Literal["minmax", "percentile", "mean_square"]
+
+
+class Observing(NamedTuple):
+    """How the range of a fitted grid is read off data."""
+
+    observer: Observer = "minmax"
+    percentile: float = 100.0
+    per_channel: bool = False
+    symmetric: bool = False
+
+
+class QuantizerSpec(Spec):
+    """A wanted grid. ``grid()`` answers where the spec alone fixes it; ``build(shape)`` makes the module that owns the rest."""
+
+    version: Literal[1] = 1
+    kind: str
+    rounding: str = "nearest_even"
+    gradient: Gradient = "pass"
+
+    @property
+    def rounding_rule(self) -> Rounding:
+        """The rounding by its name in ``spikequant.numerics``: Q-SpiNN's ``nearest`` is half up (its Eq. 4)."""
+        return "half_up" if self.rounding == "nearest" else cast(Rounding, self.rounding)
+
+    @property
+    @abstractmethod
+    def width(self) -> int | None:
+        """Bits of one code; None where only data can tell."""
+
+    @abstractmethod
+    def label(self) -> str:
+        """A few words for tables."""
+
+    def grid(self) -> "Grid":
+        """The grid, where the spec alone fixes it.
+
+        Raises:
+            SpecError: the range is not fixed.
+        """
+        raise SpecError(f"the grid of {self.label()} depends on data; quantize a model with it, or give a fixed range")
+
+    def build(self, shape: tuple[int, ...], axis: int = 0) -> "Quantizer":
+        """The module that owns this grid for one tensor of ``shape`` with its channels along ``axis``."""
+        from spikequant.quantizers.table import MODULES
+
+        return MODULES[self.kind](self, shape, axis)
+
+
+class RangedSpec(QuantizerSpec):
+    """A grid that follows from the range of its values."""
+
+    @abstractmethod
+    def over(self, low: "Tensor", high: "Tensor", axis: int | None = None) -> "Grid":
+        """The grid for values from ``low`` to ``high``: scalars, or ``[channel]`` along ``axis``."""
+
+    def observing(self) -> Observing:
+        """How ``low`` and ``high`` are found."""
+        return Observing()
