@@ -7,7 +7,7 @@ from spikequant.models import build, names
 
 
 def test_names() -> None:
-    assert names() == ["digits", "squat-fmnist"]
+    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-fmnist"]
 
 
 @pytest.mark.parametrize("name", names())
@@ -22,8 +22,9 @@ def test_builds_by_name(name: str) -> None:
 def test_one_seed_one_network(name: str) -> None:
     first, again, other = build(name, seed=3), build(name, seed=3), build(name, seed=4)
     assert all(value.equal(again.state_dict()[key]) for key, value in first.state_dict().items())
-    assert not first.conv1.weight.equal(other.conv1.weight)
-    assert build(name).conv1.weight.equal(build(name, seed=0).conv1.weight)
+    drawn, redrawn, default = (next(network.parameters()) for network in (first, other, build(name)))
+    assert not drawn.equal(redrawn)
+    assert default.equal(next(build(name, seed=0).parameters()))
 
 
 def test_leaves_the_global_generator_alone() -> None:
@@ -37,12 +38,17 @@ def test_leaves_the_global_generator_alone() -> None:
 
 def test_named_functions_take_options() -> None:
     assert models.digits(width=4).shapes()["conv1"] == (4, 8, 8)
+    assert models.sew_resnet(blocks=(1,), width=8).shapes()["block1_add"] == (8, 32, 32)
+    assert models.sew_resnet8(width=16, classes=100).shapes()["readout"] == (100,)
+    assert models.sew_resnet18(time=2).wiring.time == 2
     assert models.squat_fmnist(time=3).wiring.time == 3
     assert models.digits(seed=3).conv1.weight.equal(build("digits", seed=3).conv1.weight)
 
 
 def test_refuses_an_unknown_name() -> None:
-    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, squat-fmnist; did you mean 'digits'\?"):
+    with pytest.raises(
+        SpecError, match=r"unknown model 'digit': must be one of digits, sew-resnet, .*, squat-fmnist; did you mean 'digits'\?"
+    ):
         build("digit")
 
 

@@ -1,7 +1,7 @@
 """Wirings: the networks of the literature, and `adopt/`, the door through which foreign ones come in."""
 
 from spikequant.models.network import Network
-from spikequant.models.table import build, digits, names, squat_fmnist
+from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_fmnist
 from spikequant.models.wiring import Node, Wiring, chain
 
-__all__ = ["Network", "Node", "Wiring", "build", "chain", "digits", "names", "squat_fmnist"]
+__all__ = ["Network", "Node", "Wiring", "build", "chain", "digits", "names", "sew_resnet", "sew_resnet8", "sew_resnet18", "squat_fmnist"]

@@ -6,14 +6,20 @@ from typing import Any
 import torch
 
 from spikequant.errors import SpecError, unknown
-from spikequant.models import small, squat
+from spikequant.models import sew, small, squat
 from spikequant.models.network import Network
 from spikequant.models.wiring import Wiring
 
 WIRINGS: dict[str, Callable[..., Wiring]] = {
     "digits": small.digits,
+    "sew-resnet": sew.sew_resnet,
+    "sew-resnet18": sew.sew_resnet18,
+    "sew-resnet8": sew.sew_resnet8,
     "squat-fmnist": squat.squat_fmnist,
 }
+
+# How a network is drawn where its authors did not leave it to torch.
+INITIALIZERS: dict[str, Callable[[Network], None]] = dict.fromkeys(("sew-resnet", "sew-resnet18", "sew-resnet8"), sew.initialize)
 
 
 def names() -> list[str]:
@@ -42,12 +48,30 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
         raise SpecError(f"model {name!r}: {error}") from None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return Network(wiring)
+        network = Network(wiring)
+        if name in INITIALIZERS:
+            INITIALIZERS[name](network)
+        return network
 
 
 def digits(**options: Any) -> Network:
     """The network of the demo; see ``spikequant.models.small.digits`` for its options."""
     return build("digits", **options)
+
+
+def sew_resnet(**options: Any) -> Network:
+    """SEW-ResNet of any depth; see ``spikequant.models.sew.sew_resnet`` for its options."""
+    return build("sew-resnet", **options)
+
+
+def sew_resnet18(**options: Any) -> Network:
+    """SEW-ResNet-18; see ``spikequant.models.sew.sew_resnet18`` for its options."""
+    return build("sew-resnet18", **options)
+
+
+def sew_resnet8(**options: Any) -> Network:
+    """SEW-ResNet-8; see ``spikequant.models.sew.sew_resnet8`` for its options."""
+    return build("sew-resnet8", **options)
 
 
 def squat_fmnist(**options: Any) -> Network:
