@@ -1,0 +1,40 @@
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spikequant.errors import SpecError
+from spikequant.search import Option, allocate, budget
+
+LAYERS = st.lists(st.lists(st.builds(Option, st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+def best(layers: list[list[Option]], bound: float) -> float | None:
+    sums = [(sum(o.cost for o in row), sum(o.loss for o in row)) for row in product(*layers)]
+    return min((loss for cost, loss in sums if cost <= bound), default=None)
+
+
+@given(LAYERS, st.integers(1, 36))
+def test_no_choice_within_the_budget_loses_less(layers: list[list[Option]], bound: int) -> None:
+    wanted = best(layers, bound)
+    if wanted is None:
+        with pytest.raises(SpecError, match="below the cheapest choice"):
+            allocate(layers, bound)
+        return
+    chosen = [layer[index] for layer, index in zip(layers, allocate(layers, bound), strict=True)]
+    assert sum(option.cost for option in chosen) <= bound
+    assert sum(option.loss for option in chosen) == wanted
+
+
+def test_thinning_keeps_the_budget_and_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "STATES", 8)
+    layers = [[Option(2.0**k, 20.0 - k) for k in range(6)] for _ in range(5)]
+    assert allocate(layers, 1e9) == (5,) * 5
+    assert sum(2.0**k for k in allocate(layers, 40)) <= 40
+
+
+@pytest.mark.parametrize("layers", [[], [[Option(1, 0)], []]])
+def test_a_layer_without_options_is_refused(layers: list[list[Option]]) -> None:
+    with pytest.raises(SpecError, match="at least 1 option"):
+        allocate(layers, 10)
