@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spikequant.behavior import compare as compare
     from spikequant.behavior import emd as emd
     from spikequant.behavior import record as record
+    from spikequant.deploy import Program as Program
     from spikequant.neurons import IF as IF
     from spikequant.neurons import LIF as LIF
     from spikequant.quantizers import LSQ as LSQ
@@ -45,6 +46,7 @@ _ROOMS = {
     "LIF": "spikequant.neurons",
     "LQNet": "spikequant.quantizers",
     "LSQ": "spikequant.quantizers",
+    "Program": "spikequant.deploy",
     "Recipe": "spikequant.recipes",
     "ThresholdCentered": "spikequant.quantizers",
     "Training": "spikequant.training",

@@ -1,0 +1,5 @@
+"""A trained network as integers, and out of Python."""
+
+from spikequant.deploy.program import Program
+
+__all__ = ["Program"]

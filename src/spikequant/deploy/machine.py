@@ -1,0 +1,156 @@
+"""The reference interpreter, in NumPy int64: the judge of every other form of a program."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikequant.deploy.arithmetic import Constants, Membrane, looked_up, rest, step
+from spikequant.deploy.bounds import weights
+from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool, Weighted
+from spikequant.deploy.program import INPUT, Program
+from spikequant.errors import MismatchError
+
+Integers = NDArray[np.int64]
+CHUNK = 64
+
+
+class Moment(NamedTuple):
+    """One time step: every value ``[batch, ...]`` and every membrane by the name of its operation."""
+
+    values: dict[str, Integers]
+    membranes: dict[str, Membrane]
+
+
+def run(program: Program, images: Any) -> Integers:
+    """Scores ``[batch, class]``."""
+    codes = encode(program, images)
+    still = program.header.source.still
+    parts = range(0, codes.shape[0 if still else 1], CHUNK)
+    scores = [_scores(program, codes[at : at + CHUNK] if still else codes[:, at : at + CHUNK]) for at in parts]
+    return np.asarray(np.concatenate(scores))
+
+
+def encode(program: Program, images: Any) -> Integers:
+    """The whole numbers that a program sees of images; see ``Source``.
+
+    Raises:
+        MismatchError: another shape, NaN, or codes out of range.
+    """
+    source, x = program.header.source, np.asarray(images)
+    lead = 1 if source.still else 2
+    if x.shape[lead:] != source.shape or x.ndim != lead + len(source.shape) or not x.size:
+        axes = "batch" if source.still else "time, batch"
+        raise MismatchError(f"{program.header.name} takes [{axes}, {', '.join(map(str, source.shape))}], got {list(x.shape)}")
+    if not source.still and len(x) != program.header.time:
+        raise MismatchError(f"{program.header.name} takes {program.header.time} time steps, got {len(x)}")
+    if x.dtype.kind == "f":
+        if not np.isfinite(x).all():
+            raise MismatchError(f"the input of {program.header.name} holds {int((~np.isfinite(x)).sum())} values that are not finite")
+        # float32 as in training: the same division, the same rounding.
+        whole = np.rint(x.astype(np.float32) / np.float32(source.step))
+        return np.asarray(np.clip(whole, source.low, source.high), dtype=np.int64)
+    codes = x.astype(np.int64)
+    low, high = (0, 255) if source.table else (source.low, source.high)
+    if codes.min() < low or codes.max() > high:
+        raise MismatchError(f"the input of {program.header.name} holds {codes.min()} to {codes.max()}, must lie in {low} to {high}")
+    if not source.table:
+        return codes
+    channel = np.arange(source.shape[0]).reshape(-1, *[1] * (len(source.shape) - 1))
+    return np.asarray(program.tensors["input.table"][channel, codes])
+
+
+def moments(program: Program, codes: Integers) -> Iterator[Moment]:
+    """Every time step of a batch of codes, ``[batch, ...]`` where they are still, else ``[time, batch, ...]``."""
+    held = {op.name: constants(program, op) for op in program.header.operations if isinstance(op, Lif)}
+    membranes: dict[str, Membrane] = {}
+    still: dict[str, Integers] = {}
+    for t in range(program.header.time):
+        values = {INPUT: codes if program.header.source.still else codes[t]}
+        for op in program.header.operations:
+            inputs = [values[name] for name in op.inputs]
+            if isinstance(op, Lif):
+                begin = membranes.get(op.name) or rest(op, inputs[0], held[op.name])
+                z, membranes[op.name] = step(op, inputs[0], begin, held[op.name])
+                values[op.name] = z if op.emits == "spikes" else membrane_value(held[op.name], membranes[op.name])
+            elif op.name in still:
+                values[op.name] = still[op.name]
+            else:
+                values[op.name] = VALUES[op.kind](op, inputs, program)
+                if program.header.source.still and all(name == INPUT or name in still for name in op.inputs):
+                    still[op.name] = values[op.name]
+        yield Moment(values, dict(membranes))
+
+
+def constants(program: Program, op: Lif) -> Constants:
+    """The constants of a neuron layer, shaped for ``step``."""
+    space = len(program.shapes[op.name]) - 1
+    threshold = program.tensors[f"{op.name}.threshold"].reshape(1, -1, *[1] * space)
+    return Constants(threshold, *(program.tensors.get(f"{op.name}.{part}") for part in ("levels", "leaked")))
+
+
+def membrane_value(held: Constants, membrane: Membrane) -> Integers:
+    """The membrane as a number: of a codebook, the level."""
+    return membrane.v if held.levels is None else looked_up(held.levels, membrane.v)
+
+
+def taken(program: Program, so_far: Integers | None, t: int, value: Integers) -> Integers:
+    """The scores after one step more; None before the first."""
+    rule, never = program.header.readout, program.header.time
+    if rule == "first_spike":
+        before = np.full_like(value, never) if so_far is None else so_far
+        return np.where((before == never) & (value > 0), t, before)
+    return value if so_far is None or rule == "last" else so_far + value
+
+
+def _scores(program: Program, codes: Integers) -> Integers:
+    scores: Integers | None = None
+    last = program.header.operations[-1].name
+    for t, moment in enumerate(moments(program, codes)):
+        value = moment.values[last]
+        scores = taken(program, scores, t, value.reshape(len(value), -1))
+    assert scores is not None, "time is at least 1"
+    return scores
+
+
+def _dense(op: Dense, inputs: list[Integers], program: Program) -> Integers:
+    return _biased(op, inputs[0] @ weights(op, program.tensors).T, program)
+
+
+def _conv2d(op: Conv2d, inputs: list[Integers], program: Program) -> Integers:
+    (x,), w = inputs, weights(op, program.tensors)
+    _, height, width = program.shapes[op.name]
+    ph, pw = op.padding
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    groups = padded.reshape(len(x), op.groups, -1, *padded.shape[2:])
+    kernels = w.reshape(op.groups, -1, *w.shape[1:])
+    acc = np.zeros((len(x), op.groups, kernels.shape[1], height, width), np.int64)
+    for i in range(op.kernel[0]):
+        for j in range(op.kernel[1]):
+            y, z = i * op.dilation[0], j * op.dilation[1]
+            window = groups[..., y : y + op.stride[0] * height : op.stride[0], z : z + op.stride[1] * width : op.stride[1]]
+            acc += np.einsum("goc,bgchw->bgohw", kernels[..., i, j], window[..., :height, :width], optimize=True)
+    return _biased(op, acc.reshape(len(x), -1, height, width), program)
+
+
+def _biased(op: Weighted, acc: Integers, program: Program) -> Integers:
+    acc = acc << op.shift
+    return acc + program.tensors[f"{op.name}.bias"].reshape(1, -1, *[1] * (acc.ndim - 2)) if op.bias else acc
+
+
+def _windows(op: SumPool | OrPool, x: Integers) -> Integers:
+    """``[batch, channel, height, width, window]``."""
+    seen = np.lib.stride_tricks.sliding_window_view(x, op.size, axis=(2, 3))[:, :, :: op.stride[0], :: op.stride[1]]
+    return seen.reshape(*seen.shape[:4], -1)
+
+
+VALUES: dict[str, Callable[[Any, list[Integers], Program], Integers]] = {
+    "dense": _dense,
+    "conv2d": _conv2d,
+    "sum_pool": lambda op, inputs, program: _windows(op, inputs[0]).sum(-1),
+    "or_pool": lambda op, inputs, program: _windows(op, inputs[0]).max(-1),
+    "add": lambda op, inputs, program: np.sum(inputs, axis=0),
+    "concat": lambda op, inputs, program: np.concatenate(inputs, axis=1),
+    "flatten": lambda op, inputs, program: inputs[0].reshape(len(inputs[0]), -1),
+}

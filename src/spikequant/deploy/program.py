@@ -1,0 +1,202 @@
+"""The integer program: operations in order, and the whole numbers that they store."""
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, JsonValue, model_validator
+
+from spikequant import files
+from spikequant.deploy.bounds import Proof, Range, prove
+from spikequant.deploy.operations import LARGEST, AnyOperation, Lif, Shape, Slot
+from spikequant.errors import FormatError, SpecError, nearest
+from spikequant.quantizers import Spec
+
+Integers = NDArray[np.int64]
+INPUT = "input"
+
+
+class Source(Spec):
+    """What a program is fed: whole numbers ``low..high`` of ``shape``.
+
+    ``still``: one image for all steps, else ``[time, batch, ...]``. Pixels become these numbers by a table ``[channel, 256]`` (``table``),
+    real numbers by ``round(x / step)``, ties to even.
+    """
+
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], Field(min_length=1, max_length=3, strict=False)]
+    low: Annotated[int, Field(ge=-128, le=0)] = 0
+    high: Annotated[int, Field(ge=1, le=127)] = 1
+    still: bool = True
+    step: Annotated[float, Field(gt=0)] = 1.0
+    table: bool = False
+
+
+class Header(Spec):
+    """All of a program but its tensors. ``info`` is for people: no run depends on it.
+
+    ``readout`` over time of the last value: ``sum`` (of spikes: their count), ``last``, or ``first_spike`` (T where there is none;
+    the least wins); of equal classes the lowest index wins.
+    """
+
+    version: Literal[1] = 1
+    name: str = Field(max_length=256)
+    time: Annotated[int, Field(ge=1, le=100_000)]
+    source: Source
+    operations: Annotated[tuple[AnyOperation, ...], Field(min_length=1, max_length=10_000, strict=False)]
+    readout: Literal["sum", "last", "first_spike"] = "sum"
+    info: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_topological(self) -> Self:
+        known = [INPUT]
+        for op in self.operations:
+            for source in op.inputs:
+                if source not in known:
+                    raise ValueError(f"operation {op.name!r}: its input {source!r} is no earlier operation{nearest(source, known)}")
+            if op.name in known:
+                raise ValueError(f"operation {op.name!r}: the name is taken; choose another")
+            known.append(op.name)
+        return self
+
+
+class Program:
+    """A network as whole numbers: what it computes is defined by ``machine.run``, and every other form must equal it.
+
+    ``tensors`` are int64 by name (``conv1.weight``); ``shapes``, ``proofs`` are per operation, in order.
+
+    Raises:
+        SpecError: tensors are absent, of another shape or out of range; shapes do not fit; an overflow bound cannot be proven.
+    """
+
+    def __init__(self, header: Header, tensors: Mapping[str, Any]) -> None:
+        self.header = header
+        self.tensors: dict[str, Integers] = {name: np.asarray(value, dtype=np.int64) for name, value in sorted(tensors.items())}
+        self.shapes, self.slots = layout(header)
+        _refuse_others(self.slots, self.tensors)
+        for name, slot in self.slots.items():
+            _refuse_unfit(name, slot, self.tensors[name])
+        for op in header.operations:
+            if isinstance(op, Lif) and op.levels:
+                _refuse_unsorted(op, self.tensors[f"{op.name}.levels"])
+        self.proofs = _proofs(header, self.tensors)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """SHA-256 over header and tensors; every form of the program bears it."""
+        digest = hashlib.sha256(canonical(self.header.fields()).encode())
+        for name, value in self.tensors.items():
+            digest.update(f"{name}{value.shape}".encode())
+            digest.update(value.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    @property
+    def classes(self) -> int:
+        """How many scores a run gives."""
+        return math.prod(self.shapes[self.header.operations[-1].name])
+
+    def run(self, images: Any) -> Integers:
+        """Scores ``[batch, class]`` of images: real (as the network takes them), or whole (pixels where there is a table, else codes).
+
+        Raises:
+            MismatchError: another shape than the program's.
+        """
+        from spikequant.deploy.machine import run
+
+        return run(self, images)
+
+    def predict(self, images: Any) -> Integers:
+        """The class of every image ``[batch]``: of equal scores the lowest index."""
+        scores = self.run(images)
+        return np.asarray(scores.argmin(1) if self.header.readout == "first_spike" else scores.argmax(1))
+
+    def save(self, path: str | Path) -> None:
+        """Write the program as one file.
+
+        Raises:
+            SpikequantError: the file cannot be written.
+        """
+        from spikequant.deploy.container import to_bytes
+
+        files.write(Path(path), to_bytes(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Program":
+        """Read a program that ``save`` wrote; nothing in it is executed, every damaged byte is refused.
+
+        Raises:
+            FormatError: absent, damaged, hostile or of another version.
+        """
+        from spikequant.deploy.container import LIMIT, from_bytes
+
+        place = Path(path)
+        try:
+            size = place.stat().st_size
+            if size > LIMIT:
+                raise FormatError(f"{place} has {size} bytes, more than any program needs ({LIMIT})")
+            content = place.read_bytes()
+        except OSError as error:
+            raise FormatError(f"cannot read {place}: {error.strerror or error}") from None
+        return from_bytes(content, str(place))
+
+
+def canonical(document: Any) -> str:
+    """JSON in its one form: sorted, without spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def layout(header: Header) -> tuple[dict[str, Shape], dict[str, Slot]]:
+    """The shape of every value and the slot of every tensor.
+
+    Raises:
+        SpecError: an operation cannot take its inputs, or something is too large for any target.
+    """
+    shapes: dict[str, Shape] = {INPUT: header.source.shape}
+    slots = {"input.table": Slot((header.source.shape[0], 256), header.source.low, header.source.high)} if header.source.table else {}
+    _refuse_huge("the input", header.source.shape)
+    for op in header.operations:
+        taken = [shapes[source] for source in op.inputs]
+        shapes[op.name] = op.out_shape(taken)
+        _refuse_huge(op.name, shapes[op.name])
+        for part, slot in op.slots(taken).items():
+            _refuse_huge(f"{op.name}.{part}", slot.shape)
+            slots[f"{op.name}.{part}"] = slot
+    return shapes, slots
+
+
+def _refuse_huge(name: str, shape: Shape) -> None:
+    if math.prod(shape) > LARGEST:
+        raise SpecError(f"{name}: shape {tuple(shape)} has more than {LARGEST} elements")
+
+
+def _refuse_others(slots: Mapping[str, Slot], tensors: Mapping[str, Integers]) -> None:
+    for name in sorted(slots.keys() ^ tensors.keys()):
+        raise SpecError(f"tensor {name!r} is {'absent' if name in slots else 'not part of this program'}")
+
+
+def _refuse_unfit(name: str, slot: Slot, value: Integers) -> None:
+    if value.shape != slot.shape:
+        raise SpecError(f"tensor {name!r} has shape {value.shape}, must have {slot.shape}")
+    low, high = int(value.min()), int(value.max())
+    if low < slot.low or high > slot.high:
+        rule = " (a threshold below 1 would fire for ever: use more state bits or a finer scale)" if name.endswith("threshold") else ""
+        raise SpecError(f"tensor {name!r} holds {low} to {high}, must lie in {slot.low} to {slot.high}{rule}")
+
+
+def _refuse_unsorted(op: Lif, levels: Integers) -> None:
+    if not (np.diff(levels, axis=1) > 0).all():
+        raise SpecError(f"{op.name}: the levels of its codebook must ascend; merged levels need fewer of them")
+
+
+def _proofs(header: Header, tensors: Mapping[str, Integers]) -> dict[str, Proof]:
+    values = {INPUT: Range(header.source.low, header.source.high)}
+    proofs = {}
+    for op in header.operations:
+        proofs[op.name] = prove(op, [values[source] for source in op.inputs], tensors)
+        values[op.name] = proofs[op.name].value
+    return proofs

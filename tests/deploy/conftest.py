@@ -1,0 +1,44 @@
+"""A small program that uses most operations."""
+
+import numpy as np
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.operations import Add, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool
+from spikequant.deploy.program import Header, Source
+
+
+@pytest.fixture
+def residual() -> Program:
+    """conv - lif - (conv - lif, add) - sum-pool - or-pool - flatten - dense - lif, two channels, five classes."""
+    leak = Leak(kind="multiply_shift", multiplier=192, shift=8)
+    same = {"channels": 2, "kernel": (3, 3), "padding": (1, 1)}
+    operations = (
+        Conv2d(name="conv1", inputs=("input",), bits=4, **same),
+        Lif(name="lif1", inputs=("conv1",), state_bits=8, leak=leak),
+        Conv2d(name="conv2", inputs=("lif1",), bits=2, coding="planes", **same),
+        Lif(name="lif2", inputs=("conv2",), state_bits=8, leak=Leak(kind="shift_min1", shift=2), reset="value", shift=1),
+        Add(name="add", inputs=("lif1", "lif2")),
+        SumPool(name="sums", inputs=("add",), size=(2, 2), stride=(2, 2)),
+        OrPool(name="ors", inputs=("sums",), size=(2, 2), stride=(2, 2)),
+        Flatten(name="flat", inputs=("ors",)),
+        Dense(name="dense", inputs=("flat",), bits=3, features=5),
+        Lif(name="lif3", inputs=("dense",), state_bits=6, leak=Leak(kind="shift", shift=2)),
+    )
+    header = Header(
+        name="residual", time=4, source=Source(shape=(1, 8, 8), low=-127, high=127, step=1 / 127), operations=operations, info={"bits": 4}
+    )
+    draw = np.random.default_rng(3)
+    tensors = {
+        "conv1.weight": draw.integers(-7, 8, (2, 1, 3, 3)),
+        "conv1.bias": draw.integers(-9, 10, 2),
+        "lif1.threshold": np.array([60, 90]),
+        "conv2.weight": draw.integers(0, 4, (2, 2, 3, 3)),
+        "conv2.basis": np.array([[3, 7], [2, 5]]),
+        "conv2.bias": np.array([1, -1]),
+        "lif2.threshold": np.array([5, 9]),
+        "dense.weight": draw.integers(-4, 4, (5, 8)),
+        "dense.bias": np.arange(5),
+        "lif3.threshold": np.arange(4, 9),
+    }
+    return Program(header, tensors)
