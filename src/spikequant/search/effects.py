@@ -1,0 +1,112 @@
+"""The effects that a claim is about: one for each case that its rows hold, with its standard error."""
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+from spikequant.search.claims import Claim
+from spikequant.search.noise import Noise, Scale, on_scale
+from spikequant.search.rows import Row, Tags, words
+
+Values = Mapping[int | None, float]  # by seed
+Cells = Mapping[Tags, Values]
+NoiseOf = Callable[[str, Scale], Noise | None]
+
+
+class Effect(NamedTuple):
+    """One case: what it is of, the effect (a logarithm where ratios are compared), its standard error, None where unknown.
+
+    ``seeds``: how many runs of either side; ``freedom``: degrees of freedom of the error.
+    """
+
+    case: str
+    value: float
+    error: float | None
+    freedom: int
+    seeds: int
+
+
+def effects(claim: Claim, rows: Iterable[Row], noise: NoiseOf) -> list[Effect]:
+    """The effects of a claim in these rows; ``noise`` gives that of a single run, used where a case has but one seed."""
+    chosen = [row for row in rows if any(words(text) <= row.tags for text in claim.each)]
+    if claim.compare == "correlation":
+        return list(_correlations(claim, chosen))
+    scale: Scale = claim.compare
+    found = list[Effect]()
+    for case, left, right in _cases(claim, _cells(chosen, claim.measure)):
+        found.append(_effect(case, left, right, scale, noise(claim.measure, scale)))
+    return sorted(found)
+
+
+def _cells(rows: Iterable[Row], measure: str) -> Cells:
+    cells: dict[Tags, dict[int | None, float]] = {}
+    for row in rows:
+        if measure in row.measures:
+            cells.setdefault(row.tags, {})[row.seed] = row.measures[measure]
+    return cells
+
+
+def _cases(claim: Claim, cells: Cells) -> Iterator[tuple[str, Values, Values | None]]:
+    of = words(claim.of)
+    left = {tags: values for tags, values in cells.items() if of <= tags}
+    if claim.along:
+        for (before, after), (tags, values) in ((step, cell) for step in pairwise(claim.along) for cell in left.items()):
+            if after in tags and (earlier := left.get(tags - {after} | {before})) is not None:
+                yield _named(tags - {after} | {f"{before}-{after}"}), values, earlier
+    elif claim.against is None:
+        for tags, values in left.items():
+            yield _named(tags), values, None
+    else:
+        against = words(claim.against)
+        right = {tags - against: values for tags, values in cells.items() if against <= tags}
+        for tags, values in left.items():
+            # A float baseline bears fewer tags than what is compared with it: neither a table nor a range.
+            rest = max((other for other in right if other <= tags - of), key=len, default=None)
+            if rest is not None:
+                yield _named(tags), values, right[rest]
+
+
+def _named(tags: Tags) -> str:
+    return " ".join(sorted(tags))
+
+
+def _effect(case: str, left: Values, right: Values | None, scale: Scale, noise: Noise | None) -> Effect:
+    sides = [left] if right is None else [left, right]
+    seeds = sorted(set.intersection(*(set(side) for side in sides)), key=str)
+    if len(seeds) > 1:
+        drawn = [_difference([side[seed] for side in sides], scale) for seed in seeds]
+        mean = sum(drawn) / len(drawn)
+        variance = sum((value - mean) ** 2 for value in drawn) / (len(drawn) - 1)
+        return Effect(case, mean, math.sqrt(variance / len(drawn)), len(drawn) - 1, len(drawn))
+    means = [sum(side.values()) / len(side) for side in sides]
+    fewest = min(len(side) for side in sides)
+    error = None if noise is None else noise.deviation * math.sqrt(sum(1 / len(side) for side in sides))
+    return Effect(case, _difference(means, scale), error, 0 if noise is None else noise.pairs, fewest)
+
+
+def _difference(sides: list[float], scale: Scale) -> float:
+    value, *other = (on_scale(side, scale) for side in sides)
+    return value - (other[0] if other else 0.0)
+
+
+def _correlations(claim: Claim, rows: list[Row]) -> Iterator[Effect]:
+    """Pearson's, as Fisher's z, whose standard error is ``1 / sqrt(n - 3)``."""
+    assert claim.beside is not None, "the claim has checked it"
+    for text in claim.each:
+        wanted = words(claim.of) | words(text)
+        points = [
+            (row.measures[claim.measure], row.measures[claim.beside])
+            for row in rows
+            if wanted <= row.tags and {claim.measure, claim.beside} <= row.measures.keys()
+        ]
+        if len(points) > 3:
+            z = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, _pearson(points))))
+            yield Effect(_named(wanted), z, 1 / math.sqrt(len(points) - 3), len(points) - 3, len(points))
+
+
+def _pearson(points: list[tuple[float, float]]) -> float:
+    xs, ys = zip(*points, strict=True)
+    # A column of one value moves with nothing.
+    return statistics.correlation(xs, ys) if len(set(xs)) > 1 and len(set(ys)) > 1 else 0.0

@@ -1,0 +1,80 @@
+import math
+from typing import Any
+
+import pytest
+
+from spikequant.search import Claim, Noise, Row
+from spikequant.search.effects import Effect, effects
+from spikequant.search.rows import words
+
+
+def claim(**fields: Any) -> Claim:
+    return Claim(**{"name": "x", "says": "-", "source": "-", "measure": "emd", "of": "a", "least": 0.01, **fields})
+
+
+def rows(*lines: tuple[str, int | None, float]) -> list[Row]:
+    return [Row(words(tags), {"emd": value}, seed) for tags, seed, value in lines]
+
+
+def silent(measure: str, scale: str) -> Noise | None:
+    return None
+
+
+def test_pairs_differ_in_the_two_texts_alone() -> None:
+    found = effects(claim(against="b"), rows(("a x", 0, 3.0), ("b x", 0, 1.0), ("b y", 0, 9.0), ("a z", 0, 9.0)), silent)
+    assert found == [Effect("a x", 2.0, None, 0, 1)]
+
+
+def test_seeds_are_paired() -> None:
+    # Differences 1, 2, 3 whatever the level: mean 2, standard error 1 / sqrt(3).
+    table = rows(*((f"{side} x", seed, 10 * seed + (seed + 1) * (side == "a")) for seed in range(3) for side in "ab"))
+    assert effects(claim(against="b"), table, silent) == [Effect("a x", 2.0, pytest.approx(1 / math.sqrt(3)), 2, 3)]
+
+
+def test_one_seed_takes_the_noise_of_both_sides() -> None:
+    (found,) = effects(claim(against="b"), rows(("a", None, 3.0), ("b", None, 1.0)), lambda measure, scale: Noise(0.5, 16))
+    assert found == Effect("a", 2.0, pytest.approx(0.5 * math.sqrt(2)), 16, 1)
+    (alone,) = effects(claim(), rows(("a", None, 3.0)), lambda measure, scale: Noise(0.5, 16))
+    assert alone == Effect("a", 3.0, 0.5, 16, 1)
+
+
+def test_seeds_that_do_not_meet_are_compared_by_noise() -> None:
+    (found,) = effects(
+        claim(against="b"), rows(("a", 0, 2.0), ("a", 1, 4.0), ("b", 2, 1.0), ("b", 3, 1.0)), lambda measure, scale: Noise(0.5, 16)
+    )
+    assert found == Effect("a", 2.0, pytest.approx(0.5), 16, 2)
+
+
+def test_a_baseline_bears_fewer_tags() -> None:
+    table = rows(("a signed 2bits cifar", 0, 3.0), ("float cifar", 0, 1.0), ("float mnist", 0, 7.0), ("float", 0, 9.0))
+    assert [effect.value for effect in effects(claim(against="float"), table, silent)] == [2.0]
+
+
+def test_along_goes_from_tag_to_tag() -> None:
+    table = rows(("a 2bits x", 0, 3.0), ("a 4bits x", 0, 1.0), ("a 8bits x", 0, 5.0), ("a 2bits y", 0, 3.0))
+    found = effects(claim(along=("2bits", "4bits", "8bits")), table, silent)
+    assert [(effect.case, effect.value) for effect in found] == [("2bits-4bits a x", -2.0), ("4bits-8bits a x", 4.0)]
+
+
+def test_ratios_are_logarithms() -> None:
+    (found,) = effects(claim(against="b", compare="ratio"), rows(("a", 0, 3.0), ("b", 0, 1.5)), silent)
+    assert found.value == pytest.approx(math.log(2))
+
+
+def test_each_narrows_the_rows() -> None:
+    table = rows(("a x", 0, 3.0), ("a y", 0, 4.0), ("a z", 0, 5.0))
+    assert [effect.value for effect in effects(claim(each=("x", "z")), table, silent)] == [3.0, 5.0]
+
+
+def test_correlation_is_fishers_z_of_pearsons_r() -> None:
+    points = [(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0), (5.0, 5.0)]  # r = .8
+    table = [Row(words(f"a x {index}"), {"emd": x, "dead": y}) for index, (x, y) in enumerate(points)]
+    (found,) = effects(claim(compare="correlation", beside="dead", each=("x", "y")), table, silent)
+    assert found == Effect("a x", pytest.approx(math.atanh(0.8)), pytest.approx(1 / math.sqrt(2)), 2, 5)
+
+
+def test_a_constant_correlates_with_nothing_and_a_line_fully() -> None:
+    flat = [Row(words(f"a {index}"), {"emd": float(index), "dead": 1.0}) for index in range(5)]
+    line = [Row(words(f"a {index}"), {"emd": float(index), "dead": 2.0 * index}) for index in range(5)]
+    asked = claim(compare="correlation", beside="dead")
+    assert [math.tanh(effects(asked, table, silent)[0].value) for table in (flat, line)] == [0.0, pytest.approx(1.0)]
