@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spikequant.errors import SpikequantError
-from spikequant.files import folder, replacing, write
+from spikequant.errors import FormatError, SpikequantError
+from spikequant.files import folder, read, replacing, watched, write
 
 
 def names(path: Path) -> list[str]:
@@ -115,3 +115,38 @@ def test_folder_that_may_not_be_written_to_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere, whatever the mode bits say
     with pytest.raises(SpikequantError, match="permission denied"):
         folder(tmp_path)
+
+
+def test_a_watcher_sees_every_step_in_its_order(tmp_path: Path) -> None:
+    steps: list[tuple[str, str]] = []
+    with watched(lambda step, path: steps.append((step, path.name.rpartition("-")[2]))):
+        write(folder(tmp_path / "run") / "note.txt", "new")
+    write(tmp_path / "after.txt", "")
+    made = [("make folder", "run"), ("open", "note.txt"), ("write", "note.txt"), ("sync", "note.txt"), ("rename", "note.txt")]
+    assert steps == [*made, ("sync folder", "run")]
+
+
+@pytest.mark.parametrize("failing", ["open", "write", "sync", "rename", "sync folder"])
+def test_a_step_that_fails_leaves_the_old_file_or_the_new_one(tmp_path: Path, failing: str) -> None:
+    path = tmp_path / "note.txt"
+    write(path, "old")
+
+    def fail(step: str, place: Path) -> None:
+        if step == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with watched(fail), pytest.raises(SpikequantError, match=r"cannot write .*note\.txt: Input/output error"):
+        write(path, "new")
+    assert path.read_text() == ("new" if failing == "sync folder" else "old")
+    assert names(tmp_path) == ["note.txt"]
+
+
+def test_read_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    write(path, "four")
+    assert read(path, 4) == b"four"
+    with pytest.raises(FormatError, match="is larger than 3 bytes"):
+        read(path, 3)
+    for other in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(FormatError, match="is absent, or no file"):
+            read(other, 4)

@@ -229,7 +229,7 @@ def test_refuses_tensors_that_do_not_fit(model: Network, saved: Path, change: Ca
 
 def test_refuses_infinite_tensors(model: Network, saved: Path) -> None:
     forge(saved, tensors=tensors(model, lambda held: held["conv1.weight"].view(-1)[3].fill_(torch.inf)))
-    with pytest.raises(FormatError, match=r"tensor 'conv1\.weight' holds infinite values"):
+    with pytest.raises(FormatError, match=r"tensor 'conv1\.weight' holds values that are not finite"):
         load(saved)
 
 
@@ -337,7 +337,7 @@ def test_refuses_bytes_that_are_no_text(saved: Path) -> None:
 def test_refuses_a_document_larger_than_any_model_needs(saved: Path) -> None:
     with (saved / "model.json").open("ab") as file:
         file.truncate(JSON_LIMIT + 1)
-    with pytest.raises(FormatError, match=rf"has {JSON_LIMIT + 1} bytes, more than any model needs \({JSON_LIMIT}\)"):
+    with pytest.raises(FormatError, match=rf"is larger than {JSON_LIMIT} bytes"):
         load(saved)
 
 

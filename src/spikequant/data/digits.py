@@ -7,13 +7,12 @@ Source: E. Alpaydin, C. Kaynak, 1998, UCI Machine Learning Repository, https://d
 """
 
 import hashlib
-import io
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from spikequant.data.arrays import read_npz
 from spikequant.data.dataset import DataSet, Split, paired
 from spikequant.errors import DataError
 
@@ -35,9 +34,8 @@ def digits(root: Path | str | None = None) -> DataSet:
     Raises:
         DataError: the embedded file is absent or damaged.
     """
-    content = _embedded()
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        x, y = torch.from_numpy(arrays["x"]).unsqueeze(1), torch.from_numpy(arrays["y"])
+    arrays = read_npz(_embedded(), place=FILE)
+    x, y = torch.from_numpy(arrays["x"]).unsqueeze(1), torch.from_numpy(arrays["y"])
     everything = paired(x, y, 10, FILE)
     by_class = everything.y.argsort(stable=True)
     held = torch.zeros(len(y), dtype=torch.bool)

@@ -2,6 +2,20 @@
 
 from spikequant.models.network import Network
 from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_fmnist
+from spikequant.models.weights import read_weights
 from spikequant.models.wiring import Node, Wiring, chain
 
-__all__ = ["Network", "Node", "Wiring", "build", "chain", "digits", "names", "sew_resnet", "sew_resnet8", "sew_resnet18", "squat_fmnist"]
+__all__ = [
+    "Network",
+    "Node",
+    "Wiring",
+    "build",
+    "chain",
+    "digits",
+    "names",
+    "read_weights",
+    "sew_resnet",
+    "sew_resnet8",
+    "sew_resnet18",
+    "squat_fmnist",
+]

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_of
-from safetensors.torch import save as bytes_of
 from torch import Tensor
 
-from spikequant import files
+from spikequant import files, tensorfile
+from spikequant.documents import parse_json
 from spikequant.errors import FormatError, MismatchError
 from spikequant.models import Network, Wiring
 from spikequant.recipes.hang import attach
 from spikequant.recipes.recipe import Recipe
 
 FORMAT, VERSION = "spikequant-model", 1
-JSON_LIMIT = 16 * 2**20
+JSON_LIMIT, TENSORS_LIMIT = 16 * 2**20, 16 * 2**30
 
 
 def save(model: Network, folder: str | Path, record: dict[str, Any] | None = None) -> None:
@@ -28,7 +26,7 @@ def save(model: Network, folder: str | Path, record: dict[str, Any] | None = Non
         SpikequantError: the folder cannot be written.
     """
     place = files.folder(Path(folder))
-    tensors = bytes_of({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    tensors = tensorfile.content_of(model.state_dict())
     recipe = model.recipe.fields() if isinstance(model.recipe, Recipe) else None
     document = {"format": FORMAT, "version": VERSION, "wiring": model.wiring.fields(), "recipe": recipe, "record": record or {}}
     text = json.dumps({**document, "sha256": _seal(document, tensors)}, indent=1) + "\n"
@@ -65,11 +63,11 @@ def read_document(place: Path) -> dict[str, Any]:
     path = place / "model.json"
     if not path.is_file():
         raise FormatError(f"{place} holds no model.json; give a folder that spikequant.save made")
-    if path.stat().st_size > JSON_LIMIT:
-        raise FormatError(f"{path} has {path.stat().st_size} bytes, more than any model needs ({JSON_LIMIT})")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        document = parse_json(files.read(path, JSON_LIMIT))
+    except FormatError:
+        raise
+    except ValueError as error:
         raise FormatError(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FormatError(f"{path} is no spikequant model: its format is not {FORMAT!r}")
@@ -89,13 +87,10 @@ def _seal(document: dict[str, Any], tensors: bytes) -> str:
 def _read_tensors(path: Path, document: dict[str, Any]) -> dict[str, Tensor]:
     if not path.is_file():
         raise FormatError(f"{path} is absent; a saved model is a folder of model.json and model.safetensors")
-    content = path.read_bytes()
+    content = files.read(path, TENSORS_LIMIT)
     if _seal(document, content) != document.get("sha256"):
         raise FormatError(f"{path} and model.json beside it do not fit the hash in model.json: damaged, changed by hand, or of two models")
-    try:
-        return tensors_of(content)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} is damaged: {error}") from None
+    return tensorfile.read(content, str(path))[0]
 
 
 def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
@@ -107,6 +102,6 @@ def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
         if tensor.shape != like.shape or tensor.dtype != like.dtype:
             found, needed = (f"{each.dtype} {tuple(each.shape)}" for each in (tensor, like))
             raise MismatchError(f"{path}: tensor {name!r} is {found}, the model needs {needed}")
-        if tensor.is_floating_point() and torch.isinf(tensor).any():
-            raise FormatError(f"{path}: tensor {name!r} holds infinite values")
+        if tensor.is_floating_point() and (torch.isinf(tensor) | (tensor.isnan() & ~like.isnan().any())).any():
+            raise FormatError(f"{path}: tensor {name!r} holds values that are not finite")
     network.load_state_dict(tensors)

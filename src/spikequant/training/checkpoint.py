@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from spikequant import files
+from spikequant import files, tensorfile
+from spikequant.documents import parse_json
 from spikequant.errors import FormatError, MismatchError
 from spikequant.models import Network
 from spikequant.training.events import History
@@ -20,6 +19,7 @@ from spikequant.training.outputs import device_of
 from spikequant.training.spec import Training
 
 FORMAT, VERSION = "spikequant-checkpoint", 1
+LIMIT = 64 * 2**30
 Tensors = dict[str, Tensor]
 
 
@@ -47,7 +47,7 @@ class Checkpoint:
         }
         document = {"format": FORMAT, "version": VERSION, **self._identity(), "history": history.fields()}
         document["sha256"] = _digest(tensors, document)
-        files.write(self.path, save(tensors, metadata={"document": json.dumps(document)}))
+        files.write(self.path, tensorfile.content_of(tensors, {"document": json.dumps(document)}))
 
     def read(self) -> tuple[History, Tensors]:
         """Put model and optimizer where the file left them; the history, and the best weights so far.
@@ -138,10 +138,9 @@ def _shown(value: Any) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Any], Tensors]:
     try:
-        with safe_open(path, framework="pt") as file:
-            document = json.loads((file.metadata() or {}).get("document", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        tensors, metadata = tensorfile.read(files.read(path, LIMIT), str(path))
+        document = parse_json(metadata.get("document", "null"))
+    except ValueError as error:
         raise FormatError(f"{path} is damaged, or no checkpoint: {error}; remove it to train from the start") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FormatError(f"{path} is no checkpoint: its format is not {FORMAT!r}; choose another file")
