@@ -204,6 +204,23 @@ def test_a_start_at_the_best_uniform_grid_is_no_worse_than_it() -> None:
     assert errors[1] <= least * 1.001 < errors[0]  # algorithms.md B.9: the paper's start is a poor local optimum at 8 bits
 
 
+def test_a_start_from_the_clip_spans_it() -> None:
+    quantizer = LQNet(bits=2, clip=3.0, start="clip").build((4, 50))
+    assert quantizer.grid().levels.tolist() == [[-3.0, -1.0, 1.0, 3.0]] * 4
+
+
+def test_a_start_from_a_far_clip_ends_at_one_bit() -> None:
+    # algorithms.md B.8: all codes of a far grid are the sign, and the fit stays there.
+    weights = gaussian(4, 400)
+    errors = {
+        (bits, start): (fitted(LQNet(bits=bits, clip=1000.0, start=start), weights)(weights) - weights).square().mean().item()
+        for bits in (1, 3)
+        for start in ("paper", "clip")
+    }
+    assert errors[3, "clip"] == pytest.approx(errors[1, "paper"], rel=1e-3)
+    assert errors[3, "paper"] < 0.2 * errors[3, "clip"]
+
+
 def test_a_clip_beyond_the_weights_changes_nothing() -> None:
     weights = gaussian(4, 50).clamp(-1, 1)
     plain, narrow, wide = (LQNet(bits=2, clip=clip).build((4, 50)) for clip in (None, 1.0, 10.0))

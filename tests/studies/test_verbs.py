@@ -56,6 +56,17 @@ def test_from_scratch_the_pairing_with_the_baseline_is_recorded(float_folder: Pa
         assert trained(session, tmp_path / expected).record["pairing"] == expected
 
 
+def test_a_clip_that_touches_no_weight_is_recorded(float_folder: Path, tmp_path: Path) -> None:
+    notes = [
+        quantize_saved(str(float_folder), Recipe(weights=LQNet(bits=2, clip=clip)), tmp_path / str(clip)).get("note")
+        for clip in (100.0, 0.01)
+    ]
+    assert (notes[0] or "").startswith("the clip at 100 touches no weight")
+    assert notes[1] is None
+    recorded = Session(model=str(float_folder), data="digits", training=SHORT, recipe=Recipe(weights=LQNet(bits=2, clip=50.0)))
+    assert trained(recorded, tmp_path / "trained").record["note"].startswith("the clip at 50")
+
+
 def test_contradictions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="name its folder"):
         trained(Session(model="digits", data="digits", training=Training(epochs=1, start="float")), tmp_path)

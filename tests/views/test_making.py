@@ -50,6 +50,13 @@ def test_quantize_takes_notation_or_toml_and_says_what_it_saved(run: Callable[..
     assert run("quantize", trained, "--recipe", "W(Q1.6)-N(FP32)", "--out", tmp_path / "c").out.startswith(f"{tmp_path / 'c'}: ")
 
 
+def test_quantize_says_when_a_clip_touches_no_weight(run: Callable[..., Any], trained: Path, tmp_path: Path) -> None:
+    for clip, said in ((100.0, True), (0.01, False)):
+        (tmp_path / "recipe.toml").write_text(f'weights = {{kind = "lqnet", bits = 2, clip = {clip}}}\n')
+        answer = run("quantize", trained, "--recipe", tmp_path / "recipe.toml", "--out", tmp_path / f"clip{clip}")
+        assert ("Note: the clip at 100 touches no weight" in answer.out) == said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -212,6 +212,8 @@ class LearnedBasis(Quantizer):
         per_channel = max(1, torch.Size(shape).numel() // channels)
         fan = per_channel if spec.fan == "fan_in" or len(shape) < 2 else per_channel // shape[1] * channels
         basis = start_basis(spec.bits, fan, channels)
+        if spec.start == "clip" and spec.clip is not None:
+            basis = (spec.clip / (2**spec.bits - 1) * 2.0 ** torch.arange(spec.bits)).expand(channels, spec.bits).clone()
         self.register_buffer("basis", basis)
         self.register_buffer("biased", torch.zeros_like(basis))
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))

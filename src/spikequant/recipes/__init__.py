@@ -1,5 +1,6 @@
 """Which grid hangs where, and how it is hung: apply, calibrate, bake; the memory ledger."""
 
+from spikequant.recipes.clipping import beyond_clip, idle_clip
 from spikequant.recipes.hang import attach, bake, calibrate, quantize
 from spikequant.recipes.ledger import Ledger, memory
 from spikequant.recipes.plan import Hung, plan, weighted
@@ -13,7 +14,9 @@ __all__ = [
     "Recipe",
     "attach",
     "bake",
+    "beyond_clip",
     "calibrate",
+    "idle_clip",
     "load",
     "memory",
     "plan",

@@ -16,7 +16,7 @@ from spikequant.data import Batches, DataSet, hold_out
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.quantizers import Spec
-from spikequant.recipes import Recipe, load, memory, quantize, read_document, save
+from spikequant.recipes import Recipe, idle_clip, load, memory, quantize, read_document, save
 from spikequant.studies.resolve import resolve_data, resolve_model
 from spikequant.training import Event, Training, evaluate
 from spikequant.training import train as training_events
@@ -71,8 +71,8 @@ def train(session: Session, out: Path) -> Iterator[Event | Trained]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    save(network, out, record)
-    yield Trained(record)
+    save(network, out, record | _notes(network))
+    yield Trained(record | _notes(network))
 
 
 def _start(session: Session) -> Network:
@@ -104,9 +104,15 @@ def quantize_saved(model: str, recipe: Recipe, out: Path, data: str | None = Non
         "calibration": data,
         "calibration_batches": batches if data else 0,
         "memory": memory(quantized)._asdict(),
-    }
+    } | _notes(quantized)
     save(quantized, out, record)
     return record | {"out": str(out), "total_bits": memory(quantized).total_bits}
+
+
+def _notes(network: Network) -> dict[str, str]:
+    """What whoever reads the record should be told."""
+    note = idle_clip(network)
+    return {} if note is None else {"note": note}
 
 
 def compare_saved(

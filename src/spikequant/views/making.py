@@ -78,7 +78,7 @@ def quantize(
     wanted = resolve_recipe(recipe)
     files.refuse_unwritable(out)
     document = quantize_saved(model, wanted, out, data, calibration_batches)
-    return Answer(document, f"{out}: {wanted.label()}, {size(document['total_bits'])}")
+    return Answer(document, f"{out}: {wanted.label()}, {size(document['total_bits'])}{_noted(document)}")
 
 
 def _trained(session: Any, out: Path) -> Answer:
@@ -91,7 +91,7 @@ def _trained(session: Any, out: Path) -> Answer:
         say(f"the same command goes on after the last whole epoch, from {out / 'checkpoint.safetensors'}")
         raise
     record = ended[0].record
-    text = f"{out}: test accuracy {percent(record['test_accuracy'])}, {size(record['memory_bits'])}"
+    text = f"{out}: test accuracy {percent(record['test_accuracy'])}, {size(record['memory_bits'])}{_noted(record)}"
     return Answer({**record, "out": str(out)}, text)
 
 
@@ -102,6 +102,10 @@ def _until_trained(events: Iterable[Any], ended: list[Any]) -> Iterable[Any]:
             ended.append(event)
         else:
             yield event
+
+
+def _noted(record: dict[str, Any]) -> str:
+    return f"\nNote: {record['note']}" if "note" in record else ""
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

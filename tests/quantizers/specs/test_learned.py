@@ -10,6 +10,7 @@ Refused = Callable[[str, dict[str, object], str], None]
     [
         ("lqnet", {"bits": 9}, "LQNet.bits: .* nearest valid value: 8"),
         ("lqnet", {"bits": 2, "clip": 0.0}, "LQNet.clip: must be greater than 0, got 0.0"),
+        ("lqnet", {"bits": 2, "start": "clip"}, "start='clip' needs a clip to start from"),
         ("lqnet", {"bits": 2, "average": 1.0}, "LQNet.average: must be less than 1, got 1.0"),
         ("lqnet", {"bits": 2, "ridge": -1.0}, "LQNet.ridge: .* nearest valid value: 0"),
         ("lqnet", {"bits": 2, "rounding": "truncate"}, "LQNet.rounding: must be 'nearest_even', got 'truncate'"),

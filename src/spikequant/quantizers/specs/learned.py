@@ -12,7 +12,9 @@ class LQNet(QuantizerSpec):
 
     ``clip`` bounds the weights before they are assigned (Beyond Accuracy's narrow 1 and wide 10; what clipping means there is
     uncertain); ``debiased`` corrects the moving average as the released code does; ``start`` ``paper`` takes the He deviation
-    of ``fan``, ``mse_uniform`` the best uniform grid. Source: LQ-Nets (Zhang et al. 2018); Beyond Accuracy, section 3.2.
+    of ``fan``, ``mse_uniform`` the best uniform grid, ``clip`` the uniform grid from -clip to clip (the second reading of that
+    paper's ranges; from far outside the weights the fit ends at one bit).
+    Source: LQ-Nets (Zhang et al. 2018); Beyond Accuracy, section 3.2.
 
     >>> LQNet(bits=2).label()
     'LQ-Net'
@@ -26,7 +28,13 @@ class LQNet(QuantizerSpec):
     debiased: bool = True
     ridge: Annotated[float, Field(ge=0)] = 1e-4
     fan: Literal["fan_in", "fan_out"] = "fan_in"
-    start: Literal["paper", "mse_uniform"] = "paper"
+    start: Literal["paper", "mse_uniform", "clip"] = "paper"
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if self.start == "clip" and self.clip is None:
+            raise ValueError("start='clip' needs a clip to start from; give one, or nearest valid value: 'paper'")
+        return self
 
     @property
     def width(self) -> int:
