@@ -314,7 +314,7 @@ def test_shows_what_it_does() -> None:
         ({"decay": 0.5, "threshold": float("inf")}, "threshold and decay must be finite, got inf"),
         ({"decay": 0.5, "reset": "substract"}, "unknown reset 'substract': must be one of .*; did you mean 'subtract'"),
         ({"decay": 0.5, "charge": "scales"}, "unknown charge 'scales': must be one of .*; did you mean 'scale'"),
-        ({"decay": 0.5, "reset_timing": "later"}, "unknown reset_timing 'later': must be one of next, now"),
+        ({"decay": 0.5, "reset_timing": "later"}, "unknown reset_timing 'later': must be one of next, next_charged, now"),
         ({"decay": 0.5, "compare": "<"}, "unknown compare '<': must be one of >, >="),
         ({"decay": 0.5, "compare_at": "store"}, "unknown compare_at 'store': must be one of full, stored; did you mean 'stored'"),
         ({"decay": 0.5, "leak_rounding": "ceil"}, "unknown leak_rounding 'ceil'"),

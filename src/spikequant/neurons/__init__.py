@@ -1,7 +1,21 @@
 """Modules that own the learnable side of a membrane; the tap by which firing is counted."""
 
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
+from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
 from spikequant.neurons.tap import Listener, spiking, tap
 from spikequant.numerics import kernels_in_use
 
-__all__ = ["IF", "LIF", "HoldsGrid", "Listener", "kernels_in_use", "spiking", "tap"]
+__all__ = [
+    "IF",
+    "LIF",
+    "Alpha",
+    "HoldsGrid",
+    "Listener",
+    "ParametricLIF",
+    "SecondOrder",
+    "Synaptic",
+    "kernels_in_use",
+    "lapicque",
+    "spiking",
+    "tap",
+]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.numerics import DERIVATIVES, Charge, Compare, Dynamics, Grid, Reset, Snapped, State, Surrogate, lif_scan
+from spikequant.numerics import DERIVATIVES, Charge, Compare, Dynamics, Grid, Reset, ResetTiming, Snapped, State, Surrogate, lif_scan
 
 
 class HoldsGrid(Protocol):
@@ -35,11 +35,12 @@ class Choices(TypedDict, total=False):
     leak_rounding: Literal["floor", "trunc", "half_up"]
     reset: Reset
     reset_value: float
-    reset_timing: Literal["now", "next"]
+    reset_timing: ResetTiming
     detach_reset: bool
     compare: Compare
     compare_at: Literal["stored", "full"]
     state_shift: int
+    rest: float
 
 
 VALID = {name: get_args(kind) for name, kind in get_type_hints(Choices).items() if get_args(kind)} | {"snapped": get_args(Snapped)}
@@ -82,8 +83,8 @@ class LIF(nn.Module):
         _refuse_unknown({**choices, "snapped": snapped})
         tau = choices.setdefault("tau", 1.0)
         choices.setdefault("charge", "relax_input" if decay is None else "scale")
-        self.register_buffer("threshold", _constant(threshold))
-        self.register_buffer("decay", _constant(1 - 1 / tau if decay is None else decay))
+        self.register_buffer("threshold", constant(threshold))
+        self.register_buffer("decay", constant(1 - 1 / tau if decay is None else decay))
         if not (self.threshold > 0).all():
             raise SpecError(f"threshold must be above 0, got {float(self.threshold.min())}")
         curve = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
@@ -99,7 +100,7 @@ class LIF(nn.Module):
 
         Half-precision currents are widened: membranes accumulate, so they stay float32.
         """
-        wide = _widened(current)
+        wide = widened(current)
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(wide) if start is None else start
         spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps)
@@ -107,8 +108,7 @@ class LIF(nn.Module):
 
     def held(self) -> State | None:
         """What the grid of the state asks of a scan; None for a float state."""
-        state = self.state
-        return None if state is None else State(state.grid(), state.rounding_rule, state.gradient, self.snapped)
+        return asked(self.state, self.snapped)
 
     @property
     def is_noisy(self) -> bool:
@@ -120,17 +120,21 @@ class LIF(nn.Module):
         return self.scan(current, steps=steps)[0]
 
     @torch.no_grad()
-    def charged(self, current: Tensor, steps: int | None = None) -> Tensor:
+    def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None) -> Tensor:
         """The membrane of every step before it is rounded and fires, ``[time, batch, ...]``: what a grid should cover."""
-        wide = _widened(current if steps is None else current.expand(steps, *current.shape[1:]))
-        dynamics, v, seen = self.broadcast(wide), self._resting(wide), []
-        # A reset at once hides the charged membrane, unless the threshold is out of reach; a reset in the next step does not.
-        far = torch.full_like(dynamics.threshold, torch.finfo(wide.dtype).max)
-        charging = dynamics if dynamics.reset_timing == "next" else dynamics._replace(threshold=far)
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        dynamics, v, seen = self.broadcast(wide), self._resting(wide) if start is None else start, []
         for x in wide:
-            seen.append(lif_scan(x.unsqueeze(0), charging, start=v)[1])
+            seen.append(lif_scan(x.unsqueeze(0), self.charging(dynamics), start=v)[1])
             _, v = lif_scan(x.unsqueeze(0), dynamics, start=v)
         return torch.stack(seen)
+
+    @staticmethod
+    def charging(dynamics: Dynamics) -> Dynamics:
+        """The same charge with nothing taken off it: a reset at once hides the charged membrane, unless the threshold is out of reach."""
+        if dynamics.reset_timing == "now":
+            return dynamics._replace(threshold=torch.full_like(dynamics.threshold, torch.finfo(dynamics.threshold.dtype).max))
+        return dynamics._replace(reset_timing="next") if dynamics.reset_timing == "now_once" else dynamics
 
     def broadcast(self, current: Tensor) -> Dynamics:
         """The dynamics with constants shaped for one step of ``current``.
@@ -138,17 +142,26 @@ class LIF(nn.Module):
         Raises:
             MismatchError: constants for other channels than the current has.
         """
+        return self.dynamics._replace(threshold=self.shaped("threshold", current), decay=self.shaped("decay", current))
+
+    def shaped(self, name: str, current: Tensor) -> Tensor:
+        """A constant, shaped for one step of ``current``.
+
+        Raises:
+            MismatchError: it is for other channels than the current has.
+        """
+        each: Tensor = getattr(self, name)
         channels = current.shape[2] if current.ndim > 2 else 1
-        for name, each in (("threshold", self.threshold), ("decay", self.decay)):
-            if each.numel() not in (1, channels):
-                raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
+        if each.numel() not in (1, channels):
+            raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
         shape = [1, -1, *[1] * (current.ndim - 3)] if current.ndim > 2 else [-1]
-        threshold, decay = (c if c.ndim == 0 else c.reshape(shape) for c in (self.threshold, self.decay))
-        return self.dynamics._replace(threshold=threshold.to(current.dtype), decay=decay.to(current.dtype))
+        return (each if each.ndim == 0 else each.reshape(shape)).to(current.dtype)
 
     @property
     def rest(self) -> float:
-        """The membrane before the first step: where a reset to a value puts it (as in SpikingJelly), else 0."""
+        """The membrane before the first step: its rest, else where a reset to a value puts it (as in SpikingJelly), else 0."""
+        if self.dynamics.rest is not None:
+            return self.dynamics.rest
         return self.dynamics.reset_value if self.dynamics.reset == "value" else 0.0
 
     def _resting(self, current: Tensor) -> Tensor | None:
@@ -156,6 +169,10 @@ class LIF(nn.Module):
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""
+        if name == "decay" and self.dynamics.charge in ("rate", "rate_input"):
+            raise SpecError(
+                f"the charge {self.dynamics.charge!r} has no decay to quantize; adopt the network with decays, or leave it float"
+            )
         if name == "decay" and self.dynamics.charge in ("relax", "relax_input"):
             if self.dynamics.reset == "value" and self.dynamics.reset_value != 0:
                 raise SpecError(f"a decay can be quantized only where membranes rest at 0, not at {self.dynamics.reset_value}")
@@ -187,7 +204,13 @@ class IF(LIF):
         super().__init__(1.0, threshold, state, snapped, surrogate, **choices)
 
 
-def _widened(current: Tensor) -> Tensor:
+def asked(holder: HoldsGrid | None, snapped: Snapped) -> State | None:
+    """What a grid asks of a scan; None for float."""
+    return None if holder is None else State(holder.grid(), holder.rounding_rule, holder.gradient, snapped)
+
+
+def widened(current: Tensor) -> Tensor:
+    """Half-precision currents as float32: membranes accumulate."""
     return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
 
 
@@ -197,7 +220,8 @@ def _refuse_unknown(choices: dict[str, Any]) -> None:
             raise SpecError(unknown(name, str(value), VALID[name]))
 
 
-def _constant(value: float | Tensor) -> Tensor:
+def constant(value: float | Tensor) -> Tensor:
+    """A finite constant as a float32 tensor of its own."""
     constant = torch.as_tensor(value, dtype=torch.float32).detach().clone()
     if not torch.isfinite(constant).all():
         raise SpecError(f"threshold and decay must be finite, got {value}")

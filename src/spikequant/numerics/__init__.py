@@ -6,10 +6,11 @@ from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
-from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, Snapped, State
+from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.squat import exponential_levels
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
+from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
 from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, snap
 
 __all__ = [
@@ -17,20 +18,26 @@ __all__ = [
     "DERIVATIVES",
     "ROUNDINGS",
     "Affine",
+    "AlphaHeld",
     "Charge",
     "Compare",
     "Dynamics",
+    "Form",
     "Gradient",
     "Grid",
+    "Held",
     "Kernels",
     "Norm",
     "Reset",
+    "ResetTiming",
     "Rounding",
     "Snapped",
     "State",
     "Surrogate",
+    "Synapse",
     "Table",
     "affine",
+    "alpha_scan",
     "bounds",
     "decode",
     "encode",
@@ -53,6 +60,7 @@ __all__ = [
     "spike",
     "start_basis",
     "start_step",
+    "synaptic_scan",
     "table",
     "through",
     "to",

@@ -12,7 +12,8 @@ from spikequant.numerics.rounding import Rounding, round_to_integer
 from spikequant.numerics.snap import Gradient, snap, through
 from spikequant.numerics.surrogate import Compare, Surrogate, spike
 
-Charge = Literal["scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"]
+Charge = Literal["scale", "relax", "relax_input", "rate", "rate_input", "shift", "shift_min1", "multiply_shift"]
+ResetTiming = Literal["now", "next", "next_charged", "now_once"]
 Reset = Literal["subtract", "value", "none"]
 Snapped = Literal["before_fire", "after_reset", "both"]
 
@@ -20,11 +21,13 @@ Snapped = Literal["before_fire", "after_reset", "both"]
 class Dynamics(NamedTuple):
     """How a membrane charges, fires and resets; tensors broadcast over one time step ``[batch, channel, *space]``.
 
-    ``charge``, with membrane v, current x, rest r = ``reset_value`` where the reset is to a value, else 0:
+    ``charge``, with membrane v, current x, rest r = ``rest`` if given, else ``reset_value`` where the reset is to a value, else 0:
 
     - ``scale``: ``decay v + gain x`` (snnTorch, Norse, SQUAT)
     - ``relax_input``: ``v + (x - (v - r)) / tau`` (SpikingJelly, ``decay_input=True``)
     - ``relax``: ``v - (v - r) / tau + x`` (SpikingJelly, ``decay_input=False``)
+    - ``rate``: ``v - (v - r) gain + x``; ``rate_input``: ``v + (x - (v - r)) gain``: a time constant that is learned
+      (SpikingJelly's ParametricLIF), or given as its inverse (Norse)
     - ``shift``: ``v - floor(v / 2^shift) + x``; ``shift_min1``: the same, but at least 1 towards zero (Xylo)
     - ``multiply_shift``: ``leak_rounding(v multiplier / 2^shift) + x``; the last three take whole numbers
 
@@ -32,7 +35,9 @@ class Dynamics(NamedTuple):
     units of what is stored. ``compare_at``: the threshold sees the ``stored`` (snapped) value or the ``full`` one, u.
     The gradient of a rounded leak is that of the leak without rounding.
     ``reset_timing``: ``now``, or ``next`` (snnTorch's ``reset_delay=True``: the spike acts in the following step,
-    after the leak for ``subtract``, before it for ``value``).
+    after the leak for ``subtract``, before it for ``value``), ``next_charged`` (the same, but after the charge for ``value`` too:
+    snnTorch's Synaptic, RLeaky and Lapicque) or ``now_once`` (snnTorch's ``reset_delay=False``: a membrane still above the
+    threshold pays for that before the comparison, and gets it back if it does not fire again).
     """
 
     threshold: Tensor
@@ -45,12 +50,13 @@ class Dynamics(NamedTuple):
     leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
     reset: Reset = "subtract"
     reset_value: float = 0.0
-    reset_timing: Literal["now", "next"] = "now"
+    reset_timing: ResetTiming = "now"
     detach_reset: bool = True
     compare: Compare = ">="
     compare_at: Literal["stored", "full"] = "stored"
     surrogate: Surrogate = Surrogate()
     state_shift: int = 0
+    rest: float | None = None
 
 
 class State(NamedTuple):
@@ -97,9 +103,9 @@ def lif_scan(
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     v = torch.zeros_like(current[0]) if start is None else start
     spikes = []
-    for step, x in enumerate(current):
-        step_noise = noise(step, x) if noise is not None else None
-        s, v = _step(x, v, dynamics, state, step_noise)
+    for index, x in enumerate(current):
+        step_noise = noise(index, x) if noise is not None else None
+        s, v = step(x, v, dynamics, state, step_noise)
         spikes.append(s)
     return torch.stack(spikes), v
 
@@ -125,19 +131,25 @@ def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> No
         raise SpecError(f"the start of a neuron holds {int(torch.isnan(start).sum())} NaN; begin from a sound membrane")
 
 
-def _step(x: Tensor, v: Tensor, d: Dynamics, state: State | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-    late = spike(v - d.threshold, d.compare, d.surrogate) if d.reset_timing == "next" else None
+def step(
+    x: Tensor, v: Tensor, d: Dynamics, state: State | None = None, noise: Tensor | None = None, feedback: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Spikes and membrane after one step; ``feedback`` is a second current, added after the charge."""
+    late = None if d.reset_timing == "now" else spike(v - d.threshold, d.compare, d.surrogate)
     if late is not None and d.detach_reset:
         late = late.detach()
-    if late is not None and d.reset == "value":
+    before_charge = d.reset == "value" and d.reset_timing != "next_charged"
+    if late is not None and before_charge:
         v = _reset(v, late, d)
     u = charge(v * 2.0**d.state_shift, x, d) * 2.0**-d.state_shift if d.state_shift else charge(v, x, d)
-    if late is not None and d.reset == "subtract":
+    if feedback is not None:
+        u = u + feedback
+    if late is not None and not before_charge:
         u = _reset(u, late, d)
     w = u if state is None or state.snapped == "after_reset" else _snapped(u, state, noise)
     s = spike((u if d.compare_at == "full" else w) - d.threshold, d.compare, d.surrogate)
-    if d.reset_timing == "now":
-        w = _reset(w, s.detach() if d.detach_reset else s, d)
+    if d.reset_timing in ("now", "now_once"):
+        w = _reset(w, (s.detach() if d.detach_reset else s) if late is None else s.detach() - late, d)
     if state is not None and state.snapped != "before_fire":
         w = _snapped(w, state, noise)
     return s, w
@@ -151,6 +163,8 @@ def charge(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
 
 
 def _rest(d: Dynamics) -> float:
+    if d.rest is not None:
+        return d.rest
     return d.reset_value if d.reset == "value" else 0.0
 
 
@@ -175,6 +189,8 @@ CHARGES: dict[str, Callable[[Tensor, Tensor, Dynamics], Tensor]] = {
     "scale": lambda v, x, d: d.decay * v + d.gain * x,
     "relax": lambda v, x, d: v - (v - _rest(d)) / d.tau + x,
     "relax_input": lambda v, x, d: v + (x - (v - _rest(d))) / d.tau,
+    "rate": lambda v, x, d: v - (v - _rest(d)) * d.gain + x,
+    "rate_input": lambda v, x, d: v + (x - (v - _rest(d))) * d.gain,
     "shift": _shift,
     "shift_min1": _shift_min1,
     "multiply_shift": _multiply_shift,

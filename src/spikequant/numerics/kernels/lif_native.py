@@ -53,6 +53,8 @@ def covers(current: Tensor, d: Dynamics, state: State | None, noise: object) -> 
     """Whether a fused scan, on any device, computes this call: float32, nothing learned, no noise, one grid for all."""
     if current.dtype != torch.float32 or noise is not None:
         return False
+    if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
+        return False
     learned = [d.threshold, d.decay, d.gain]
     if any(isinstance(each, Tensor) and each.requires_grad for each in learned) or isinstance(d.gain, Tensor):
         return False

@@ -1,0 +1,205 @@
+"""Neurons with more than a membrane: a synaptic current, spikes fed back, a learned time constant, the alpha function."""
+
+import math
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant, widened
+from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, synaptic_scan
+
+
+class SecondOrder(LIF):
+    """What neurons with synaptic currents share: a second grid, and a state of several tensors."""
+
+    currents = 1
+
+    def __init__(self, synapse_state: HoldsGrid | None = None, **lif: Any) -> None:
+        super().__init__(**lif)
+        self.synapse_state = synapse_state
+
+    def held_current(self) -> State | None:
+        """What the grid of the synaptic currents asks of a scan; None where they are float."""
+        return asked(self.synapse_state, "before_fire")
+
+    def _refuse_noise(self) -> None:
+        for holder in (self.state, self.synapse_state):
+            if holder is not None and holder.rounding_rule == "stochastic":
+                raise SpecError(f"stochastic rounding is for LIF and IF; the states of {type(self).__name__} are rounded to nearest")
+
+    @torch.no_grad()
+    def stored_currents(self, current: Tensor, steps: int | None = None) -> Tensor:
+        """The synaptic currents of every step, unrounded, ``[time, batch, ...]``: what their grid should cover."""
+        raise NotImplementedError
+
+
+class Synaptic(SecondOrder):
+    """A LIF behind a synapse that forgets slowly, or whose own spikes come back to it, or both.
+
+    ``synapse``: the decay of the current (or its rate of loss, with ``form="rate"``, Norse), None for none. ``recurrent`` maps
+    the spikes of one step, ``[batch, ...]``, to what they add in the next. Its state is a ``Held``: membrane, current, spikes.
+    ``synapse_state`` is the grid of the stored current; ``sees`` says whether the membrane reads the current before it is
+    rounded (``full``, snnTorch) or after (``stored``). The equations are in ``spikequant.numerics.Synapse``.
+
+    Raises:
+        SpecError: as LIF, or neither synapse nor recurrence.
+
+    >>> Synaptic(synapse=0.5, decay=0.5, threshold=2.0)(torch.ones(3, 1, 1)).flatten().tolist()
+    [0.0, 1.0, 0.0]
+    """
+
+    synapse: Tensor
+
+    def __init__(
+        self,
+        synapse: float | Tensor | None = None,
+        form: Form = "decay",
+        recurrent: nn.Module | None = None,
+        sees: str = "full",
+        **lif: Any,
+    ) -> None:
+        super().__init__(**lif)
+        if synapse is None and recurrent is None:
+            raise SpecError("a Synaptic needs a synapse, or a recurrence, or both; a neuron with neither is a LIF")
+        for name, value, valid in (("form", form, get_args(Form)), ("sees", sees, ("full", "stored"))):
+            if value not in valid:
+                raise SpecError(unknown(name, value, valid))
+        self.has_synapse, self.form, self.sees, self.recurrent = synapse is not None, form, sees, recurrent
+        self.currents = int(self.has_synapse)
+        self.register_buffer("synapse", constant(0.0 if synapse is None else synapse))
+
+    def scan(self, current: Tensor, start: Held | None = None, steps: int | None = None) -> tuple[Tensor, Held]:  # type: ignore[override]
+        """Spikes, and what the neuron holds after the last step; ``start`` is what it held before the first."""
+        self._refuse_noise()
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        found, last = self._run(wide, self.broadcast(wide), self.held(), self.held_current(), start)
+        return found.to(current.dtype), last
+
+    def _run(
+        self, wide: Tensor, dynamics: Dynamics, state: State | None, current_state: State | None, start: Held | None
+    ) -> tuple[Tensor, Held]:
+        synapse = Synapse(self.shaped("synapse", wide), self.form, self.sees) if self.has_synapse else None  # type: ignore[arg-type]
+        begin = self._resting_held(wide) if start is None else start
+        return synaptic_scan(wide, dynamics, synapse, self.recurrent, state, current_state, begin)
+
+    @torch.no_grad()
+    def charged(self, current: Tensor, steps: int | None = None, start: Held | None = None) -> Tensor:  # type: ignore[override]
+        """The membrane of every step before it is rounded and fires: what a grid should cover."""
+        return self._watched(current, steps, start)[0]
+
+    @torch.no_grad()
+    def stored_currents(self, current: Tensor, steps: int | None = None, start: Held | None = None) -> Tensor:
+        """The synaptic current of every step, unrounded."""
+        return self._watched(current, steps, start)[1]
+
+    def _watched(self, current: Tensor, steps: int | None, start: Held | None) -> tuple[Tensor, Tensor]:
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        dynamics, held, seen = self.broadcast(wide), start, list[Held]()
+        for x in wide:
+            seen.append(self._run(x.unsqueeze(0), self.charging(dynamics), None, None, held)[1])
+            _, held = self._run(x.unsqueeze(0), dynamics, None, None, held)
+        return torch.stack([each.v for each in seen]), torch.stack([each.i for each in seen])
+
+    def _resting_held(self, wide: Tensor) -> Held:
+        zeros = torch.zeros_like(wide[0])
+        return Held(torch.full_like(zeros, self.rest), zeros, zeros)
+
+
+class Alpha(SecondOrder):
+    """A membrane that rises and falls as the difference of two exponentials: ``decay`` is the excitatory one, above ``inhibitory``.
+
+    Its state is an ``AlphaHeld``; one grid holds both currents. The equations are in ``spikequant.numerics.alpha_scan``.
+
+    Raises:
+        SpecError: as LIF, or decays in the wrong order.
+
+    >>> Alpha(decay=0.75, inhibitory=0.5, threshold=0.5, reset="value")(torch.ones(3, 1, 1)).flatten().tolist()
+    [0.0, 0.0, 1.0]
+    """
+
+    inhibitory: Tensor
+    currents = 2
+
+    def __init__(self, inhibitory: float | Tensor, **lif: Any) -> None:
+        super().__init__(**lif)
+        self.register_buffer("inhibitory", constant(inhibitory))
+        if not (self.decay > self.inhibitory).all():
+            raise SpecError(f"decay must be above inhibitory, got {float(self.decay.min())} and {float(self.inhibitory.max())}")
+
+    def scan(self, current: Tensor, start: AlphaHeld | None = None, steps: int | None = None) -> tuple[Tensor, AlphaHeld]:  # type: ignore[override]
+        """Spikes, and what the neuron holds after the last step; ``start`` is what it held before the first."""
+        self._refuse_noise()
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        found, last = self._run(wide, self.held(), self.held_current(), start)
+        return found.to(current.dtype), last
+
+    def _run(self, wide: Tensor, state: State | None, current_state: State | None, start: AlphaHeld | None) -> tuple[Tensor, AlphaHeld]:
+        dynamics = self.broadcast(wide)
+        decays = self.shaped("decay", wide), self.shaped("inhibitory", wide)
+        return alpha_scan(wide, dynamics, decays, state, current_state, start)
+
+    @torch.no_grad()
+    def charged(self, current: Tensor, steps: int | None = None, start: AlphaHeld | None = None) -> Tensor:  # type: ignore[override]
+        """The membrane of every step before it is rounded and fires: what a grid should cover."""
+        return self._watched(current, steps, start)[0]
+
+    @torch.no_grad()
+    def stored_currents(self, current: Tensor, steps: int | None = None, start: AlphaHeld | None = None) -> Tensor:
+        """Both synaptic currents of every step, unrounded, one after the other along the batch."""
+        return self._watched(current, steps, start)[1]
+
+    def _watched(self, current: Tensor, steps: int | None, start: AlphaHeld | None) -> tuple[Tensor, Tensor]:
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        held, seen = start, list[AlphaHeld]()
+        for x in wide:
+            _, held = self._run(x.unsqueeze(0), None, None, held)
+            seen.append(held)
+        return torch.stack([each.v for each in seen]), torch.stack([torch.cat(each[1:]) for each in seen])
+
+
+class ParametricLIF(LIF):
+    """A LIF whose time constant is learned: ``1 / tau = sigmoid(w)``, with ``w`` a parameter.
+
+    ``tau`` is where it starts; ``decay_input`` says whether the input is divided by it as well (SpikingJelly).
+
+    Raises:
+        SpecError: as LIF, or a tau that is not above 1.
+
+    >>> ParametricLIF(tau=2.0).w.sigmoid().item()
+    0.5
+    """
+
+    def __init__(self, tau: float = 2.0, decay_input: bool = True, **lif: Any) -> None:
+        if not tau > 1:
+            raise SpecError(f"a learned tau must start above 1 time step, got {tau}")
+        super().__init__(tau=tau, charge="rate_input" if decay_input else "rate", **lif)
+        self.w = nn.Parameter(torch.tensor(-math.log(tau - 1.0)))
+
+    def broadcast(self, current: Tensor) -> Dynamics:
+        """The dynamics, with the rate that the parameter gives."""
+        return super().broadcast(current)._replace(gain=self.w.sigmoid().to(current.dtype))
+
+    def quantize_constant(self, name: str, value: Tensor) -> None:
+        """Refuse a decay: it is a parameter that training moves.
+
+        Raises:
+            MismatchError: the constant is the decay.
+        """
+        if name == "decay":
+            raise MismatchError("the time constant of a ParametricLIF is learned; quantize a LIF with its tau instead")
+        super().quantize_constant(name, value)
+
+
+def lapicque(resistance: float, capacitance: float, time_step: float = 1.0, **lif: Any) -> LIF:
+    """A LIF with the constants of Lapicque's circuit: ``v = (1 - dt / (R C)) v + dt / C x``.
+
+    Bit for bit as snnTorch's where R and dt are powers of two; elsewhere its order of products rounds otherwise.
+
+    >>> lapicque(2.0, 4.0).decay.item()
+    0.875
+    """
+    one, r, c, dt = (torch.tensor(float(value)) for value in (1.0, resistance, capacitance, time_step))
+    settings = {"reset_timing": "next_charged", "compare": ">", **lif}
+    return LIF(decay=float(one - dt / (r * c)), gain=float(r * (one / (r * c)) * dt), **settings)
