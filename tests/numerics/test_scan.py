@@ -485,4 +485,4 @@ def test_nan_is_counted_and_refused(lif: Scan) -> None:
 def test_an_unknown_charge_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(SpecError, match=r"unknown charge 'shft': must be one of .*; did you mean 'shift'"):
         reference.lif_scan(torch.zeros(1, 1, 1), Dynamics(ONE, "shft"))
-    assert set(CHARGES) == {"scale", "relax", "relax_input", "shift", "shift_min1", "multiply_shift"}
+    assert set(CHARGES) == {"scale", "relax", "relax_input", "rate", "rate_input", "shift", "shift_min1", "multiply_shift"}
