@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spikequant.quantizers import Binary as Binary
     from spikequant.quantizers import FixedPoint as FixedPoint
     from spikequant.quantizers import LQNet as LQNet
+    from spikequant.quantizers import StateQuant as StateQuant
     from spikequant.quantizers import ThresholdCentered as ThresholdCentered
     from spikequant.quantizers import Uniform as Uniform
     from spikequant.quantizers import ZeroCentered as ZeroCentered
@@ -48,6 +49,7 @@ _ROOMS = {
     "LSQ": "spikequant.quantizers",
     "Program": "spikequant.deploy",
     "Recipe": "spikequant.recipes",
+    "StateQuant": "spikequant.quantizers",
     "ThresholdCentered": "spikequant.quantizers",
     "Training": "spikequant.training",
     "Uniform": "spikequant.quantizers",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from spikequant.neurons import LIF
-from spikequant.numerics import Surrogate, encode, levels, snap
-from spikequant.quantizers import QuantizerSpec, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.numerics import Surrogate, encode, levels, midpoints, snap
+from spikequant.quantizers import QuantizerSpec, StateQuant, ThresholdCentered, Uniform, ZeroCentered
 
 RESETS = {"subtract": "subtract", "zero": "value", "none": "none"}
 LIMITS = [(1.0, 0.0, 0.2), (1.0, 0.0, 1.0), (0.5, 0.5, 0.2), (2.473, 0.0, 3.0), (1.0, 2.0, 0.05)]  # threshold, lower, upper
@@ -107,7 +107,7 @@ KINDS = ["uniform", "threshold_centered", "zero_centered"]
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
-@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("bits", range(1, 9))
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_of_the_state_quantizer(snntorch: ModuleType, kind: str, bits: int, limits: tuple[float, float, float]) -> None:
     quantizer, spec = pair(snntorch, kind, bits, limits)
@@ -148,6 +148,38 @@ def test_leaky_with_a_quantized_state(snntorch: ModuleType, current: Tensor, kin
     assert torch.allclose(own, membranes, rtol=0, atol=1e-6)
     assert 0.1 < spikes.mean() < 0.9
     assert not spikes.equal(theirs(snntorch.Leaky(0.9, reset_mechanism=reset), current)[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_drop_in_counts_its_ties(snntorch: ModuleType, kind: str) -> None:
+    """Beside snnTorch on every bit width: unequal only where a value lies midway between two levels, to within rounding."""
+    x, ties = torch.randn(20_000, generator=torch.Generator().manual_seed(4)), {}
+    for bits in range(1, 9):
+        quantizer, spec = pair(snntorch, kind, bits, (1.0, 0.0, 0.2))
+        drop_in = StateQuant(spec)
+        middles = midpoints(drop_in.grid())
+        differ = torch.bucketize(drop_in(x), middles) != torch.bucketize(quantizer(x), middles)
+        assert ((x[differ].double().unsqueeze(1) - middles.double()).abs().amin(1) < 1e-6).all()
+        ties[bits] = int(differ.sum())
+    assert sum(ties.values()) <= 2, f"values that differ, by bits: {ties}"
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_the_drop_in_in_its_place(snntorch: ModuleType, current: Tensor, reset: str) -> None:
+    """In snnTorch's own neurons our grid does what theirs does, spikes and gradients, in twice their precision as well."""
+    quantizer, spec = pair(snntorch, "threshold_centered", 4, (1.0, 0.0, 0.2))
+    first, second = current.clone().requires_grad_(), current.clone().requires_grad_()
+    expected = theirs(snntorch.Leaky(0.9, reset_mechanism=reset, state_quant=quantizer), first)
+    found = theirs(snntorch.Leaky(0.9, reset_mechanism=reset, state_quant=StateQuant(spec)), second)
+    assert found[0].equal(expected[0])
+    assert torch.allclose(found[1], expected[1], rtol=0, atol=1e-6)
+    expected[0].sum().backward()
+    found[0].sum().backward()
+    assert first.grad is not None
+    assert second.grad is not None
+    assert torch.allclose(first.grad, second.grad, rtol=1e-5, atol=1e-6)
+    double = snntorch.Leaky(torch.tensor(0.9, dtype=torch.float64), state_quant=StateQuant(spec))
+    assert theirs(double, current.double())[1].dtype == torch.float64
 
 
 def test_gradients_with_a_quantized_state(snntorch: ModuleType, current: Tensor) -> None:

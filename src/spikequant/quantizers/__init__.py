@@ -19,6 +19,7 @@ from spikequant.quantizers.specs import (
 
 if TYPE_CHECKING:
     from spikequant.quantizers.modules import Fitted, LearnedBasis, Quantizer
+    from spikequant.quantizers.state_quant import StateQuant
 
 __all__ = [
     "LSQ",
@@ -32,6 +33,7 @@ __all__ = [
     "Quantizer",
     "QuantizerSpec",
     "Spec",
+    "StateQuant",
     "ThresholdCentered",
     "Uniform",
     "ZeroCentered",
@@ -45,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from spikequant.quantizers import modules
 
         return getattr(modules, name)
+    if name == "StateQuant":
+        from spikequant.quantizers import state_quant
+
+        return state_quant.StateQuant
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
