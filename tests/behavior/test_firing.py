@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from spikequant.behavior.firing import Firing, LayerFiring, above, dead, silent
+from spikequant.errors import MismatchError
 
 
 def layer(name: str, counts: list[list[int]], sites: list[int]) -> LayerFiring:
@@ -42,3 +43,13 @@ def test_pooled_takes_all_channels_as_one_set() -> None:
     pooled = Firing(BOTH.layers, images=2, pooled=True)
     assert pooled.mean_rate == pytest.approx((1.05 + 1.5) / 6)
     assert (pooled.dead(), pooled.silent, pooled.saturated(), pooled.hot()) == pytest.approx((2 / 6, 1 / 6, 2 / 6, 2 / 6))
+
+
+def test_emd_of_two_networks_is_the_mean_over_layers_or_of_all_channels_at_once() -> None:
+    ours = Firing((layer("a", [[1, 3]], [4]), layer("b", [[2, 2]], [4])), images=4)
+    theirs = Firing((layer("a", [[1, 1]], [4]), layer("b", [[2, 2]], [4])), images=4)
+    assert ours.emd(theirs) == theirs.emd(ours) == pytest.approx(0.125)
+    pooled = Firing(ours.layers, 4, pooled=True).emd(Firing(theirs.layers, 4, pooled=True))
+    assert pooled == pytest.approx(0.125)
+    with pytest.raises(MismatchError, match="firing of 2 layers has no EMD to one of 1"):
+        ours.emd(Firing(theirs.layers[:1], 4))

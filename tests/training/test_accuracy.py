@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from spikequant.errors import Diverged, MismatchError, SpecError
-from spikequant.training.accuracy import evaluate
+from spikequant.training.accuracy import evaluate, judged
 
 TARGETS = torch.tensor([0, 1, 2, 0])
 
@@ -49,3 +49,9 @@ def test_nothing_seen_is_an_error_and_not_an_accuracy(loader):
 def test_logits_that_are_not_finite_have_no_accuracy():
     with pytest.raises(Diverged, match="Identity gave logits that are not finite in batch 2"):
         evaluate(nn.Identity(), [(torch.eye(4), TARGETS), (torch.full((4, 4), torch.nan), TARGETS)])
+
+
+def test_judged_tells_which_samples_were_right() -> None:
+    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]])
+    found = list(judged(nn.Identity(), [(logits, torch.tensor([0, 0, 0])), (logits[:1], torch.tensor([1]))]))
+    assert [answers.tolist() for answers in found] == [[True, False, True], [False]]

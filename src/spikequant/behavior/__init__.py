@@ -4,6 +4,7 @@ from spikequant.behavior.compare import compare
 from spikequant.behavior.drift import Drift, LayerDrift, ReferenceLayer, TrainingFloor
 from spikequant.behavior.emd import EmdParts, all_pairs, emd, emd_parts
 from spikequant.behavior.firing import Firing, LayerFiring
+from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "Firing",
     "LayerDrift",
     "LayerFiring",
+    "Operations",
     "ReferenceLayer",
     "TrainingFloor",
     "all_pairs",
     "compare",
     "emd",
     "emd_parts",
+    "operations",
     "record",
 ]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikequant.behavior.emd import Reals
+from spikequant.behavior.emd import Reals, emd
+from spikequant.errors import MismatchError
 
 Counts = NDArray[np.int64]
 
@@ -122,6 +123,21 @@ class Firing:
     def hot(self, bound: float = HOT_ABOVE) -> float:
         """The share of channels that fire at more than every second opportunity."""
         return self._over(lambda rates: above(rates, bound))
+
+    def emd(self, other: "Firing") -> float:
+        """The EMD to another network's firing, the layers taken in order.
+
+        Raises:
+            MismatchError: the other has another number of layers.
+        """
+        if len(self.layers) != len(other.layers):
+            raise MismatchError(
+                f"firing of {len(self.layers)} layers has no EMD to one of {len(other.layers)}; record networks of the same layers"
+            )
+        ours, theirs = ([layer.rates for layer in firing.layers] for firing in (self, other))
+        if self.pooled:
+            return emd(np.concatenate(ours), np.concatenate(theirs))
+        return float(np.mean([emd(one, another) for one, another in zip(ours, theirs, strict=True)]))
 
     def _over(self, measure: Callable[[Reals], float]) -> float:
         rates = [layer.rates for layer in self.layers]

@@ -2,16 +2,22 @@
 
 from spikequant.recipes.clipping import beyond_clip, idle_clip
 from spikequant.recipes.hang import attach, bake, calibrate, quantize
-from spikequant.recipes.ledger import Ledger, memory
+from spikequant.recipes.ledger import Ledger, memory, widths
 from spikequant.recipes.plan import Hung, plan, weighted
 from spikequant.recipes.recipe import Override, Recipe
+from spikequant.recipes.space import Axis, LayerChoices, Space
 from spikequant.recipes.store import load, read_document, save
+from spikequant.recipes.traffic import Traffic, traffic
 
 __all__ = [
+    "Axis",
     "Hung",
+    "LayerChoices",
     "Ledger",
     "Override",
     "Recipe",
+    "Space",
+    "Traffic",
     "attach",
     "bake",
     "beyond_clip",
@@ -23,5 +29,7 @@ __all__ = [
     "quantize",
     "read_document",
     "save",
+    "traffic",
     "weighted",
+    "widths",
 ]

@@ -10,7 +10,7 @@ from spikequant.models import Network
 from spikequant.neurons import spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
-from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
+from spikequant.recipes.plan import NAMES, Hung, Part, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
 FLOAT = 32
@@ -58,23 +58,44 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     return Ledger(*columns)._replace(norm_bits=norms)
 
 
+def widths(model: Network) -> dict[tuple[str, Part], int]:
+    """Bits of one value of every tensor as the model stands, by layer and part.
+
+    >>> from spikequant.models import build
+    >>> widths(build("digits"))["readout", "weights"]
+    32
+    """
+    held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
+    return {(hung.layer, hung.part): _width(hung, _quantizer(model, hung)) for hung in plan(model, held)}
+
+
+def _quantizer(model: Network, hung: Hung) -> object:
+    """What gives the tensor its grid now."""
+    if hung.part in ("weights", "biases"):
+        layer = weighted(model)[hung.layer]
+        return getattr(getattr(layer, "parametrizations", None), NAMES[hung.part], [None])[0]
+    neuron = spiking(model)[hung.layer]
+    if hung.part == "state":
+        return neuron.state
+    return None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part))
+
+
 def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int, ...]]) -> Ledger:
     neurons, layers = spiking(model), weighted(model)
     if hung.part in ("weights", "biases"):
         value = original(layers[hung.layer], NAMES[hung.part])
         size = 0 if value is None else value.numel()
-        quantizer = getattr(getattr(layers[hung.layer], "parametrizations", None), NAMES[hung.part], [None])[0]
-        bits = size * _width(hung, quantizer if as_is else None)
+        bits = size * _width(hung, _quantizer(model, hung) if as_is else None)
         tables = _table_bits(hung.spec, 1 if value is None else value.shape[0])
         if hung.part == "weights":
             return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(bias_bits=bits, table_bits=tables)
     neuron, count = neurons[hung.layer], math.prod(shapes[hung.layer])
     if hung.part == "state":
-        bits = count * _width(hung, neuron.state if as_is else None)
+        bits = count * _width(hung, _quantizer(model, hung) if as_is else None)
         return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, shapes[hung.layer][0]), qspinn_bits=bits)
     constant: Tensor = getattr(neuron, hung.part)
-    width = _width(hung, None if hung.spec is None else constant_quantizer(hung.spec, constant))
+    width = _width(hung, _quantizer(model, hung))
     bits, tables = constant.numel() * width, _table_bits(hung.spec, constant.numel())
     if hung.part == "threshold":
         return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import Field
@@ -14,6 +14,7 @@ Wanted = AnySpec | Literal["float"]
 Variable = Literal["v"]
 Constant = Literal["threshold", "decay"]
 FORMAT = r"(?:FP32|Q(?P<{0}i>i|[0-9]{{1,3}})\.(?P<{0}f>[0-9]{{1,3}}))"
+S = TypeVar("S", bound=Spec)
 NOTATION = re.compile(rf"W\({FORMAT.format('w')}\)-N\({FORMAT.format('n')}\)")
 
 
@@ -91,12 +92,7 @@ class Recipe(Spec):
         Raises:
             SpecError: not TOML, or not a recipe.
         """
-        try:
-            return cls.read(tomllib.loads(text))
-        except SpecError:
-            raise
-        except (ValueError, TypeError, RecursionError) as error:
-            raise SpecError(f"recipe: not valid TOML: {error}") from None
+        return of_toml(cls, text, "recipe")
 
     def to_toml(self) -> str:
         """This recipe as TOML."""
@@ -105,6 +101,20 @@ class Recipe(Spec):
     def label(self) -> str:
         """A few words for tables: weights / state."""
         return f"{_label(self.weights)} / {_label(self.state)}"
+
+
+def of_toml(spec: type[S], text: str, what: str) -> S:
+    """The spec of a TOML text.
+
+    Raises:
+        SpecError: not TOML, or not such a spec.
+    """
+    try:
+        return spec.read(tomllib.loads(text))
+    except SpecError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SpecError(f"{what}: not valid TOML: {error}") from None
 
 
 def _fixed_point(integer: str | None, fraction: str | None, rounding: Literal["truncate", "nearest", "stochastic"]) -> FixedPoint | None:

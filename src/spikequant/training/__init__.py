@@ -8,9 +8,11 @@ from spikequant.training.spec import LossName, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
+    from spikequant.training.accuracy import judged as judged
     from spikequant.training.loop import fit as fit
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
+    from spikequant.training.outputs import Loader as Loader
 
 __all__ = [
     "LOSSES",
@@ -18,19 +20,23 @@ __all__ = [
     "Event",
     "Finished",
     "History",
+    "Loader",
     "LossName",
     "Step",
     "Stopped",
     "Training",
     "evaluate",
     "fit",
+    "judged",
     "train",
 ]
 
 _FILES = {
     "LOSSES": "spikequant.training.losses",
+    "Loader": "spikequant.training.outputs",
     "evaluate": "spikequant.training.accuracy",
     "fit": "spikequant.training.loop",
+    "judged": "spikequant.training.accuracy",
     "train": "spikequant.training.loop",
 }
 

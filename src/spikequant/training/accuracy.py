@@ -1,7 +1,9 @@
 """How often a model is right."""
 
+from collections.abc import Iterator
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikequant.behavior.recorder import watching
 from spikequant.errors import Diverged, SpecError
@@ -23,15 +25,25 @@ def evaluate(model: nn.Module, loader: Loader) -> float:
     0.75
     """
     right = seen = 0
-    device = device_of(model)
-    with watching(model):
-        for index, (x, y) in enumerate(loader):
-            logits, targets = as_steps(model, model(x.to(device))).sum(0), y.to(device)
-            refuse_targets(logits, targets)
-            if not torch.isfinite(logits).all():
-                raise Diverged(f"{type(model).__name__} gave logits that are not finite in batch {index + 1}; it has no accuracy")
-            right += int((logits.argmax(1) == targets).sum())
-            seen += len(targets)
+    for answers in judged(model, loader):
+        right += int(answers.sum())
+        seen += len(answers)
     if not seen:
         raise SpecError("the loader gave no sample to evaluate on; it must be iterable anew each time, and hold at least 1")
     return right / seen
+
+
+def judged(model: nn.Module, loader: Loader) -> Iterator[Tensor]:
+    """Batch by batch, which samples are classified rightly: bool ``[batch]``; else as ``evaluate``.
+
+    >>> [answers.tolist() for answers in judged(nn.Identity(), [(torch.eye(2), torch.tensor([0, 0]))])]
+    [[True, False]]
+    """
+    device = device_of(model)
+    for index, (x, y) in enumerate(loader):
+        with watching(model):
+            logits, targets = as_steps(model, model(x.to(device))).sum(0), y.to(device)
+        refuse_targets(logits, targets)
+        if not torch.isfinite(logits).all():
+            raise Diverged(f"{type(model).__name__} gave logits that are not finite in batch {index + 1}; it has no accuracy")
+        yield logits.argmax(1) == targets

@@ -1,0 +1,72 @@
+"""What a network does for its spikes: synaptic operations, counted where they happen."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.behavior.recorder import Loader, first, watching
+from spikequant.errors import SpecError
+
+
+class Operations(NamedTuple):
+    """Operations of one layer for one sample, over all its time steps.
+
+    ``dense``: every synapse at every step. ``effective``: only synapses whose input is not zero, as event-driven hardware does.
+    """
+
+    dense: float
+    effective: float
+
+
+def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str, Operations]:
+    """Synaptic operations per sample of every convolution and linear layer, over the first batches, in evaluation mode.
+
+    A synapse that padding feeds is not counted. A layer that runs once for all time steps counts once.
+
+    Raises:
+        SpecError: no batch was asked for or given, or the model has no such layer.
+
+    >>> found = operations(nn.Sequential(nn.Linear(4, 3)), [(torch.tensor([[0.0, 1.0, 1.0, 0.0]]), torch.zeros(1))])
+    >>> found["0"]
+    Operations(dense=12.0, effective=6.0)
+    """
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    if not layers:
+        raise SpecError(f"{type(model).__name__} has no convolution or linear layer whose operations could be counted")
+    dense, effective = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
+
+    def counter(name: str, layer: nn.Conv2d | nn.Linear) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            dense[name] += _reached(layer, torch.ones_like(inputs[0]))
+            effective[name] += _reached(layer, (inputs[0] != 0).to(inputs[0].dtype))
+
+        return layer.register_forward_pre_hook(hook)
+
+    handles = [counter(name, layer) for name, layer in layers.items()]
+    try:
+        images = _run(model, first(loader, batches))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: Operations(dense[name] / images, effective[name] / images) for name in layers}
+
+
+def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
+    images = 0
+    with watching(model):
+        for x, y in batches:
+            model(x)
+            images += len(y)
+    return images
+
+
+def _reached(module: nn.Conv2d | nn.Linear, active: Tensor) -> float:
+    """How many synapses the active inputs have: each input times the outputs that it reaches."""
+    if isinstance(module, nn.Conv2d):
+        kernel = torch.ones(module.groups, active.shape[-3] // module.groups, *module.kernel_size, dtype=active.dtype)
+        padding = module.padding if isinstance(module.padding, str) else tuple(module.padding)
+        sites = nn.functional.conv2d(active, kernel, None, tuple(module.stride), padding, tuple(module.dilation), module.groups)
+        return float(sites.double().sum()) * module.out_channels / module.groups
+    return float(active.double().sum()) * module.out_features
