@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from spikequant.quantizers import Uniform as Uniform
     from spikequant.quantizers import ZeroCentered as ZeroCentered
     from spikequant.recipes import Recipe as Recipe
+    from spikequant.recipes import Space as Space
     from spikequant.recipes import bake as bake
     from spikequant.recipes import load as load
     from spikequant.recipes import memory as memory
     from spikequant.recipes import quantize as quantize
     from spikequant.recipes import save as save
+    from spikequant.studies import Exploration as Exploration
+    from spikequant.studies import Loaders as Loaders
+    from spikequant.studies import explore as explore
     from spikequant.training import Training as Training
     from spikequant.training import evaluate as evaluate
     from spikequant.training import fit as fit
@@ -42,13 +46,16 @@ _ROOMS = {
     "Anchored": "spikequant.quantizers",
     "Binary": "spikequant.quantizers",
     "Drift": "spikequant.behavior",
+    "Exploration": "spikequant.studies",
     "FixedPoint": "spikequant.quantizers",
     "IF": "spikequant.neurons",
     "LIF": "spikequant.neurons",
     "LQNet": "spikequant.quantizers",
     "LSQ": "spikequant.quantizers",
+    "Loaders": "spikequant.studies",
     "Program": "spikequant.deploy",
     "Recipe": "spikequant.recipes",
+    "Space": "spikequant.recipes",
     "StateQuant": "spikequant.quantizers",
     "ThresholdCentered": "spikequant.quantizers",
     "Training": "spikequant.training",
@@ -58,6 +65,7 @@ _ROOMS = {
     "compare": "spikequant.behavior",
     "emd": "spikequant.behavior",
     "evaluate": "spikequant.training",
+    "explore": "spikequant.studies",
     "fit": "spikequant.training",
     "load": "spikequant.recipes",
     "memory": "spikequant.recipes",

@@ -1,7 +1,30 @@
 """One specification in, one record out; on this machine or many. The seeds of the field as ready studies. One function per verb."""
 
+from spikequant.studies.bench import Loaders
 from spikequant.studies.demo import demo
+from spikequant.studies.exploration import Evaluated, Exploration
+from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
 from spikequant.studies.resolve import resolve_data, resolve_model, resolve_recipe
+from spikequant.studies.search_saved import Search, search_saved
 from spikequant.studies.verbs import Session, compare_saved, quantize_saved, train
 
-__all__ = ["Session", "compare_saved", "demo", "quantize_saved", "resolve_data", "resolve_model", "resolve_recipe", "train"]
+__all__ = [
+    "Evaluated",
+    "Exploration",
+    "Judged",
+    "Loaders",
+    "Options",
+    "Priced",
+    "Search",
+    "Session",
+    "compare_saved",
+    "demo",
+    "explore",
+    "exploring",
+    "quantize_saved",
+    "resolve_data",
+    "resolve_model",
+    "resolve_recipe",
+    "search_saved",
+    "train",
+]

@@ -9,6 +9,7 @@ from spikequant import __version__
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
 from spikequant.views.making import quantize, train
+from spikequant.views.searching import explore
 from spikequant.views.verbs import INTERRUPTED, Answer, verb
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     train: "spikequant train --model squat-fmnist --data fashion-mnist --epochs 3 --lr 5e-3 --out runs/float",
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
+    explore: "spikequant explore runs/float --data fashion-mnist --space space.toml --max-drop 0.01 --out runs/search",
     report: "spikequant report runs/drift/drift.json --out report.html",
 }
 for work, example in EXAMPLES.items():

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from spikequant.errors import FormatError, SpecError, SpikequantError
+from spikequant.models import Network
+from spikequant.quantizers import LQNet, Uniform
+from spikequant.recipes import Space
+from spikequant.studies import Exploration, Judged, Loaders, Options, Priced, explore, exploring
+from spikequant.studies.explorer import FILE
+
+SPACE = Space(
+    weights=("float", LQNet(bits=4), LQNet(bits=2)), state=("float", *(Uniform(bits=bits, low=-2.0, high=2.0) for bits in (8, 4, 2)))
+)
+
+
+def levels(found: Exploration) -> list[tuple[int, ...]]:
+    return [each.levels for each in found.evaluated]
+
+
+@pytest.fixture(scope="module")
+def everything(digits_network: Network, digits_loaders: Loaders) -> Exploration:
+    return explore(digits_network, SPACE, digits_loaders, strategy="every", max_drop=0.02)
+
+
+def test_every_candidate_is_judged_and_the_finest_passes(everything: Exploration) -> None:
+    assert len(everything.evaluated) == 12
+    assert everything.evaluated[0].passed
+    assert {each.note for each in everything.evaluated} >= {None, "hopeless"}
+
+
+@pytest.mark.parametrize("strategy", ["halving", "published"])
+def test_a_strategy_finds_the_same_best_with_fewer_evaluations(
+    everything: Exploration, strategy: str, digits_network: Network, digits_loaders: Loaders
+) -> None:
+    found = explore(digits_network, SPACE, digits_loaders, strategy=strategy, max_drop=0.02)
+    assert found.best() == everything.best()
+    assert len(found.evaluated) < len(everything.evaluated)
+    shared = {each.levels: each.measures for each in everything.evaluated}
+    assert all(each.measures == shared[each.levels] for each in found.evaluated)
+
+
+def test_a_sampler_keeps_its_budget(digits_network: Network, digits_loaders: Loaders) -> None:
+    found = explore(digits_network, SPACE, digits_loaders, strategy="tpe", budget=5, max_drop=1.0)
+    assert len(found.evaluated) <= 5
+
+
+def test_the_price_comes_first_and_the_exploration_last(digits_network: Network, digits_loaders: Loaders) -> None:
+    events = list(exploring(digits_network, SPACE, digits_loaders, Options(strategy="every", budget=2), None, 2, None))
+    assert isinstance(events[0], Priced)
+    assert events[0].evaluations == 2
+    assert events[0].seconds["ptq"] > 0
+    assert [type(event) for event in events[1:]] == [Judged, Judged, Exploration]
+
+
+def test_an_interrupted_search_goes_on_where_it_was(
+    everything: Exploration, digits_network: Network, digits_loaders: Loaders, tmp_path: Path
+) -> None:
+    options = Options(strategy="every", max_drop=0.02)
+    events = exploring(digits_network, SPACE, digits_loaders, options, None, 20, tmp_path)
+    for event in events:
+        if isinstance(event, Judged) and len(event.so_far.evaluated) == 5:
+            break
+    events.close()
+    again = list(exploring(digits_network, SPACE, digits_loaders, options, None, 20, tmp_path))
+    assert [event.remembered for event in again if isinstance(event, Judged)] == [True] * 5 + [False] * 7
+    found = again[-1]
+    assert isinstance(found, Exploration)
+    assert [(each.levels, each.measures) for each in found.evaluated] == [(each.levels, each.measures) for each in everything.evaluated]
+
+
+def test_the_folder_of_another_search_is_refused_and_left_alone(digits_network: Network, digits_loaders: Loaders, tmp_path: Path) -> None:
+    explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, folder=tmp_path)
+    held = (tmp_path / FILE).read_bytes()
+    with pytest.raises(SpikequantError, match=r"holds another search: max_drop was 0.01; choose another folder"):
+        explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, max_drop=0.5, folder=tmp_path)
+    assert (tmp_path / FILE).read_bytes() == held
+    (tmp_path / FILE).write_text(json.dumps({"version": 2}))
+    with pytest.raises(FormatError, match="make it again with explore"):
+        explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, folder=tmp_path)
+
+
+def test_a_bound_on_behavior_decides_too(everything: Exploration, digits_network: Network, digits_loaders: Loaders) -> None:
+    floor = min(each.measures.emd for each in everything.finished if each.levels[0] > 0 and each.measures.emd is not None)
+    found = explore(digits_network, SPACE, digits_loaders, strategy="every", max_drop=0.02, max_emd=floor / 2)
+    assert found.best().weights is None
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"max_drop": 2.0}, "max_drop 2.0 must be a fraction"),
+        ({"max_emd": -0.1}, "max_emd -0.1 must lie in"),
+        ({"budget": 0}, "at least 1 evaluation"),
+        ({"objectives": ("speed",)}, "unknown objective 'speed'"),
+        ({"strategy": "grid"}, "unknown strategy 'grid'"),
+    ],
+)
+def test_bad_options_are_refused(digits_network: Network, digits_loaders: Loaders, options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint):
+        explore(digits_network, SPACE, digits_loaders, **options)  # type: ignore[arg-type]

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.recipes import save
+from spikequant.studies import Exploration, Options, Search, search_saved
+from spikequant.studies.search_saved import read_space
+
+TOML = "weights = ['float', { kind = 'lqnet', bits = 4 }]"
+
+
+@pytest.fixture
+def search(digits_network: Network, tmp_path: Path) -> Search:
+    save(digits_network, tmp_path / "float")
+    (tmp_path / "space.toml").write_text(TOML)
+    return Search(str(tmp_path / "float"), "digits", tmp_path / "space.toml", Options(max_drop=0.05))
+
+
+def test_judges_by_a_share_of_the_training_images(search: Search, tmp_path: Path) -> None:
+    *_, found, record = search_saved(search, tmp_path / "out")
+    assert isinstance(found, Exploration)
+    assert found.judged_on == "validation"
+    assert found.baseline.samples == pytest.approx(0.1 * 1437, abs=6)
+    assert {variant["name"] for variant in record["variants"]} == {each.label for each in found.front()}
+    assert "validation images" in record["setup"]["data"]
+
+
+def test_the_test_images_are_read_only_when_asked_for(search: Search, tmp_path: Path) -> None:
+    told = Search(search.model, search.data, search.space, Options(max_drop=0.05, on_test=True))
+    *_, found, _ = search_saved(told, tmp_path / "out")
+    assert isinstance(found, Exploration)
+    assert (found.judged_on, found.baseline.samples) == ("test", 360)
+
+
+def test_a_bad_space_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="No such file"):
+        read_space(tmp_path / "absent.toml")
+    (tmp_path / "bad.toml").write_text("weights = [1]")
+    with pytest.raises(SpecError, match=r"bad.toml: .*weights"):
+        read_space(tmp_path / "bad.toml")
