@@ -3,6 +3,7 @@
 from spikequant.behavior.compare import compare
 from spikequant.behavior.drift import Drift, LayerDrift, ReferenceLayer, TrainingFloor
 from spikequant.behavior.emd import EmdParts, all_pairs, emd, emd_parts
+from spikequant.behavior.extremes import extremes
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
@@ -20,6 +21,7 @@ __all__ = [
     "compare",
     "emd",
     "emd_parts",
+    "extremes",
     "operations",
     "record",
 ]

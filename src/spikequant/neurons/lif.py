@@ -6,7 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.numerics import DERIVATIVES, Charge, Compare, Dynamics, Grid, Reset, ResetTiming, Snapped, State, Surrogate, lif_scan
+from spikequant.numerics import (
+    DERIVATIVES,
+    Charge,
+    Compare,
+    Dynamics,
+    Grid,
+    Reset,
+    ResetTiming,
+    Snapped,
+    State,
+    Surrogate,
+    charged,
+    lif_scan,
+    settled,
+)
 
 
 class HoldsGrid(Protocol):
@@ -120,21 +134,16 @@ class LIF(nn.Module):
         return self.scan(current, steps=steps)[0]
 
     @torch.no_grad()
-    def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None) -> Tensor:
-        """The membrane of every step before it is rounded and fires, ``[time, batch, ...]``: what a grid should cover."""
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
-        dynamics, v, seen = self.broadcast(wide), self._resting(wide) if start is None else start, []
-        for x in wide:
-            seen.append(lif_scan(x.unsqueeze(0), self.charging(dynamics), start=v)[1])
-            _, v = lif_scan(x.unsqueeze(0), dynamics, start=v)
-        return torch.stack(seen)
+    def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:
+        """The membrane of every step before it is rounded and fires, ``[time, batch, ...]``: what a grid should cover.
 
-    @staticmethod
-    def charging(dynamics: Dynamics) -> Dynamics:
-        """The same charge with nothing taken off it: a reset at once hides the charged membrane, unless the threshold is out of reach."""
-        if dynamics.reset_timing == "now":
-            return dynamics._replace(threshold=torch.full_like(dynamics.threshold, torch.finfo(dynamics.threshold.dtype).max))
-        return dynamics._replace(reset_timing="next") if dynamics.reset_timing == "now_once" else dynamics
+        ``on_grid``: on the way that the state's grid leads, else on that of a float state.
+        """
+        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        dynamics, v = self.broadcast(wide), self._resting(wide) if start is None else start
+        held = settled(self.held(), wide, dynamics, v) if on_grid else None
+        noise = getattr(self.state, "noise", None) if held is not None and self.is_noisy else None
+        return torch.stack(list(charged(wide, dynamics, held, v, noise)))
 
     def broadcast(self, current: Tensor) -> Dynamics:
         """The dynamics with constants shaped for one step of ``current``.
@@ -206,7 +215,10 @@ class IF(LIF):
 
 def asked(holder: HoldsGrid | None, snapped: Snapped) -> State | None:
     """What a grid asks of a scan; None for float."""
-    return None if holder is None else State(holder.grid(), holder.rounding_rule, holder.gradient, snapped)
+    if holder is None:
+        return None
+    follows = getattr(holder, "ranging", None)
+    return State(follows or holder.grid(), holder.rounding_rule, holder.gradient, snapped)
 
 
 def widened(current: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant, widened
-from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, synaptic_scan
+from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan
 
 
 class SecondOrder(LIF):
@@ -98,7 +98,7 @@ class Synaptic(SecondOrder):
         wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
         dynamics, held, seen = self.broadcast(wide), start, list[Held]()
         for x in wide:
-            seen.append(self._run(x.unsqueeze(0), self.charging(dynamics), None, None, held)[1])
+            seen.append(self._run(x.unsqueeze(0), charging(dynamics), None, None, held)[1])
             _, held = self._run(x.unsqueeze(0), dynamics, None, None, held)
         return torch.stack([each.v for each in seen]), torch.stack([each.i for each in seen])
 

@@ -1,14 +1,16 @@
 """The arithmetic of grids and membranes, with its gradients: tensors in, tensors out. `kernels/` holds fast twins."""
 
+from spikequant.numerics.charging import charged, charging, settled
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm
+from spikequant.numerics.ranging import Ranging, Scope
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
-from spikequant.numerics.squat import exponential_levels
+from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_levels, leaking
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
 from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, snap
@@ -19,6 +21,7 @@ __all__ = [
     "ROUNDINGS",
     "Affine",
     "AlphaHeld",
+    "Bases",
     "Charge",
     "Compare",
     "Dynamics",
@@ -28,9 +31,11 @@ __all__ = [
     "Held",
     "Kernels",
     "Norm",
+    "Ranging",
     "Reset",
     "ResetTiming",
     "Rounding",
+    "Scope",
     "Snapped",
     "State",
     "Surrogate",
@@ -38,13 +43,18 @@ __all__ = [
     "Table",
     "affine",
     "alpha_scan",
+    "anchored",
+    "below_zero",
     "bounds",
+    "charged",
+    "charging",
     "decode",
     "encode",
     "exponential_levels",
     "fit_basis",
     "integers",
     "kernels_in_use",
+    "leaking",
     "levels",
     "lif_scan",
     "lq_grid",
@@ -54,6 +64,7 @@ __all__ = [
     "norm_scan_fits",
     "round_to_integer",
     "scale_gradient",
+    "settled",
     "signs",
     "snap",
     "sorted_levels",

@@ -26,10 +26,15 @@ class Affine(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Any ascending levels: ``[level]`` for a whole tensor, ``[channel, level]`` with the channel ``axis``."""
+    """Any ascending levels: ``[level]`` for a whole tensor, ``[channel, level]`` with the channel ``axis``.
+
+    ``edges``: where the level changes, ``[level - 1]`` or ``[channel, level - 1]``, an edge belonging to the level below it; None is
+    half way.
+    """
 
     levels: Tensor
     axis: int | None = None
+    edges: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -99,7 +104,7 @@ def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
 def to(grid: Grid, like: Tensor) -> Grid:
     """The same grid on the device of ``like``."""
     if isinstance(grid, Table):
-        return grid._replace(levels=grid.levels.to(like.device))
+        return grid._replace(levels=grid.levels.to(like.device), edges=None if grid.edges is None else grid.edges.to(like.device))
     step, lowest, shift = (value.to(like.device) for value in grid[:3])
     return grid._replace(step=step, lowest=lowest, shift=shift)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.numerics.grid import Grid, along, bounds
+from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.rounding import Rounding, round_to_integer
 from spikequant.numerics.snap import Gradient, snap, through
 from spikequant.numerics.surrogate import Compare, Surrogate, spike
@@ -60,13 +61,33 @@ class Dynamics(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a membrane's grid asks of the scan: which numbers it may hold, and when it is rounded to them."""
+    """What a membrane's grid asks of the scan: which numbers it may hold, and when it is rounded to them.
 
-    grid: Grid
+    A ``Ranging`` of one step finds its range in every step; one of whole sequences must be settled before (``charging.settled``).
+    """
+
+    grid: Grid | Ranging
     rounding: Rounding = "nearest_even"
     gradient: Gradient = "pass"
     snapped: Snapped = "before_fire"
     wrap: bool = False
+
+    @property
+    def fixed(self) -> Grid:
+        """The grid, where it is one.
+
+        Raises:
+            SpecError: it is only a way to find one.
+        """
+        if isinstance(self.grid, Ranging):
+            raise SpecError(
+                f"the range of this state follows each {self.grid.scope}, which this neuron cannot do; use range='frozen' or 'step_batch'"
+            )
+        return self.grid
+
+    def at(self, v: Tensor) -> Grid:
+        """The grid for the values of one step."""
+        return self.grid.of(v) if isinstance(self.grid, Ranging) and self.grid.scope == "step_batch" else self.fixed
 
 
 Noise = Callable[[int, Tensor], Tensor]
@@ -206,13 +227,14 @@ def _reset(v: Tensor, s: Tensor, d: Dynamics) -> Tensor:
 
 
 def _snapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
+    grid = state.at(v)
     if state.wrap:
-        v = through(_wrapped(v, state, noise), v)
-    return snap(state.grid, v, state.rounding, state.gradient, noise)
+        v = through(_wrapped(v, grid, state, noise), v)
+    return snap(grid, v, state.rounding, state.gradient, noise)
 
 
-def _wrapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
+def _wrapped(v: Tensor, grid: Grid, state: State, noise: Tensor | None) -> Tensor:
     """Two's complement overflow: whole turns around the grid are dropped; only for grids of whole numbers."""
-    low, high = (along(bound, v, state.grid.axis) for bound in bounds(state.grid))
+    low, high = (along(bound, v, grid.axis) for bound in bounds(grid))
     whole = round_to_integer(v, state.rounding, noise)
     return torch.remainder(whole - low, high - low + 1) + low

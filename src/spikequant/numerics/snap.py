@@ -15,8 +15,8 @@ Gradient = Literal["pass", "mask"]
 def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Tensor | None = None) -> Tensor:
     """The codes of ``x`` on the grid, as int32 of its shape; what lies outside saturates.
 
-    Equations: affine, ``clip(round(x / step - shift) - lowest, 0, size - 1)``; table, the number of midpoints
-    below ``x``, so that a value on a midpoint takes the lower level (as LQ-Net and SQUAT do).
+    Equations: affine, ``clip(round(x / step - shift) - lowest, 0, size - 1)``; table, the number of midpoints (or of its own edges)
+    below ``x``, so that a value on one takes the lower level (as LQ-Net and SQUAT do).
 
     Raises:
         SpecError: ``x`` holds NaN, or the rounding does not fit the grid.
@@ -146,7 +146,9 @@ def _widened(x: Tensor) -> Tensor:
 
 
 def midpoints(grid: Grid) -> Tensor:
-    """Where the nearest level changes: ``[level - 1]`` or ``[channel, level - 1]``, averaged in float64."""
+    """Where the level changes: ``[level - 1]`` or ``[channel, level - 1]``; a table's own edges, or averages in float64."""
+    if isinstance(grid, Table) and grid.edges is not None:
+        return grid.edges
     values = levels(grid)
     wide = values.double()
     middles = ((wide[..., 1:] + wide[..., :-1]) / 2).to(values.dtype)

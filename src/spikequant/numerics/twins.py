@@ -6,6 +6,7 @@ from torch import Tensor
 
 from spikequant.numerics import lq, scan
 from spikequant.numerics import norm as reference
+from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
 from spikequant.numerics.kernels import lif_native, norm_native, quant_native
 from spikequant.numerics.norm import Norm
@@ -50,6 +51,7 @@ def lif_scan(
     [1.0, 1.0]
     """
     scan.check(current, start, steps)
+    state = settled(state, current, dynamics, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
         return lif_native.lif_scan(current, dynamics, state, start, steps)
     if current.is_cuda and find_spec("triton") is not None:

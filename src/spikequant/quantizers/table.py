@@ -3,8 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+from spikequant.quantizers.following import Following
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
-from spikequant.quantizers.specs import LSQ, Anchored, Binary, FixedPoint, LQNet, QuantizerSpec, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers.specs import (
+    LSQ,
+    Anchored,
+    Binary,
+    Exponential,
+    FixedPoint,
+    LQNet,
+    QuantizerSpec,
+    ThresholdCentered,
+    Uniform,
+    ZeroCentered,
+)
 
 SPECS: dict[str, type[QuantizerSpec]] = {
     "uniform": Uniform,
@@ -21,7 +33,15 @@ Build = Callable[[Any, tuple[int, ...], int], Quantizer]
 
 
 def _uniform(spec: Uniform, shape: tuple[int, ...], axis: int) -> Quantizer:
+    if spec.scope is not None:
+        return Following(spec, shape, axis)
     return Fitted(spec, shape, axis) if spec.low is None else Fixed(spec, shape, axis)
+
+
+def _exponential(spec: Exponential, shape: tuple[int, ...], axis: int) -> Quantizer:
+    if spec.scope is not None:
+        return Following(spec, shape, axis)
+    return Fitted(spec, shape, axis) if spec.range == "frozen" else Fixed(spec, shape, axis)
 
 
 def _fixed_point(spec: FixedPoint, shape: tuple[int, ...], axis: int) -> Quantizer:
@@ -33,8 +53,8 @@ MODULES: dict[str, Build] = {
     "fixed_point": _fixed_point,
     "lqnet": LearnedBasis,
     "lsq": LearnedStep,
-    "threshold_centered": Fixed,
-    "zero_centered": Fixed,
+    "threshold_centered": _exponential,
+    "zero_centered": _exponential,
     "anchored": Fixed,
     "binary": TwoLevels,
 }

@@ -1,7 +1,7 @@
 """How grids are hung on a model: quantize, calibrate, bake. Only here is it known that weights are parametrized."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar, cast
 
 import torch
@@ -16,15 +16,23 @@ from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
 Loader = Iterable[tuple[Tensor, Tensor]]
+Extremes = Mapping[str, tuple[float, float]]
 CALIBRATION_BATCHES = 8
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def quantize(model: Model, recipe: Recipe, calibration: Loader | None = None, batches: int = CALIBRATION_BATCHES) -> Model:
+def quantize(
+    model: Model,
+    recipe: Recipe,
+    calibration: Loader | None = None,
+    batches: int = CALIBRATION_BATCHES,
+    extremes: Extremes | None = None,
+) -> Model:
     """A quantized copy of a float model: post-training as it stands, quantization-aware when trained on.
 
     Weights that data must fit are fitted to the weights; states whose range data must choose are fitted to the membranes of
-    the first ``batches`` of ``calibration``, which must not be test data.
+    the first ``batches`` of ``calibration``, which must not be test data, or to ``extremes``: the lowest and highest membrane of each
+    neuron by its name, as ``spikequant.behavior.extremes`` collects them over a whole training run.
 
     Raises:
         SpecError: a layer pattern matches nothing, the model is quantized already, holds NaN, or needs calibration.
@@ -37,6 +45,10 @@ def quantize(model: Model, recipe: Recipe, calibration: Loader | None = None, ba
     copied = attach(copy.deepcopy(model), recipe)
     _fit_weights(copied)
     waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
+    for name in waiting.keys() & (extremes or {}).keys():
+        quantizer = waiting.pop(name)
+        quantizer.observe(torch.tensor((extremes or {})[name]).reshape(-1, 1).expand(-1, quantizer.shape[quantizer.axis]))
+        quantizer.fit()
     if waiting:
         if calibration is None:
             needy = ", ".join(waiting)
@@ -123,6 +135,8 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
     value = original(layer, tensor)
     if hung.spec is None or value is None:
         return
+    if hung.spec.scope is not None:
+        raise SpecError(f"{hung.layer}.{tensor}: {hung.spec.label()} follows membranes from batch to batch; a weight takes range='frozen'")
     quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
     # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
     parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)

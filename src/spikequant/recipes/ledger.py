@@ -122,4 +122,6 @@ def _table_bits(spec: QuantizerSpec | None, channels: int) -> int:
         return FLOAT * (1 << spec.width)
     if isinstance(spec, Binary):
         return FLOAT * channels if spec.scale == "mean" else 0
+    if getattr(spec, "below", None) is not None:
+        return 3 * FLOAT  # two steps and where they meet
     return 2 * FLOAT * (channels if getattr(spec, "per_channel", False) else 1)

@@ -9,6 +9,7 @@ from spikequant.training.spec import LossName, Training
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
     from spikequant.training.accuracy import judged as judged
+    from spikequant.training.batch_sizes import accuracy_by_batch as accuracy_by_batch
     from spikequant.training.loop import fit as fit
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
@@ -25,6 +26,7 @@ __all__ = [
     "Step",
     "Stopped",
     "Training",
+    "accuracy_by_batch",
     "evaluate",
     "fit",
     "judged",
@@ -34,6 +36,7 @@ __all__ = [
 _FILES = {
     "LOSSES": "spikequant.training.losses",
     "Loader": "spikequant.training.outputs",
+    "accuracy_by_batch": "spikequant.training.batch_sizes",
     "evaluate": "spikequant.training.accuracy",
     "fit": "spikequant.training.loop",
     "judged": "spikequant.training.accuracy",

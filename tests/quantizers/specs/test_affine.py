@@ -90,6 +90,21 @@ def test_anchored_by_hand(values: Values) -> None:
     assert values(Anchored(bits=1)) == [0, 1]
 
 
+def test_fewer_levels_below_zero(values: Values) -> None:
+    assert values(Uniform(bits=2, low=-2.0, high=3.0, below=1)) == pytest.approx([-2, 0, 1.5, 3])
+    assert values(Uniform(bits=3, low=-3.0, high=4.0, below=3)) == pytest.approx([-3, -2, -1, 0, 1, 2, 3, 4])
+
+
+def test_anchored_with_levels_above_and_a_leak(values: Values) -> None:
+    assert values(Anchored(bits=2, above=1)) == [-1, 0, 1, 2]
+    assert values(Anchored(bits=3, below=1, above=2)) == [-0.25, 0, 0.25, 0.5, 0.75, 1, 1.25, 1.5]
+    leaky = Anchored(bits=4, threshold=1.5, decay=0.9).grid()
+    kept = snap(leaky, 0.9 * levels(leaky))
+    assert [float(q) for q, after in zip(levels(leaky), kept, strict=True) if q == after] == [0.0]
+    stalled = levels(Anchored(bits=4, threshold=1.5).grid())
+    assert (snap(Anchored(bits=4, threshold=1.5).grid(), 0.9 * stalled) == stalled).sum() > 1
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [
@@ -119,6 +134,20 @@ def test_anchored_by_hand(values: Values) -> None:
         ("uniform", {"bits": 4, "kind": "unifrm"}, "did you mean 'uniform'"),
         ("uniform", {"bits": 4, "version": 2}, "Uniform.version: must be 1, got 2"),
         ("uniform", {"bits": 4, "hig": 1.0}, "Uniform.hig: no such field; did you mean 'high'"),
+        ("uniform", {"bits": 4, "range": "batch"}, "Uniform.range: must be 'frozen'"),
+        (
+            "uniform",
+            {"bits": 4, "range": "sample", "low": -1.0, "high": 1.0},
+            "range='sample' finds the range anew each time: low must be None, got -1.0",
+        ),
+        ("uniform", {"bits": 4, "range": "step_batch", "per_channel": True}, "per_channel must be False, got True"),
+        ("uniform", {"bits": 2, "below": 3}, "below must leave zero and the top their levels, got 3; nearest valid value: 2"),
+        ("uniform", {"bits": 4, "below": 3, "rounding": "truncate"}, "below gives unequal steps"),
+        ("uniform", {"bits": 4, "below": 3, "low": 1.0, "high": 2.0}, "below needs a range around zero, got 1.0 to 2.0"),
+        ("anchored", {"bits": 2, "above": 3}, "above must leave zero and the threshold their levels, got 3; nearest valid value: 2"),
+        ("anchored", {"bits": 2, "above": 1, "below": 2}, "below must leave .* got 2; nearest valid value: 1"),
+        ("anchored", {"bits": 2, "decay": 0.9, "rounding": "truncate"}, "rounding must be 'nearest_even'"),
+        ("anchored", {"bits": 2, "decay": 1.0}, "Anchored.decay: must be less than 1"),
         ("fixed_point", {"integer": 12, "fraction": 12}, r"at most 23, got 12 \+ 12: .* nearest valid value: fraction = 11"),
         ("fixed_point", {"integer": 24, "fraction": 0}, "FixedPoint.integer: .* nearest valid value: 23"),
         ("fixed_point", {"integer": -1, "fraction": 0}, "FixedPoint.integer: .* nearest valid value: 0"),

@@ -1,9 +1,10 @@
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from spikequant.errors import SpecError
-from spikequant.numerics import levels
+from spikequant.numerics import levels, snap
 from spikequant.quantizers import QuantizerSpec, ThresholdCentered, ZeroCentered
 
 Refused = Callable[[str, dict[str, object], str], None]
@@ -35,6 +36,34 @@ def test_crowded_levels_are_counted() -> None:
     assert ThresholdCentered(bits=10, multiplier=0.999).grid().size == 1024
 
 
+def test_repairs_put_zero_and_threshold_on_the_grid(values: Values) -> None:
+    assert values(ThresholdCentered(bits=2, zero=True, on_threshold=True)) == pytest.approx([-1, 0, 1, 1.2], abs=1e-6)
+    assert values(ThresholdCentered(bits=3, on_threshold=True))[-2:] == pytest.approx([1, 1.2])
+    assert 0 in values(ZeroCentered(bits=3, zero=True))
+
+
+def test_fewer_levels_below_zero(values: Values) -> None:
+    few = values(ThresholdCentered(bits=3, below=2))
+    assert (few[:3], few[-1], len(few)) == ([-1, -0.5, 0], pytest.approx(1.2), 8)
+    assert values(ZeroCentered(bits=2, below=1, multiplier=0.5)) == pytest.approx([-1, 0, 0.4, 1.2])
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", [ThresholdCentered, ZeroCentered])
+def test_no_level_outlasts_the_leak(kind: type[ThresholdCentered], decay: float) -> None:
+    grid = kind(bits=4, zero=True, on_threshold=True, decay=decay).grid()
+    assert (snap(grid, decay * levels(grid)) == levels(grid)).sum() == 1
+    assert torch.equal(snap(grid, levels(grid)), levels(grid))
+
+
+def test_a_frozen_range_holds_the_center() -> None:
+    spec = ThresholdCentered(bits=3, range="frozen", multiplier=0.5)
+    reach = levels(spec.over(torch.tensor(-16.0), torch.tensor(12.0)))
+    assert (float(reach[0]), float(reach[-1]), spec.label()) == (-16, 12, "threshold-centered frozen")
+    with pytest.raises(SpecError, match="depends on data"):
+        spec.grid()
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [
@@ -42,6 +71,10 @@ def test_crowded_levels_are_counted() -> None:
         ("threshold_centered", {"bits": 4, "upper_limit": 0.0}, "upper_limit: must be greater than 0, got 0.0"),
         ("threshold_centered", {"bits": 4, "lower_limit": -1.0}, "lower_limit: must be greater than -1, got -1.0"),
         ("zero_centered", {"bits": 4, "multiplier": 1.0}, "multiplier: must be less than 1, got 1.0"),
+        ("threshold_centered", {"bits": 4, "decay": 0.9}, "set zero = true, or below"),
+        ("threshold_centered", {"bits": 2, "below": 3}, "below must leave two levels from zero up, got 3; nearest valid value: 2"),
+        ("threshold_centered", {"bits": 4, "percentile": 99.0}, "percentile belongs to range='frozen'"),
+        ("threshold_centered", {"bits": 4, "range": "frozen", "upper_limit": 1.0}, "belong to range='threshold'"),
     ],
 )
 def test_bad_fields_are_refused(refused: Refused, kind: str, fields: dict[str, object], message: str) -> None:

@@ -10,6 +10,7 @@ from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table, bounds, levels
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
+from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import midpoints
 
@@ -68,6 +69,8 @@ def _is_per_channel(constant: Tensor, current: Tensor) -> bool:
 
 
 def _grid_fits(state: State) -> bool:
+    if isinstance(state.grid, Ranging):
+        return False
     if isinstance(state.grid, Table):
         return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536
     return state.grid.step.ndim == 0 and not state.grid.step.requires_grad and state.rounding in ROUNDING
@@ -126,8 +129,8 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
         down=2.0**-d.state_shift,
     )
     if state is not None:
-        low, high = bounds(state.grid)
-        spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.grid.size
+        low, high = bounds(state.fixed)
+        spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.fixed.size
         spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
         spec.mask, spec.wrap, spec.low, spec.high = state.gradient == "mask", state.wrap, float(low), float(high)
         if isinstance(state.grid, Affine):

@@ -179,7 +179,7 @@ class Call:
     def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
         self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
         threshold, decay = _constant(d.threshold, x), _constant(d.decay, x)
-        self.tensors = threshold, decay, threshold if state is None else _packed(state.grid, x)
+        self.tensors = threshold, decay, threshold if state is None else _packed(state.fixed, x)
         channels = max(threshold.numel(), decay.numel())
         self.sizes = self.steps, self.neurons, self.neurons if steps is None else 0, inner, channels
         self.settings = _settings(d, state, threshold.numel() > 1, decay.numel() > 1)
@@ -220,7 +220,7 @@ def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool) 
         after=state is not None and state.snapped != "before_fire",
         mask=state is not None and state.gradient == "mask" and not state.wrap,
         wrap=state is not None and state.wrap,
-        size=0 if state is None else state.grid.size,
+        size=0 if state is None else state.fixed.size,
         thresholds=thresholds,
         decays=decays,
         tau=float(d.tau),

@@ -82,7 +82,7 @@ def _order(x: Tensor) -> tuple[int, ...]:
 
 def _is_table(grid: Table, rows: tuple[int, ...], rounding: Rounding) -> bool:
     levels = grid.levels
-    if levels.device.type != "cpu" or levels.dtype != torch.float32 or levels.shape[:-1] != rows:
+    if levels.device.type != "cpu" or levels.dtype != torch.float32 or levels.shape[:-1] != rows or grid.edges is not None:
         return False
     return rounding == "nearest_even" and grid.size <= MOST_LEVELS
 

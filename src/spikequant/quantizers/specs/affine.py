@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spikequant.quantizers.specs.base import Bits, Observer, Observing, QuantizerSpec, RangedSpec, Rounding, Threshold
+from spikequant.quantizers.specs.base import Bits, Observer, Observing, Percentile, QuantizerSpec, RangedSpec, Rounding, Scope, Threshold
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 End = Annotated[float, Field(ge=-1e30, le=1e30)]
 LevelsAt = Literal["ends", "zero", "twos"]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Uniform(RangedSpec):
@@ -21,6 +22,10 @@ class Uniform(RangedSpec):
     ``levels_at``: ``ends``, 2^bits levels from low to high (mid-rise when symmetric); ``zero``, 2^bits - 1 levels with zero
     among them (mid-tread); ``twos``, two's complement, 2^bits levels from low to high less one step. The last two are for
     symmetric ranges. Source: Beyond Accuracy, section 3.1; which of the three it means is open (``ends`` fits its tables).
+
+    ``range``: ``frozen`` stands once found; ``step_batch``, ``sequence_batch`` and ``sample`` follow the membranes from lowest to
+    highest (``Ranging`` of ``spikequant.numerics``), for states alone. ``below``: so many levels under zero, equally spaced among
+    themselves, and zero a level (SQUAT, section V: "allocate less levels to negative hidden states").
 
     >>> Uniform(bits=2, low=-1.0, high=1.0, levels_at="zero").label()
     'uniform [-1, 1] zero'
@@ -34,8 +39,33 @@ class Uniform(RangedSpec):
     per_channel: bool = False
     symmetric: bool = True
     observer: Observer = "minmax"
-    percentile: Annotated[float, Field(gt=50, le=100)] = 99.9
+    percentile: Percentile = 99.9
+    range: Literal["frozen", Scope] = "frozen"
+    below: Annotated[int, Field(ge=1)] | None = None
     rounding: Rounding = "nearest_even"
+
+    @model_validator(mode="after")
+    def _range_follows_alone(self) -> Self:
+        if self.range != "frozen":
+            given = {"low": None, "levels_at": "ends", "per_channel": False, "observer": "minmax"}
+            for name, only in given.items():
+                if getattr(self, name) != only:
+                    raise ValueError(
+                        f"range={self.range!r} finds the range anew each time: {name} must be {only!r}, got {getattr(self, name)!r}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _levels_below_fit(self) -> Self:
+        if self.below is None:
+            return self
+        if self.below > 2**self.bits - 2:
+            raise ValueError(f"below must leave zero and the top their levels, got {self.below}; nearest valid value: {2**self.bits - 2}")
+        if self.levels_at != "ends" or self.rounding != "nearest_even":
+            raise ValueError("below gives unequal steps: levels_at must be 'ends' and rounding 'nearest_even'")
+        if self.low is not None and self.high is not None and not self.low < 0 < self.high:
+            raise ValueError(f"below needs a range around zero, got {self.low} to {self.high}")
+        return self
 
     @model_validator(mode="after")
     def _range_is_whole(self) -> Self:
@@ -59,10 +89,16 @@ class Uniform(RangedSpec):
         """Bits of one code."""
         return self.bits
 
+    @property
+    def scope(self) -> Scope | None:
+        """Of what a range that follows the data takes its extremes."""
+        return None if self.range == "frozen" else self.range
+
     def label(self) -> str:
         """A few words for tables."""
-        extent = "fitted" if self.low is None else f"[{self.low:g}, {self.high:g}]"
-        return f"uniform {extent}" + ("" if self.levels_at == "ends" else f" {self.levels_at}")
+        extent = self.scope or ("fitted" if self.low is None else f"[{self.low:g}, {self.high:g}]")
+        more = ("" if self.levels_at == "ends" else f" {self.levels_at}") + ("" if self.below is None else f" {self.below} below 0")
+        return f"uniform {extent}{more}"
 
     def observing(self) -> Observing:
         """How ``low`` and ``high`` are found."""
@@ -78,15 +114,40 @@ class Uniform(RangedSpec):
         return self.over(torch.tensor(self.low), torch.tensor(self.high))
 
     def over(self, low: "Tensor", high: "Tensor", axis: int | None = None) -> "Grid":
-        """The grid from ``low`` to ``high``."""
+        """The grid from ``low`` to ``high``; with ``below``, widened to reach both sides of zero."""
         from spikequant.numerics import affine, integers
 
+        if self.below is not None:
+            return self._split(low, high, self.below, axis)
         half = 2 ** (self.bits - 1)
         if self.levels_at == "zero":
             return affine(low, high, 2 * half - 1, axis)
         if self.levels_at == "twos":
             return integers(high / half, -half, 2 * half, axis)
         return affine(low, high, 2 * half, axis)
+
+    def _split(self, low: "Tensor", high: "Tensor", below: int, axis: int | None) -> "Grid":
+        import torch
+
+        from spikequant.numerics import below_zero, table
+
+        low, high = around_zero(low, high)
+        above = high.unsqueeze(-1) * torch.linspace(0, 1, 2**self.bits - below, dtype=torch.float64)
+        return table(below_zero(above, low, below), axis)
+
+
+def around_zero(low: "Tensor", high: "Tensor") -> "tuple[Tensor, Tensor]":
+    """A range that reaches both sides of zero, in float64: an absent side gets a thousandth of the other.
+
+    >>> import torch
+    >>> [float(end) for end in around_zero(torch.tensor(0.5), torch.tensor(2.0))]
+    [-0.001953125, 2.0]
+    """
+    import torch
+
+    low, high = low.double(), high.double()
+    reach = torch.maximum(low.abs(), high.abs()) * 2.0**-10
+    return torch.minimum(low, -reach), torch.maximum(high, reach)
 
 
 def _tells_apart(low: float, high: float, bits: int) -> bool:
@@ -158,9 +219,11 @@ def integer_bits(low: float, high: float, fraction: int) -> int:
 
 
 class Anchored(QuantizerSpec):
-    """Equally spaced levels with zero and the threshold among them, the threshold on top, ``below`` levels under zero.
+    """Equally spaced levels with zero and the threshold among them: ``below`` of them under zero, ``above`` over the threshold.
 
-    Equation: ``step = threshold / (2^bits - 1 - below)``; ``below`` is a quarter of the levels by default.
+    Equation: ``step = threshold / (2^bits - 1 - below - above)``; ``below`` is a quarter of the levels by default, ``above`` 0, which
+    puts the threshold on top: for neurons that fire at ``>=`` it; those that ask for ``>`` need at least 1. With ``decay``, edges
+    are such that every level leaks towards zero (``spikequant.numerics.leaking``).
 
     >>> from spikequant.numerics import levels
     >>> levels(Anchored(bits=2).grid()).tolist()
@@ -171,14 +234,18 @@ class Anchored(QuantizerSpec):
     bits: Bits
     threshold: Threshold = 1.0
     below: Annotated[int, Field(ge=0)] | None = None
+    above: Annotated[int, Field(ge=0)] = 0
+    decay: Decay | None = None
     rounding: Rounding = "nearest_even"
 
     @model_validator(mode="after")
     def _threshold_is_a_level(self) -> Self:
-        if self.below is not None and self.below > 2**self.bits - 2:
-            raise ValueError(
-                f"below must leave zero and the threshold their levels, got {self.below}; nearest valid value: {2**self.bits - 2}"
-            )
+        most = 2**self.bits - 2
+        for name, count, room in (("above", self.above, most), ("below", self.below or 0, most - self.above)):
+            if count > room:
+                raise ValueError(f"{name} must leave zero and the threshold their levels, got {count}; nearest valid value: {max(room, 0)}")
+        if self.decay is not None and self.rounding != "nearest_even":
+            raise ValueError(f"decay moves the edges between levels: rounding must be 'nearest_even', got {self.rounding!r}")
         return self
 
     @property
@@ -188,11 +255,13 @@ class Anchored(QuantizerSpec):
 
     def label(self) -> str:
         """A few words for tables."""
-        return "anchored"
+        return "anchored" + (f" {self.above} above" if self.above else "") + ("" if self.decay is None else " leaking")
 
     def grid(self) -> "Grid":
         """The grid."""
-        from spikequant.numerics import affine, integers
+        from spikequant.numerics import affine, integers, leaking, levels, table
 
-        below = 2**self.bits // 4 if self.below is None else self.below
-        return integers(affine(0.0, self.threshold, 2**self.bits - below).step, -below, 2**self.bits)
+        below = min(2**self.bits // 4, 2**self.bits - 2 - self.above) if self.below is None else self.below
+        step = affine(0.0, self.threshold, 2**self.bits - below - self.above).step
+        grid = integers(step, -below, 2**self.bits)
+        return grid if self.decay is None else leaking(table(levels(grid)), self.decay)

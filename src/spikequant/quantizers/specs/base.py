@@ -19,6 +19,8 @@ Threshold = Annotated[float, Field(ge=1e-30, le=1e30)]
 Rounding = Literal["nearest_even", "half_up", "truncate", "stochastic"]
 Gradient = Literal["pass", "mask"]
 Observer = Literal["minmax", "percentile", "mean_square"]
+Scope = Literal["step_batch", "sequence_batch", "sample"]
+Percentile = Annotated[float, Field(gt=50, le=100)]
 
 
 class Observing(NamedTuple):
@@ -51,6 +53,16 @@ class QuantizerSpec(Spec):
     @abstractmethod
     def label(self) -> str:
         """A few words for tables."""
+
+    @property
+    def scope(self) -> Scope | None:
+        """Of what a range that follows the data takes its extremes in every forward pass; None where it stands still."""
+        return None
+
+    @property
+    def batch_dependent(self) -> bool:
+        """Whether the samples of a batch change each other's grid: such a grid is for study, and cannot be exported."""
+        return self.scope in ("step_batch", "sequence_batch")
 
     def grid(self) -> "Grid":
         """The grid, where the spec alone fixes it.
