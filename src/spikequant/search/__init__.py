@@ -2,6 +2,7 @@
 
 from spikequant.search.budget import Option, allocate
 from spikequant.search.candidate import Candidate, Shape, Strategy, Verdict, asked, every
+from spikequant.search.cells import Cell, cells
 from spikequant.search.claims import Claim, paper_claims, read_claims
 from spikequant.search.front import front, hypervolume, knee
 from spikequant.search.halving import halving
@@ -17,6 +18,7 @@ __all__ = [
     "PUBLISHED_MU",
     "STRATEGIES",
     "Candidate",
+    "Cell",
     "Claim",
     "DropTest",
     "Finding",
@@ -30,6 +32,7 @@ __all__ = [
     "allocate",
     "asked",
     "bearing",
+    "cells",
     "every",
     "front",
     "halving",

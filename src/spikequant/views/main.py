@@ -6,6 +6,7 @@ from collections.abc import Callable
 import typer
 
 from spikequant import __version__
+from spikequant.views.claims import claims
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
 from spikequant.views.making import quantize, train
@@ -28,6 +29,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
     explore: "spikequant explore runs/float --data fashion-mnist --space space.toml --max-drop 0.01 --out runs/search",
+    claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits/rows.csv",
     report: "spikequant report runs/drift/drift.json --out report.html",
 }
 for work, example in EXAMPLES.items():

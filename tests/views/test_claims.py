@@ -1,0 +1,79 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spikequant.search import Row, cells, judge, paper_claims
+from spikequant.search.rows import words
+from spikequant.views.claims import configurations, verdicts
+
+ROWS = """tags,seed,accuracy,emd
+table1 digits uniform wide 2bits,0,0.80,0.10
+table1 digits uniform wide 2bits,1,0.82,0.11
+table1 digits uniform wide 2bits,2,0.81,0.12
+table1 digits uniform narrow 2bits,0,0.97,0.01
+table1 digits uniform narrow 2bits,1,0.98,0.01
+table1 digits uniform narrow 2bits,2,0.97,0.02
+"""
+
+
+def test_judges_the_papers_own_table(run: Callable[..., Any]) -> None:
+    code, out, _ = run("claims", "beyond-accuracy")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert "contradicted" in lines["membrane-emd-falls-with-bits"]
+    assert "supported" in lines["unsigned-2-bits-more-accurate"]
+
+
+def test_judges_rows_beside_it(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    document = json.loads(run("claims", "beyond-accuracy", "--rows", tmp_path / "rows.csv", "--json").out)
+    sides = {claim["name"]: [finding["verdict"] for finding in claim["findings"]] for claim in document["claims"]}
+    assert sides["wide-at-2-bits-collapses"] == ["supported", "supported"]
+    assert sides["wide-2-bits-raises-dead"] == ["contradicted", "undecided"]
+    ours = [cell for cell in document["cells"] if "digits" in cell["tags"] and cell["measure"] == "emd"]
+    assert [(round(cell["mean"], 6), cell["paper"], cell["seeds"]) for cell in ours] == [(0.11, None, 3), (0.013333, None, 3)]
+    assert "digits narrow table1 uniform" in run("claims", "beyond-accuracy", "--rows", tmp_path / "rows.csv").out
+
+
+def test_an_unbounded_interval_is_null(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("\n".join(line for line in ROWS.splitlines() if ",1," not in line and ",2," not in line))
+    document = json.loads(run("claims", "beyond-accuracy", "--rows", tmp_path / "rows.csv", "--json").out)
+    (claim,) = (each for each in document["claims"] if each["name"] == "wide-at-2-bits-collapses")
+    assert [claim["findings"][1]["cases"][0][side] for side in ("low", "high")] == [None, None]
+
+
+def test_only_narrows_the_rows(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    out = run("claims", "beyond-accuracy", "--rows", tmp_path / "rows.csv", "--only", "narrow").out
+    assert "digits narrow" in out
+    assert "uniform wide" not in out
+
+
+def test_says_what_it_cannot_read(run: Callable[..., Any], tmp_path: Path) -> None:
+    for arguments, message in (
+        (["beyond-acuracy"], "did you mean 'beyond-accuracy'"),
+        (["beyond-accuracy", "--rows", str(tmp_path / "none.csv")], "none.csv cannot be read"),
+    ):
+        code, out, err = run("claims", *arguments)
+        assert (code, out) == (2, "")
+        assert message in err
+
+
+def test_a_cell_stands_beside_the_papers() -> None:
+    ours = [Row(words("a 2bits"), {"accuracy": 0.5, "emd": 0.02}, 0), Row(words("a small"), {"accuracy": 0.25}, 0)]
+    printed = [Row(words("2bits a"), {"accuracy": 0.75})]
+    table = configurations(cells(ours, ["accuracy", "emd"], printed), ["accuracy", "emd"])
+    assert [column.title for column in table.columns] == ["configuration", "seeds", "accuracy", "±", "paper", "differs", "emd", "±"]
+    assert table.cells() == [
+        ["2bits a", "1", "50.0%", "–", "75.0%", "-25.0%", "0.0200", "–"],
+        ["a small", "1", "25.0%", "–", "–", "–", "–", "–"],
+    ]
+
+
+def test_verdicts_show_each_side() -> None:
+    claim = paper_claims("beyond-accuracy")[0]
+    finding = judge(claim, [])
+    assert verdicts({"paper": [finding], "ours": [finding]}).cells() == [
+        [claim.name, "undecided", "undecided", "0", "0", "no row that it speaks of"]
+    ]
