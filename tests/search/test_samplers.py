@@ -33,4 +33,4 @@ def test_nothing_to_do_is_refused(objectives: int, evaluations: int) -> None:
 def test_without_optuna_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     with pytest.raises(SpecError, match="search with 'halving'"):
-        next(strategy("tpe", SHAPE, 2, 5, 0))
+        next(strategy("tpe", SHAPE, ("accuracy", "memory"), 5, 0))

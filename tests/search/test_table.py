@@ -7,7 +7,12 @@ from spikequant.search import STRATEGIES, Candidate, Shape, Verdict, asked, stra
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_asks_for_candidates_of_the_space(name: str) -> None:
     shape = Shape((3, 4), schemes=2, roundings=2)
-    found = asked(strategy(name, shape, 1, 40, 0), lambda candidate: Verdict(sum(candidate.levels) < 3, (float(sum(candidate.levels)),)))
+
+    def judge(candidate: Candidate) -> Verdict:
+        coarse = float(sum(candidate.levels))
+        return Verdict(coarse < 3, (coarse, -coarse))
+
+    found = asked(strategy(name, shape, ("accuracy", "memory"), 40, 0), judge)
     assert found
     for scheme, levels, rounding in found:
         assert Candidate(scheme, levels, rounding) in found
@@ -18,4 +23,4 @@ def test_every_strategy_asks_for_candidates_of_the_space(name: str) -> None:
 
 def test_an_unknown_strategy_is_named_with_the_nearest() -> None:
     with pytest.raises(SpecError, match=r"'halvin'.*'halving'"):
-        strategy("halvin", Shape((2,)), 1, 1, 0)
+        strategy("halvin", Shape((2,)), ("emd",), 1, 0)

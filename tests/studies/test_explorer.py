@@ -41,6 +41,16 @@ def test_a_strategy_finds_the_same_best_with_fewer_evaluations(
     assert all(each.measures == shared[each.levels] for each in found.evaluated)
 
 
+def test_sensitivity_finds_mixed_precision_per_layer(digits_network: Network, digits_loaders: Loaders) -> None:
+    choices = ("float", LQNet(bits=4), LQNet(bits=2))
+    space = Space(layers={layer: {"weights": choices} for layer in ("conv1", "conv2", "readout")})  # type: ignore[misc]
+    found = explore(digits_network, space, digits_loaders, strategy="sensitivity", max_drop=0.05)
+    assert len(found.evaluated) < 27
+    mixed = [each for each in found.evaluated if each.passed and len({level for level in each.levels if level}) > 0]
+    assert min(each.measures.memory_bits for each in mixed) < found.baseline.memory_bits / 2  # the states stay float
+    assert set(found.best().overrides) == {"conv1", "conv2", "readout"}
+
+
 def test_a_sampler_keeps_its_budget(digits_network: Network, digits_loaders: Loaders) -> None:
     found = explore(digits_network, SPACE, digits_loaders, strategy="tpe", budget=5, max_drop=1.0)
     assert len(found.evaluated) <= 5

@@ -112,7 +112,7 @@ def exploring(
     candidates. A hopeless candidate is given up early; one that diverges fails alone.
     """
     shape = Shape(space.counts, len(space.schemes), max(1, len(space.roundings)))
-    asking = strategy(options.strategy, shape, len(options.objectives), options.budget or shape.size, options.seed)
+    asking = strategy(options.strategy, shape, options.objectives, options.budget or shape.size, options.seed)
     bench = Bench(model, loaders, training, batches)
     found = Exploration(
         model=_fingerprint(model), space=space, strategy=options.strategy, objectives=options.objectives, max_drop=options.max_drop,

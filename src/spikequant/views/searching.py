@@ -16,6 +16,7 @@ from spikequant.views.wording import distance, duration, percent, size
 if TYPE_CHECKING:
     from spikequant.studies import Exploration, Priced
 
+STRATEGIES = "halving, published (Q-SpiNN's), every, sensitivity (per layer), tpe, nsga2, nsga3 or random."
 MODEL = "A folder of a trained float network, made by save, or package.module:factory."
 
 
@@ -27,7 +28,7 @@ def explore(  # noqa: PLR0913 - the options of the command line
     max_drop: Annotated[float, typer.Option(min=0, max=1, help="Accuracy that may be lost, as a fraction.")] = 0.01,
     max_emd: Annotated[float | None, typer.Option(min=0, max=1, help="EMD from the float network that is allowed.")] = None,
     objectives: Annotated[str, typer.Option(help="Of accuracy, memory, emd, traffic, steps; by commas.")] = "accuracy,memory,emd",
-    strategy: Annotated[str, typer.Option(help="halving, published (Q-SpiNN's), every, tpe, nsga2, nsga3 or random.")] = "halving",
+    strategy: Annotated[str, typer.Option(help=STRATEGIES)] = "halving",
     budget: Annotated[int | None, typer.Option(min=1, help="Most candidates to evaluate.")] = None,
     validation: Annotated[float, typer.Option(help="Share of the training images held out to judge by.")] = 0.1,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 128,
