@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from spikequant.behavior.recorder import CHUNK, Recorder, count, record
 from spikequant.errors import MismatchError, SpecError
+from spikequant.models import build
 from spikequant.neurons import IF
 
 LABELS = torch.zeros(1)
@@ -156,3 +157,21 @@ def test_a_second_listener_hears_the_same_spikes(relay) -> None:
     recorder.run(torch.ones(2, 3, 4), 0, lambda name, spikes: heard.append((name, tuple(spikes.shape))))
     assert heard == [("0", (2, 3, 4))]
     assert recorder.firing().layers[0].rates.tolist() == [1] * 4
+
+
+def test_counts_of_the_fused_network_are_those_of_its_spikes() -> None:
+    torch.manual_seed(0)
+    model, x = build("squat-fmnist", time=3, threshold=0.5), torch.rand(9, 1, 28, 28)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 0.0  # fused or not, normalizing then changes no bit
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_((parameter * 64).round() / 64)
+    by_counts, by_spikes = Recorder(model.eval()), Recorder(model.eval())
+    with torch.no_grad():
+        by_counts.run((x * 16).round() / 16, 0)
+        by_spikes.run((x * 16).round() / 16, 0, lambda name, spikes: None)
+    for one, other in zip(by_counts.firing().layers, by_spikes.firing().layers, strict=True):
+        assert one.counts.sum() > 0
+        assert np.array_equal(one.counts, other.counts)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError
-from spikequant.neurons import IF, LIF, spiking, tap
+from spikequant.neurons import IF, LIF, Synaptic, spiking, tally, tap
 
 
 def network() -> nn.Module:
@@ -85,4 +85,35 @@ def test_leaves_nothing_behind_after_an_error(where: str) -> None:
 
 def test_refuses_a_model_without_spiking_neurons() -> None:
     with pytest.raises(MismatchError, match="Linear holds no spiking neuron"), tap(nn.Linear(1, 1), print):
+        pass
+
+
+def test_tally_hears_counts_of_every_kind_of_neuron() -> None:
+    model = nn.Sequential(IF(threshold=2.0), Synaptic(synapse=0.0, decay=0.0))
+    heard: list[tuple[str, list[float], int]] = []
+    current = torch.tensor([1.0, 1.0, 2.0]).reshape(3, 1, 1)
+    with tally(model, lambda name, counts, steps: heard.append((name, counts.flatten().tolist(), steps))):
+        model(current)
+    model(current)
+    assert heard == [("0", [2.0], 3), ("1", [2.0], 3)]
+
+
+def test_tallies_nest() -> None:
+    model, names = network(), list[str]()
+    with tally(model, lambda name, counts, steps: names.append(name)):
+        with tally(model, lambda name, counts, steps: names.append(f"{name} inner")):
+            model(torch.ones(1, 1, 1))
+        model(torch.ones(1, 1, 1))
+    assert names == ["0", "0 inner", "1.1", "1.1 inner", "0", "1.1"]
+
+
+def test_a_tally_leaves_nothing_behind_after_an_error() -> None:
+    model = network()
+    with pytest.raises(MismatchError), tally(model, print):
+        model(torch.ones(0, 1, 1))
+    assert not any(neuron.counters for neuron in spiking(model).values())
+
+
+def test_tally_refuses_a_model_without_spiking_neurons() -> None:
+    with pytest.raises(MismatchError, match="Linear holds no spiking neuron"), tally(nn.Linear(1, 1), print):
         pass

@@ -2,13 +2,13 @@ import torch
 from torch import nn
 
 from spikequant.numerics import Dynamics, lif_scan
-from spikequant.numerics.norm import Norm, norm_scan
+from spikequant.numerics.norm import Norm, Tail, norm_scan
 
 
 def test_a_hand_computed_window() -> None:
     """Currents .1 .6 / .2 .3 become .2 1.2 / .4 .6: one neuron of the window fires at once, and its window with it."""
     current = torch.tensor([0.1, 0.6, 0.2, 0.3]).reshape(1, 1, 1, 2, 2)
-    spikes = norm_scan(current, Norm(torch.tensor([2.0]), torch.tensor([0.0])), Dynamics(torch.tensor(1.0)), steps=3, pool=2)
+    spikes = norm_scan(current, Norm(torch.tensor([2.0]), torch.tensor([0.0])), Dynamics(torch.tensor(1.0)), steps=3, tail=Tail(2))
     assert spikes.flatten().tolist() == [1.0, 1.0, 1.0]
 
 
@@ -22,7 +22,7 @@ def test_it_is_batch_norm_then_scan_then_pool_with_their_gradients() -> None:
     expected = nn.functional.max_pool2d(lif_scan(normal, d)[0].flatten(0, 1), 2).unflatten(0, (3, 4))
     mean, inverse = x.mean((0, 1, 3, 4)).detach(), (x.var((0, 1, 3, 4), unbiased=False) + layer.eps).rsqrt().detach()
     scale = layer.weight * inverse
-    spikes = norm_scan(x, Norm(scale, layer.bias - mean * scale, mean, inverse), d, pool=2)
+    spikes = norm_scan(x, Norm(scale, layer.bias - mean * scale, mean, inverse), d, tail=Tail(2))
     assert 0 < spikes.mean() < 1
     assert torch.equal(spikes, expected)
     weight = torch.linspace(-1, 1, spikes.numel()).reshape(spikes.shape)

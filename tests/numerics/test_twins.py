@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spikequant.numerics import Dynamics, Norm, State, affine, lif_scan, moments, norm_scan, norm_scan_fits, scan
+from spikequant.numerics import Dynamics, Norm, State, Tail, affine, lif_scan, moments, norm_scan, norm_scan_fits, scan
 from spikequant.numerics.kernels import lif_native, norm_native
 
 D = Dynamics(torch.tensor(1.0), decay=0.9)
@@ -25,8 +25,8 @@ def test_stochastic_states_run_as_the_reference() -> None:
 def test_norm_scan_without_a_twin_is_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(norm_native, "fits", lambda *given: False)
     current = torch.ones(1, 1, 1, 2, 2)
-    assert not norm_scan_fits(current, D, None, 2)
-    assert norm_scan(current, Norm(torch.ones(1), torch.zeros(1)), D, pool=2).flatten().tolist() == [1.0]
+    assert not norm_scan_fits(current, D, None, Tail(2))
+    assert norm_scan(current, Norm(torch.ones(1), torch.zeros(1)), D, tail=Tail(2)).flatten().tolist() == [1.0]
 
 
 @pytest.mark.skipif(lif_native.library() is None, reason="moments are the C library's")

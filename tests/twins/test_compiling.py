@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spikequant.numerics import Dynamics, Grid, Norm, State, Surrogate, affine, table
+from spikequant.numerics import Dynamics, Grid, Norm, State, Surrogate, Tail, affine, table
 from spikequant.numerics.kernels import compiling, lif_native, norm_native
 from spikequant.numerics.kernels.compiling import compile_library, features, instruction_sets, runs
 from spikequant.numerics.kernels.native import HERE, SOURCES
@@ -65,7 +65,9 @@ def norm_outputs(pool: int, grid: Grid | None) -> list[Tensor]:
     mean, variance = norm_native.moments(norm_native.channels_last(current.detach()).reshape(-1, 8))
     scale, shift = torch.rand(8).requires_grad_(), torch.randn(8).requires_grad_()
     norm = Norm(scale, shift, mean, variance.rsqrt())
-    spikes = norm_native.norm_scan(current, norm, Dynamics(torch.tensor(0.8), decay=0.9), None if grid is None else State(grid), None, pool)
+    spikes = norm_native.norm_scan(
+        current, norm, Dynamics(torch.tensor(0.8), decay=0.9), None if grid is None else State(grid), None, Tail(pool)
+    )
     return [spikes, mean, variance, *torch.autograd.grad((spikes * torch.randn_like(spikes)).sum(), [current, scale, shift])]
 
 

@@ -101,6 +101,34 @@ def test_channels_last_images_stay_so_and_agree() -> None:
         assert spikes.stride() == current.stride()
 
 
+@pytest.mark.parametrize("grid", ["affine", "unsigned 8 bits", "few levels", "many levels"])
+@pytest.mark.parametrize("timing", ["now", "next"])
+def test_gradients_by_codes_are_those_by_computing_again(grid: str, timing: str) -> None:
+    held, c = GRIDS[grid], lif_native.library()
+    assert held is not None
+    assert c is not None
+    current, upstream = torch.randn(7, 3, 700), torch.randn(7, 3, 700)
+    d = Dynamics(torch.tensor(0.4), decay=0.5, reset_timing=timing, detach_reset=False)  # type: ignore[arg-type]
+    call = lif_native.Call(current, 1, d, State(held), None)
+    _, _, codes = lif_native.run_forward(c, call, current, None, keep=True)
+    assert codes is not None
+    by_codes, again = (lif_native.run_backward(c, call, kept, upstream, None) for kept in ((None, codes, None), (current, None, None)))
+    for one, other in zip(by_codes, again, strict=True):
+        assert one.abs().sum() > 0
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (5, 3, 900), (4, 2, 3, 5, 5)])
+def test_spikes_are_counted_by_the_way(shape: tuple[int, ...]) -> None:
+    current, d = 2 * torch.randn(shape), Dynamics(torch.tensor(1.0), decay=0.9)
+    images = len(shape) == 5
+    for each in (current, current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)) if images else (current,):
+        counts = torch.empty(shape[1:])
+        spikes, _ = lif_scan(each, d, counts=counts)
+        assert counts.sum() > 0
+        assert torch.equal(counts, spikes.sum(0))
+
+
 def test_wrapping_integers_agree() -> None:
     grid = integers(1.0, -128, 256)
     current = torch.randint(-300, 300, (6, 4, 50)).float()

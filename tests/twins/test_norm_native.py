@@ -6,7 +6,7 @@ from torch import nn
 
 from spikequant.models import build
 from spikequant.models.fusing import chains
-from spikequant.numerics import Dynamics, Grid, Norm, State, affine, moments, norm, table
+from spikequant.numerics import Dynamics, Grid, Norm, State, Tail, affine, moments, norm, table
 from spikequant.numerics.kernels import norm_native
 
 GRIDS: list[Grid | None] = [None, affine(-1.0, 1.0, 16), table(torch.linspace(-1, 1.5, 13) ** 3)]
@@ -26,7 +26,7 @@ def test_spikes_are_equal_and_gradients_agree(grid: Grid | None, pool: int, size
     found = []
     for twin in (norm.norm_scan, norm_native.norm_scan):
         scale, shift = (each.clone().requires_grad_() for each in affine_parameters)
-        spikes = twin(current, Norm(scale, shift, mean, inverse), d, state, 4 if still else None, pool)
+        spikes = twin(current, Norm(scale, shift, mean, inverse), d, state, 4 if still else None, Tail(pool))
         weight = torch.linspace(-1, 1, spikes.numel()).reshape(spikes.shape)
         found.append((spikes, *torch.autograd.grad((spikes * weight).sum(), [current, scale, shift])))
     (spikes, *gradients), (twin_spikes, *twin_gradients) = found
@@ -68,3 +68,28 @@ def test_batch_norm_without_running_moments_is_left_alone() -> None:
     network.norm1 = nn.BatchNorm2d(16, track_running_stats=False)
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
     assert "norm1" in chains(network.wiring)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
+def test_a_sum_and_counts_come_with_the_spikes(grid: Grid | None) -> None:
+    current, branch = (2 * torch.randn(4, 3, 8, 6, 5)).requires_grad_(), torch.randint(0, 3, (4, 3, 8, 6, 5)).float().requires_grad_()
+    scale, shift, state = torch.rand(8) + 0.5, torch.randn(8) / 4, None if grid is None else State(grid)
+    d = Dynamics(torch.tensor(0.8), "relax_input", tau=2.0, reset="value")
+    found = []
+    for twin in (norm.norm_scan, norm_native.norm_scan):
+        tail = Tail(plus=branch, counts=torch.empty(3, 8, 6, 5))
+        assert norm_native.fits(current, d, state, tail)
+        summed = twin(current, Norm(scale, shift), d, state, None, tail)
+        found.append((summed, tail.counts, *torch.autograd.grad((summed**2).sum(), [current, branch])))
+    (summed, counts, *gradients), (twin_summed, twin_counts, *twin_gradients) = found
+    assert torch.equal(summed, twin_summed)
+    assert torch.equal(counts, (summed - branch).sum(0))
+    assert torch.equal(counts, twin_counts)
+    for gradient, twin_gradient in zip(gradients, twin_gradients, strict=True):
+        torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3)
+
+
+def test_neurons_that_no_window_covers_are_not_left_uncounted() -> None:
+    current, d = torch.randn(2, 1, 3, 5, 5), Dynamics(torch.tensor(1.0))
+    assert norm_native.fits(current, d, None, Tail(2))
+    assert not norm_native.fits(current, d, None, Tail(2, counts=torch.empty(1, 3, 5, 5)))

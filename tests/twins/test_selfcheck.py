@@ -10,21 +10,21 @@ from spikequant.numerics.kernels.compiling import compile_library
 from spikequant.numerics.kernels.selfcheck import agrees
 
 FAULTS = {
-    "contraction in the plain loop": ("decay[i] * w + gain * x[i]", "fmaf(decay[i], w, gain * x[i])"),
-    "contraction": ("decay[i] * v[i] + gain * x[i]", "fmaf(decay[i], v[i], gain * x[i])"),
-    "rounding": ("rintf(u[i] / step - shift)", "floorf(u[i] / step - shift)"),
-    "comparison": ("v[i] - threshold[i] >= 0", "v[i] - threshold[i] >= 0.2f"),
-    "surrogate": ("d[i] = half / (1 + y * y)", "d[i] = half / (2 + y * y)"),
+    "contraction in the plain loop": ("quick.c", "decay[i] * w + gain * x[i]", "fmaf(decay[i], w, gain * x[i])"),
+    "contraction": ("rows.c", "decay[i] * v[i] + gain * x[i]", "fmaf(decay[i], v[i], gain * x[i])"),
+    "rounding": ("quick.c", "rintf(u / step - shift)", "floorf(u / step - shift)"),
+    "comparison": ("rows.c", "v[i] - threshold[i] >= 0", "v[i] - threshold[i] >= 0.2f"),
+    "surrogate": ("rows.c", "d[i] = half / (1 + y * y)", "d[i] = half / (2 + y * y)"),
 }
 
 
-def altered(folder: Path, old: str, new: str) -> ctypes.CDLL:
+def altered(folder: Path, file: str, old: str, new: str) -> ctypes.CDLL:
     """The library with one operation of its source replaced."""
     for source in native.SOURCES:
         shutil.copy(native.HERE / source, folder)
-    text = (folder / "lif.c").read_text()
+    text = (folder / file).read_text()
     assert old in text
-    (folder / "lif.c").write_text(text.replace(old, new))
+    (folder / file).write_text(text.replace(old, new))
     compiler = shutil.which("cc") or pytest.skip("no C compiler")
     compile_library(compiler, folder / native.SOURCES[0], folder / "altered.so", "native", threads=False)
     return ctypes.CDLL(str(folder / "altered.so"))

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import Listener, spiking, tap
+from spikequant.neurons import Listener, spiking, tally, tap
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 
@@ -88,8 +89,12 @@ class Recorder:
             if also is not None:
                 also(name, spikes)
 
+        def counter(name: str, counts: Tensor, steps: int) -> None:
+            self._layers[name].append(_layer(name, counts, steps))
+
         self._batches += 1
-        with tap(self._model, listener), _seeded(seed):
+        # Counts come with the scans for nothing; only who needs the spikes themselves pays for them.
+        with tally(self._model, counter) if also is None else tap(self._model, listener), _seeded(seed):
             self._model(x.to(_device(self._model)))
         for name, seen in self._layers.items():
             if len(seen) != self._batches:
@@ -108,19 +113,24 @@ def count(name: str, spikes: Tensor) -> LayerFiring:
     Raises:
         MismatchError: there is nothing to count, or something else than zeros and ones.
     """
-    if spikes.ndim < 3 or spikes.numel() == 0:
-        raise MismatchError(f"layer {name!r} gave spikes of shape {tuple(spikes.shape)}: must be [time, batch, channel, ...], none empty")
-    steps, batch, _, *space = spikes.shape
-    wide = spikes.float()
-    over_space = wide.sum(dim=tuple(range(3, spikes.ndim))) if space else wide
-    per_image = over_space.double().sum(dim=0).cpu()
-    sites = steps * int(np.prod(space, dtype=np.int64))
-    if not (torch.equal(per_image, per_image.round()) and per_image.min() >= 0 and per_image.max() <= sites):
+    if not ((spikes == 0) | (spikes == 1)).all():
         raise MismatchError(f"layer {name!r} gave spikes that are not 0 or 1; only binary spikes have a firing rate")
-    chunks = per_image.long().tensor_split(min(batch, max(2, -(-batch // CHUNK))))
-    counts = torch.stack([chunk.sum(dim=0) for chunk in chunks]).numpy()
+    return _layer(name, spikes.float().sum(dim=0), len(spikes))
+
+
+def _layer(name: str, counts: Tensor, steps: int) -> LayerFiring:
+    """One layer and batch from how often each neuron fired, ``[batch, channel, *space]``."""
+    if counts.ndim < 2 or counts.numel() == 0 or steps == 0:
+        raise MismatchError(
+            f"layer {name!r} gave spikes of shape {(steps, *counts.shape)}: must be [time, batch, channel, ...], none empty"
+        )
+    batch, _, *space = counts.shape
+    per_image = counts.sum(dim=tuple(range(2, counts.ndim))) if space else counts
+    sites = steps * math.prod(space)
+    chunks = per_image.cpu().long().tensor_split(min(batch, max(2, -(-batch // CHUNK))))
+    of_chunks = torch.stack([chunk.sum(dim=0) for chunk in chunks]).numpy()
     chunk_sites = sites * np.array([len(chunk) for chunk in chunks], dtype=np.int64)
-    return LayerFiring(name, counts, chunk_sites, batch, steps)
+    return LayerFiring(name, of_chunks, chunk_sites, batch, steps)
 
 
 def _joined(seen: list[LayerFiring]) -> LayerFiring:

@@ -1,4 +1,4 @@
-"""Batch norm, neuron and max pool in a row as one call, where nothing between them is asked for."""
+"""Batch norm, neuron and max pool or residual sum in a row as one call, where nothing between them is asked for."""
 
 import itertools
 from typing import NamedTuple
@@ -6,22 +6,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.models.wiring import Wiring
+from spikequant.models.wiring import Node, Wiring
 from spikequant.neurons import LIF
-from spikequant.numerics import Norm, moments, norm_scan, norm_scan_fits
+from spikequant.numerics import Norm, Tail, moments, norm_scan, norm_scan_fits
 
 
 class Chain(NamedTuple):
-    """The names of a batch norm, the neuron that it feeds, and the max pool after that, if any."""
+    """The names of a batch norm, the neuron that it feeds, the max pool or sum after that, if any, and what the sum adds."""
 
     norm: str
     lif: str
-    pool: str | None
+    after: str | None = None
+    shortcut: str | None = None
 
     @property
     def last(self) -> str:
         """Whose value the chain yields."""
-        return self.pool or self.lif
+        return self.after or self.lif
 
 
 def chains(wiring: Wiring) -> dict[str, Chain]:
@@ -29,40 +30,49 @@ def chains(wiring: Wiring) -> dict[str, Chain]:
 
     >>> from spikequant.models.small import digits
     >>> chains(digits())["norm1"]
-    Chain(norm='norm1', lif='lif1', pool='pool1')
+    Chain(norm='norm1', lif='lif1', after='pool1', shortcut=None)
     """
-    kinds = {node.name: node.kind for node in wiring.nodes}
-    next_to = {node.name: after.name for node, after in itertools.pairwise(wiring.nodes)}
+    next_to = {node.name: after for node, after in itertools.pairwise(wiring.nodes)}
     readers: dict[str, list[str]] = {}
     for node in wiring.nodes:
         for source in node.inputs:
             readers.setdefault(source, []).append(node.name)
 
-    def only_reader(name: str, kind: str) -> str | None:
-        found = readers.get(name, [])
-        return found[0] if found == [next_to.get(name)] and kinds[found[0]] == kind else None
+    def only_reader(name: str, *kinds: str) -> Node | None:
+        after = next_to.get(name)
+        return after if after is not None and readers.get(name) == [after.name] and after.kind in kinds else None
 
     found = {}
     for node in wiring.of_kind("batch_norm"):
-        lif = only_reader(node.name, "lif")
-        if lif is not None:
-            found[node.name] = Chain(node.name, lif, only_reader(lif, "max_pool"))
+        if (lif := only_reader(node.name, "lif")) is None:
+            continue
+        after = only_reader(lif.name, "max_pool", "add")
+        others = [] if after is None else [source for source in after.inputs if source != lif.name]
+        found[node.name] = Chain(node.name, lif.name, None if after is None else after.name, others[0] if others else None)
     return found
 
 
-def fused(model: nn.Module, chain: Chain, current: Tensor, steps: int | None) -> Tensor | None:
-    """The value of a chain's last node, or None where its parts must run one by one: a part is watched, or no twin fits."""
+def fused(model: nn.Module, chain: Chain, current: Tensor, plus: Tensor | None, steps: int | None) -> Tensor | None:
+    """The value of a chain's last node, or None where its parts must run one by one: a part is watched, or no twin fits.
+
+    ``plus`` is the value of the chain's shortcut.
+    """
     norm, lif = model.get_submodule(chain.norm), model.get_submodule(chain.lif)
-    pool = None if chain.pool is None else model.get_submodule(chain.pool)
-    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, pool)):
+    after = None if chain.after is None else model.get_submodule(chain.after)
+    if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, after)):
         return None
-    size = 1 if pool is None else _size(pool)
+    size = 1 if after is None or plus is not None else _size(after)
     if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy or lif.rest:
         return None
-    dynamics, state = lif.broadcast(current), lif.held()
-    if not norm_scan_fits(current, dynamics, state, size):
+    shown = current.shape[0] if steps is None else steps
+    if plus is not None and plus.shape[0] != shown:
         return None
-    return norm_scan(current, _affine(norm, current), dynamics, state, steps, size)
+    dynamics, state, tail = lif.broadcast(current), lif.held(), Tail(size, plus, lif.room_for_counts(current))
+    if not norm_scan_fits(current, dynamics, state, tail):
+        return None
+    spikes = norm_scan(current, _affine(norm, current), dynamics, state, steps, tail)
+    lif.hear(tail.counts, shown)
+    return spikes
 
 
 def _watched(module: nn.Module | None) -> bool:

@@ -49,7 +49,7 @@ class Network(nn.Module):
     def values(self, x: Tensor, fuse: bool = False) -> Iterator[tuple[Node, Tensor]]:
         """Every node with its value ``[time, batch, ...]``, time 1 where all steps are alike; each is dropped after its last use.
 
-        With ``fuse``, batch norm, neuron and max pool in a row may run as one, and only the last of them is yielded.
+        With ``fuse``, batch norm, neuron and max pool or sum in a row may run as one, and only the last of them is yielded.
         """
         self._check(x)
         held, still = {INPUT: x}, set[str]()
@@ -57,9 +57,10 @@ class Network(nn.Module):
         for node in nodes:
             inputs, steps = [held[source] for source in node.inputs], self.wiring.time if still.issuperset(node.inputs) else None
             chain = self.chains.get(node.name) if fuse else None
-            value = None if chain is None else fused(self, chain, inputs[0], steps)
+            shortcut = chain and chain.shortcut
+            value = None if chain is None else fused(self, chain, inputs[0], held[shortcut] if shortcut else None, steps)
             if chain is not None and value is not None:
-                sources = node.inputs
+                sources = (*node.inputs, *([shortcut] if shortcut else []))
                 while node.name != chain.last:
                     node = next(nodes)
             else:

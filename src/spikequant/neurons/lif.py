@@ -1,5 +1,6 @@
 """LIF and IF: modules that own threshold and decay, and pass their membrane as a value."""
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypedDict, Unpack, get_args, get_type_hints
 
 import torch
@@ -36,6 +37,9 @@ class HoldsGrid(Protocol):
 
     def grid(self) -> Grid:
         """The grid as it stands."""
+
+
+Counter = Callable[[Tensor, int], object]
 
 
 class Choices(TypedDict, total=False):
@@ -106,6 +110,7 @@ class LIF(nn.Module):
             raise SpecError(unknown("surrogate", str(curve.kind), DERIVATIVES))
         self.dynamics = Dynamics(self.threshold, surrogate=curve, **choices)
         self.state, self.snapped = state, snapped
+        self.counters: tuple[Counter, ...] = ()
 
     def scan(self, current: Tensor, start: Tensor | None = None, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane after the last step; ``start`` is the membrane before the first, at rest if None.
@@ -114,11 +119,24 @@ class LIF(nn.Module):
 
         Half-precision currents are widened: membranes accumulate, so they stay float32.
         """
+        return self._scan(current, start, steps, None)
+
+    def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
         wide = widened(current)
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(wide) if start is None else start
-        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps)
+        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps, counts)
         return spikes.to(current.dtype), v
+
+    def room_for_counts(self, current: Tensor) -> Tensor | None:
+        """Where a scan of this current puts how often each neuron fired; None where nobody asks."""
+        return torch.empty(current.shape[1:], dtype=torch.float32, device=current.device) if self.counters else None
+
+    def hear(self, counts: Tensor | None, steps: int) -> None:
+        """Tell all who count what one scan of ``steps`` time steps counted."""
+        if counts is not None:
+            for counter in self.counters:
+                counter(counts, steps)
 
     def held(self) -> State | None:
         """What the grid of the state asks of a scan; None for a float state."""
@@ -131,7 +149,14 @@ class LIF(nn.Module):
 
     def forward(self, current: Tensor, steps: int | None = None) -> Tensor:
         """Spikes of a current, from a resting membrane; with ``steps``, one time step stands for that many."""
-        return self.scan(current, steps=steps)[0]
+        counts = self.room_for_counts(current)
+        spikes = self.counted(current, steps, counts)
+        self.hear(counts, len(spikes))
+        return spikes
+
+    def counted(self, current: Tensor, steps: int | None, counts: Tensor | None) -> Tensor:
+        """Spikes as of ``forward``; ``counts``, if given, is filled with how often each neuron fired."""
+        return self._scan(current, None, steps, counts)[0]
 
     @torch.no_grad()
     def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:

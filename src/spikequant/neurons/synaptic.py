@@ -24,6 +24,13 @@ class SecondOrder(LIF):
         """What the grid of the synaptic currents asks of a scan; None where they are float."""
         return asked(self.synapse_state, "before_fire")
 
+    def counted(self, current: Tensor, steps: int | None, counts: Tensor | None) -> Tensor:
+        """Spikes as of ``forward``; ``counts``, if given, is filled with how often each neuron fired."""
+        spikes = self.scan(current, steps=steps)[0]
+        if counts is not None:
+            counts.copy_(spikes.detach().sum(0))
+        return spikes
+
     def _refuse_noise(self) -> None:
         for holder in (self.state, self.synapse_state):
             if holder is not None and holder.rounding_rule == "stochastic":

@@ -5,7 +5,7 @@ from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, intege
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
-from spikequant.numerics.norm import Norm
+from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.ranging import Ranging, Scope
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State
@@ -41,6 +41,7 @@ __all__ = [
     "Surrogate",
     "Synapse",
     "Table",
+    "Tail",
     "affine",
     "alpha_scan",
     "anchored",

@@ -1,4 +1,4 @@
-"""Batch norm, neuron and max pool in a row: the reference of the fused form."""
+"""Batch norm, neuron and max pool, or neuron and residual sum, in a row: the reference of the fused form."""
 
 from typing import NamedTuple
 
@@ -19,16 +19,31 @@ class Norm(NamedTuple):
     inverse: Tensor | None = None
 
 
+class Tail(NamedTuple):
+    """What follows the neuron: the largest spike of each ``pool x pool`` window, or ``plus``, a branch that is added to the spikes
+    (SEW's ADD). ``counts`` ``[batch, channel, height, width]`` is filled with how often each neuron fired.
+    """
+
+    pool: int = 1
+    plus: Tensor | None = None
+    counts: Tensor | None = None
+
+
 def norm_scan(
-    current: Tensor, norm: Norm, dynamics: Dynamics, state: State | None = None, steps: int | None = None, pool: int = 1
+    current: Tensor,
+    norm: Norm,
+    dynamics: Dynamics,
+    state: State | None = None,
+    steps: int | None = None,
+    tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
-    """Spikes of the normalized current, the largest of each ``pool x pool`` window.
+    """Spikes of the normalized current, and what follows them.
 
     Shapes: current ``[time, batch, channel, height, width]``; spikes ``[time, batch, channel, height // pool, width // pool]``.
 
     >>> import torch
     >>> norm = Norm(torch.tensor([2.0]), torch.tensor([0.0]))
-    >>> norm_scan(torch.full((1, 1, 1, 2, 2), 0.5), norm, Dynamics(torch.tensor(1.0)), pool=2).flatten().tolist()
+    >>> norm_scan(torch.full((1, 1, 1, 2, 2), 0.5), norm, Dynamics(torch.tensor(1.0)), tail=Tail(pool=2)).flatten().tolist()
     [1.0]
     """
     scale, shift = (each.reshape(-1, 1, 1) for each in (norm.scale, norm.shift))
@@ -36,7 +51,11 @@ def norm_scan(
     if norm.mean is not None and norm.inverse is not None:
         normal = normal + _through_moments(current, norm.scale.detach(), norm.mean, norm.inverse)
     spikes, _ = lif_scan(normal, dynamics, state, steps=steps)
-    return spikes if pool == 1 else max_pool2d(spikes.flatten(0, 1), pool).unflatten(0, spikes.shape[:2])  # type: ignore[no-untyped-call]
+    if tail.counts is not None:
+        tail.counts.copy_(spikes.detach().sum(0))
+    if tail.plus is not None:
+        spikes = spikes + tail.plus
+    return spikes if tail.pool == 1 else max_pool2d(spikes.flatten(0, 1), tail.pool).unflatten(0, spikes.shape[:2])  # type: ignore[no-untyped-call]
 
 
 def _through_moments(x: Tensor, scale: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:

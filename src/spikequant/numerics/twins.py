@@ -9,7 +9,7 @@ from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
 from spikequant.numerics.kernels import lif_native, norm_native, quant_native
-from spikequant.numerics.norm import Norm
+from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
 from spikequant.numerics.scan import Dynamics, Noise, State
 from spikequant.numerics.snap import Gradient
@@ -43,17 +43,30 @@ def lif_scan(
     start: Tensor | None = None,
     noise: Noise | None = None,
     steps: int | None = None,
+    counts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``spikequant.numerics.scan.lif_scan`` by its fastest admitted twin: same spikes, same membranes, bit for bit.
 
+    ``counts`` ``[batch, ...]``, float32, is filled with how often each neuron fired.
+
     >>> import torch
-    >>> lif_scan(torch.ones(2, 1, 1), Dynamics(torch.tensor(1.0)))[0].flatten().tolist()
-    [1.0, 1.0]
+    >>> counts = torch.empty(1, 1)
+    >>> lif_scan(torch.ones(2, 1, 1), Dynamics(torch.tensor(1.0)), counts=counts)[0].flatten().tolist(), counts.item()
+    ([1.0, 1.0], 2.0)
     """
     scan.check(current, start, steps)
     state = settled(state, current, dynamics, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
-        return lif_native.lif_scan(current, dynamics, state, start, steps)
+        return lif_native.lif_scan(current, dynamics, state, start, steps, counts)
+    spikes, last = _other_scan(current, dynamics, state, start, noise, steps)
+    if counts is not None:
+        counts.copy_(spikes.detach().sum(0))
+    return spikes, last
+
+
+def _other_scan(
+    current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, noise: Noise | None, steps: int | None
+) -> tuple[Tensor, Tensor]:
     if current.is_cuda and find_spec("triton") is not None:
         from spikequant.numerics.kernels import lif_triton  # loads Triton, which only CUDA tensors need
 
@@ -62,9 +75,9 @@ def lif_scan(
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
 
 
-def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, pool: int) -> bool:
-    """Whether ``norm_scan`` covers a call; where it does not, batch norm, ``lif_scan`` and max pool run one by one."""
-    return norm_native.fits(current, dynamics, state, pool)
+def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
+    """Whether ``norm_scan`` covers a call; where it does not, its parts run one by one."""
+    return norm_native.fits(current, dynamics, state, tail)
 
 
 def moments(current: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,9 +90,14 @@ def moments(current: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def norm_scan(
-    current: Tensor, norm: Norm, dynamics: Dynamics, state: State | None = None, steps: int | None = None, pool: int = 1
+    current: Tensor,
+    norm: Norm,
+    dynamics: Dynamics,
+    state: State | None = None,
+    steps: int | None = None,
+    tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
     """``spikequant.numerics.norm.norm_scan`` by its fastest admitted twin: same spikes, bit for bit."""
-    if norm_scan_fits(current, dynamics, state, pool):
-        return norm_native.norm_scan(current, norm, dynamics, state, steps, pool)
-    return reference.norm_scan(current, norm, dynamics, state, steps, pool)
+    if norm_scan_fits(current, dynamics, state, tail):
+        return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
+    return reference.norm_scan(current, norm, dynamics, state, steps, tail)

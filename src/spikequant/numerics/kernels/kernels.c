@@ -1,4 +1,7 @@
-/* One translation unit: norm.c and quant.c build on the rows of lif.c. */
+/* One translation unit: each file builds on those before it. */
+#include "rows.c"
+#include "steps.c"
+#include "quick.c"
 #include "lif.c"
 #include "norm.c"
 #include "quant.c"

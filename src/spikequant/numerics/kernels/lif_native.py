@@ -1,18 +1,18 @@
-"""The CPU twin of ``lif_scan``: C over tiles of neurons, backward by recomputing each tile in cache."""
+"""The CPU twin of ``lif_scan``: C over tiles of neurons; backward from kept codes, or by recomputing each tile in cache."""
 
 import ctypes
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics.grid import Affine, Table, bounds, levels
+from spikequant.numerics.grid import Affine, Table, bounds
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.scan import Dynamics, State
-from spikequant.numerics.snap import midpoints
 
 TILE = 512
 CHARGE = {"scale": 0, "relax": 1, "relax_input": 2, "shift": 3, "shift_min1": 4, "multiply_shift": 5}
@@ -23,7 +23,7 @@ SURROGATE = {"arctan": 0, "sigmoid": 1, "fast_sigmoid": 2, "triangle": 3, "squat
 SNAPPED = {"before_fire": 1, "after_reset": 2, "both": 3}
 SERIAL_BELOW = 2**15
 
-_INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped mask size wrap"
+_INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped mask size wrap edges"
 _FLOATS = "tau gain leak reset_value slope up down step lowest shift low high"
 
 
@@ -56,6 +56,8 @@ def covers(current: Tensor, d: Dynamics, state: State | None, noise: object) -> 
         return False
     if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
         return False
+    if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
+        return False
     learned = [d.threshold, d.decay, d.gain]
     if any(isinstance(each, Tensor) and each.requires_grad for each in learned) or isinstance(d.gain, Tensor):
         return False
@@ -77,41 +79,58 @@ def _grid_fits(state: State) -> bool:
 
 
 def lif_scan(
-    current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None
+    current: Tensor,
+    dynamics: Dynamics,
+    state: State | None,
+    start: Tensor | None,
+    steps: int | None = None,
+    counts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
-    spikes, last = _Scan.apply(current, start, dynamics, state, steps)  # type: ignore[no-untyped-call]
-    return spikes, last
+    if torch.is_grad_enabled() and (current.requires_grad or (start is not None and start.requires_grad)):
+        spikes, last = _Scan.apply(current, start, dynamics, state, steps, counts)  # type: ignore[no-untyped-call]
+        return spikes, last
+    return _forward(current, start, dynamics, state, steps, counts, keep=False)[1]
 
 
 class Call:
     """The arguments of one call over dense ``x`` ``[time, ...]``; ``inner`` is the stride of its channels. Keeps alive what C points to."""
 
     def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
-        self.x = x
-        self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
-        self.stride = self.neurons if steps is None else 0
-        self.threshold, self.decay = (
-            torch.as_tensor(each, dtype=torch.float32).reshape(-1).contiguous() for each in (d.threshold, d.decay)
-        )
-        self.levels = self.middles = torch.empty(0)
+        self.shape = x.shape
+        self.neurons = x.stride(0) if x.shape[0] > 1 else x.numel()
+        self.steps, self.stride = (x.shape[0], self.neurons) if steps is None else (steps, 0)
+        self.threshold, self.decay = _constant(d.threshold), _constant(d.decay)
+        self.levels = self.middles = None
         if state is not None and isinstance(state.grid, Table):
-            self.levels, self.middles = levels(state.grid).float().contiguous(), midpoints(state.grid).float().contiguous()
+            self.levels = state.grid.levels.detach().float().contiguous()
+            edges = state.grid.edges  # None: C computes the midpoints
+            self.middles = (
+                torch.empty(state.grid.size - 1, device="cpu", dtype=torch.float32) if edges is None else edges.float().contiguous()
+            )
         self.spec = _spec(d, state)
-        channels = max(self.threshold.numel(), self.decay.numel())
-        strides = [int(each.numel() > 1) for each in (self.threshold, self.decay)]
-        pointers = [each.data_ptr() for each in (self.threshold, self.decay)]
-        self.tables = Tables(*pointers, *strides, inner, channels, self.levels.data_ptr(), self.middles.data_ptr())
+        each = self.threshold.numel(), self.decay.numel()
+        self.tables = Tables(
+            self.threshold.data_ptr(), self.decay.data_ptr(), each[0] > 1, each[1] > 1, inner, max(each),
+            pointer(self.levels), pointer(self.middles),
+        )  # fmt: skip
         self.threads = torch.get_num_threads() if self.steps * self.neurons >= SERIAL_BELOW else 1
 
     def head(self) -> tuple[Any, ...]:
         """The arguments that both directions begin with."""
-        return ctypes.byref(self.spec), ctypes.byref(self.tables), ctypes.c_int64(self.steps), ctypes.c_int64(self.neurons)
+        return ctypes.byref(self.spec), ctypes.byref(self.tables), self.steps, self.neurons
 
 
-def _spec(d: Dynamics, state: State | None) -> Spec:
+def _constant(value: Tensor | float) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float32).detach().reshape(-1).contiguous()
+
+
+@functools.lru_cache(maxsize=256)
+def _dynamics_spec(choices: tuple[Any, ...]) -> Spec:
+    """What does not hang on a tensor, as C takes it; never altered."""
+    d = Dynamics(torch.empty(0), **dict(choices))
     leak = d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 2.0**-d.shift
-    spec = Spec(
+    return Spec(
         charge=CHARGE[d.charge],
         reset=RESET[d.reset],
         leak_rounding=LEAK[d.leak_rounding],
@@ -128,67 +147,105 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
         up=2.0**d.state_shift,
         down=2.0**-d.state_shift,
     )
-    if state is not None:
-        low, high = bounds(state.fixed)
-        spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.fixed.size
-        spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
-        spec.mask, spec.wrap, spec.low, spec.high = state.gradient == "mask", state.wrap, float(low), float(high)
-        if isinstance(state.grid, Affine):
-            spec.step, spec.lowest, spec.shift = float(state.grid.step), float(state.grid.lowest), float(state.grid.shift)
+
+
+def _spec(d: Dynamics, state: State | None) -> Spec:
+    spec = _dynamics_spec(tuple(pair for pair in zip(d._fields, d, strict=True) if pair[0] not in ("threshold", "decay")))
+    if state is None:
+        return spec
+    spec = Spec.from_buffer_copy(spec)
+    spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.fixed.size
+    spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
+    spec.mask, spec.wrap = state.gradient == "mask", state.wrap
+    if spec.mask or spec.wrap:
+        spec.low, spec.high = map(float, bounds(state.fixed))
+    if isinstance(state.grid, Table):
+        spec.edges = state.grid.edges is not None
+    if isinstance(state.grid, Affine):
+        spec.step, spec.lowest, spec.shift = state.grid.step.item(), state.grid.lowest.item(), state.grid.shift.item()
     return spec
 
 
-def run_forward(c: ctypes.CDLL, call: Call, start: Tensor | None) -> tuple[Tensor, Tensor, int]:
-    """Spikes, the last membrane, and how many NaN the current holds."""
-    spikes, last = empty((call.steps, *call.x.shape[1:])), empty(call.x.shape[1:])
-    c.sq_lif_forward.restype = ctypes.c_int64
-    bad = c.sq_lif_forward(
-        *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(start), pointer(spikes), pointer(last), call.threads
-    )
-    return spikes, last, bad
+@functools.cache
+def functions(c: ctypes.CDLL) -> tuple[Any, Any, Any]:
+    """Forward, backward, and whether backward goes by codes, of a library."""
+    place, count = ctypes.c_void_p, ctypes.c_int64
+    head: list[Any] = [place, place, count, count, place, count, place]
+    c.sq_lif_forward.argtypes, c.sq_lif_forward.restype = [*head, place, place, place, place, ctypes.c_int], count
+    c.sq_lif_backward.argtypes, c.sq_lif_backward.restype = [*head, *[place] * 6, ctypes.c_int], None
+    c.sq_lif_keeps_codes.argtypes = [place]
+    return c.sq_lif_forward, c.sq_lif_backward, c.sq_lif_keeps_codes
 
 
-def run_backward(c: ctypes.CDLL, call: Call, start: Tensor | None, to_spikes: Tensor, to_last: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The gradients of current and start."""
-    to_current, to_start = empty(call.x.shape), empty(call.x.shape[1:])
-    scratch = torch.empty(2 * call.threads * call.steps * TILE)
-    c.sq_lif_backward(
-        *call.head(), pointer(call.x), ctypes.c_int64(call.stride), pointer(start), pointer(to_spikes),
-        pointer(to_last), pointer(to_current), pointer(to_start), pointer(scratch), call.threads,
-    )  # fmt: skip
+def run_forward(
+    c: ctypes.CDLL, call: Call, x: Tensor, start: Tensor | None, keep: bool = False, counts: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Spikes, the last membrane, and the codes that backward needs instead of the current, where it does."""
+    forward, _, keeps_codes = functions(c)
+    spikes, last = empty((call.steps, *call.shape[1:])), empty(call.shape[1:])
+    codes = empty(spikes.shape, torch.uint8) if keep and keeps_codes(ctypes.byref(call.spec)) else None
+    places = pointer(start), spikes.data_ptr(), last.data_ptr(), pointer(codes), pointer(counts)
+    bad = forward(*call.head(), x.data_ptr(), call.stride, *places, call.threads)
+    if bad:
+        raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
+    return spikes, last, codes
+
+
+def run_backward(
+    c: ctypes.CDLL, call: Call, kept: tuple[Tensor | None, Tensor | None, Tensor | None], to_spikes: Tensor, to_last: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The gradients of current and start; ``kept``: current (or None), codes (or None), start (or None)."""
+    x, codes, start = map(pointer, kept)
+    to_current, to_start = empty(call.shape), empty(call.shape[1:])
+    scratch = torch.empty(2 * call.threads * call.steps * TILE, dtype=torch.float32, device="cpu")
+    places = to_spikes.data_ptr(), pointer(to_last), to_current.data_ptr(), to_start.data_ptr(), codes, scratch.data_ptr()
+    functions(c)[1](*call.head(), x, call.stride, start, *places, call.threads)
     return to_current, to_start
+
+
+def _forward(
+    current: Tensor, start: Tensor | None, d: Dynamics, state: State | None, steps: int | None, counts: Tensor | None, *, keep: bool
+) -> tuple[Any, tuple[Tensor, Tensor]]:
+    """What backward needs, and spikes and last membrane."""
+    order = memory_order(current) if current.ndim == 5 else None
+    x = current.detach() if order is None else current.detach().permute(order)
+    x = x.contiguous()
+    inner = 1 if x.ndim <= 2 else x.stride(2 if order is None else order.index(2))
+    call = Call(x, inner, d, state, steps)
+    begin = None if start is None else _laid(start.detach(), order)
+    c = library()
+    assert c is not None, "fits() asked for it"
+    heard = None if counts is None or order is None else empty(x.shape[1:])
+    spikes, last, codes = run_forward(c, call, x, begin, keep, counts if heard is None else heard)
+    if order is not None:
+        back = tuple(order.index(axis) for axis in range(x.ndim))
+        spikes, last = spikes.permute(back), last.unsqueeze(0).permute(back).squeeze(0)
+        if heard is not None and counts is not None:
+            counts.copy_(heard.unsqueeze(0).permute(back).squeeze(0))
+    return (call, order, x if codes is None else None, codes, begin), (spikes, last)
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
-    ) -> tuple[Tensor, Tensor]:
-        order = memory_order(current)
-        x = current.permute(order).contiguous()
-        call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
-        kept = None if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
-        c = library()
-        assert c is not None, "fits() asked for it"
-        spikes, last, bad = run_forward(c, call, kept)
-        if bad:
-            raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
-        ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
+    def forward(ctx: Any, current: Tensor, start: Tensor | None, *given: Any) -> tuple[Tensor, Tensor]:
+        dynamics, state, steps, counts = given
+        (ctx.call, ctx.order, *kept), found = _forward(current, start, dynamics, state, steps, counts, keep=True)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(call.x, *(() if kept is None else (kept,)))
-        return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
+        ctx.save_for_backward(*kept)
+        return found
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, Tensor | None, None, None, None]:
-        call, (x, *start) = ctx.call, ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        call, order, kept = ctx.call, ctx.order, ctx.saved_tensors
         spikes, last = gradients
-        to_spikes = torch.zeros(call.steps, *x.shape[1:]) if spikes is None else spikes.permute(ctx.order).contiguous()
-        to_last = None if last is None else last.unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
+        to_spikes = torch.zeros(call.steps, *call.shape[1:]) if spikes is None else _dense(spikes, order)
         c = library()
         assert c is not None, "forward used it"
-        to_current, to_start = run_backward(c, call, start[0] if start else None, to_spikes, to_last)
-        to_start = to_start.unsqueeze(0).permute(ctx.back).squeeze(0)
-        return to_current.permute(ctx.back), to_start if start else None, None, None, None
+        to_current, to_start = run_backward(c, call, kept, to_spikes, None if last is None else _laid(last, order))
+        if order is not None:
+            back = tuple(order.index(axis) for axis in range(to_current.ndim))
+            to_current, to_start = to_current.permute(back), to_start.unsqueeze(0).permute(back).squeeze(0)
+        return to_current, None if kept[2] is None else to_start, None, None, None, None
 
 
 def memory_order(current: Tensor) -> tuple[int, ...]:
@@ -198,6 +255,15 @@ def memory_order(current: Tensor) -> tuple[int, ...]:
     return last if is_last else tuple(range(current.ndim))
 
 
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+def _dense(x: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    return (x if order is None else x.permute(order)).contiguous()
+
+
+def _laid(step: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """One time step, laid out as the current."""
+    return step.contiguous() if order is None else step.unsqueeze(0).permute(order).squeeze(0).contiguous()
+
+
+def pointer(tensor: Tensor | None) -> int | None:
     """Where the values of a dense tensor begin."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+    return None if tensor is None else tensor.data_ptr()

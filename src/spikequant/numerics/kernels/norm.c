@@ -86,14 +86,22 @@ static void pool_row(const Shape *q, const Patch *c, const float *s, float *out,
         }
 }
 
+/* Where row r of the patch lies in one time step. */
+static int64_t within(const Shape *q, const Patch *c, int64_t r) {
+    return ((c->image * q->height + c->line * q->pool + r) * q->width + c->column) * q->channels;
+}
+
 /* Room for each thread: v of each row; for backward also states, seen, and gv. */
 int64_t sq_norm_room(const Shape *q, int backward) { return q->pool * TILE * (backward ? 2 * q->steps + 4 : 1); }
 
-/* x: [steps or 1, batch, height, width, channels]; s: [steps, batch, height / pool, width / pool, channels]. Returns NaN seen. */
+/* x: [steps or 1, batch, height, width, channels]; s: [steps, batch, height / pool, width / pool, channels]. If wanted: plus, shaped
+   as s, is added to the spikes where pool is 1; counts, [batch, height, width, channels] and zero at first. Returns NaN seen. */
 int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, const float *x, const float *a, const float *b,
-                            float *s, float *room, int threads) {
+                            const float *plus, float *s, float *counts, float *room, int threads) {
     int64_t bad = 0;
     const int64_t count = patches(q), each = sq_norm_room(q, 0);
+    const int quick = is_quick(p);
+    if (p->grid == TABLE && !p->edges) middles_row(t->levels, p->size, t->middles);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
     for (int64_t index = 0; index < count; index++) {
         Patch c;
@@ -102,16 +110,15 @@ int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, cons
         memset(v, 0, (size_t)each * sizeof(float));
         for (int64_t k = 0; k < q->steps; k++)
             for (int64_t r = 0; r < q->pool; r++) {
+                const int64_t place = pooled_at(q, &c, k);
+                float *out = q->pool == 1 ? s + place : fired;
                 normalize(&c, x + at(q, &c, k, r), y);
-                int nan = 0;
-                for (int i = 0; i < c.n; i++) nan += y[i] != y[i];
-                bad += nan;
-                if (q->pool == 1) {
-                    advance(p, t, c.n, y, c.threshold, c.decay, v, s + pooled_at(q, &c, k), 0);
-                } else {
-                    advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, 0);
-                    pool_row(q, &c, fired, s + pooled_at(q, &c, k), r == 0);
-                }
+                bad += nan_row(c.n, y);
+                if (quick) advance_quick(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, out, 0);
+                else advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, out, 0);
+                if (counts) add_row(c.n, out, counts + within(q, &c, r));
+                if (q->pool > 1) pool_row(q, &c, fired, s + place, r == 0);
+                else if (plus) add_row(c.n, plus + place, out);
             }
     }
     return bad;
@@ -139,41 +146,72 @@ static void unpool(const Shape *q, const Patch *c, const float *fired, const flo
     }
 }
 
+/* What backward keeps of a patch: before and after the threshold saw it, of each step and row. */
+typedef struct { float *states, *seen, *v, *gv, *fired, *to; } Room;
+
+static void again_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const float *x, const Room *m, int quick) {
+    const int64_t plane = q->pool * TILE;
+    float y[TILE];
+    for (int64_t k = 0; k < q->steps; k++)
+        for (int64_t r = 0; r < q->pool; r++) {
+            const int64_t place = k * plane + r * TILE;
+            normalize(c, x + at(q, c, k, r), y);
+            if (quick) {
+                see_quick(p, t, c->n, y, c->threshold, c->decay, m->v + r * TILE, m->seen + place);
+            } else {
+                memcpy(m->states + place, m->v + r * TILE, (size_t)c->n * sizeof(float));
+                advance(p, t, c->n, y, c->threshold, c->decay, m->v + r * TILE, m->fired, m->seen + place);
+            }
+        }
+}
+
+/* Back through step k of row r. The quick way needs no states but a row of zeros, which is what was before the first step. */
+static void back_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const float *x, const Room *m, int quick,
+                       int64_t k, int64_t r, const float *gs, float *out) {
+    const int64_t plane = q->pool * TILE, place = k * plane + r * TILE;
+    const float *seen = m->seen + place;
+    float y[TILE], g[TILE], steep[TILE];
+    if (quick) {
+        const float *before = k > 0 ? seen - plane : m->states;
+        const float share = shares(p, c->n, c->decay, y);
+        surrogate_row(p, c->n, seen, c->threshold, g);
+        if (looks_back(p)) surrogate_row(p, c->n, before, c->threshold, steep);
+        const Past past = {seen, g, before, steep};
+        walk_row(p, c->n, &past, c->threshold, y, share, gs, m->gv + r * TILE, out);
+    } else {
+        const Step step = {m->states + place, seen, y, c->threshold, c->decay};
+        normalize(c, x + at(q, c, k, r), y);
+        fire_back(p, t, c->n, &step, gs, m->gv + r * TILE, g);
+        charge_back(p, c->n, &step, g, m->gv + r * TILE, out);
+    }
+}
+
 /* gy: gradient of the normalized current, shaped as x and zero at first (columns that no window covers stay so). */
 void sq_norm_lif_backward(const Spec *p, const Tables *t, const Shape *q, const float *x, const float *a, const float *b,
                           const float *gs, float *gy, float *room, int threads) {
     const int64_t count = patches(q), each = sq_norm_room(q, 1);
+    const int quick = is_quick_back(p);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t index = 0; index < count; index++) {
         Patch c;
         const int64_t plane = q->pool * TILE;
         float *states = room + THREAD * each, *seen = states + q->steps * plane, *v = seen + q->steps * plane;
-        float *gv = v + plane, *fired = gv + plane, *to = fired + plane, y[TILE], g[TILE], row[TILE];
+        const Room m = {states, seen, v, v + plane, v + 2 * plane, v + 3 * plane};
+        float row[TILE];
         settle(q, t, a, b, index, &c);
-        const size_t bytes = (size_t)c.n * sizeof(float);
         memset(v, 0, (size_t)(2 * plane) * sizeof(float));
-        for (int64_t k = 0; k < q->steps; k++)
-            for (int64_t r = 0; r < q->pool; r++) {
-                const int64_t place = k * plane + r * TILE;
-                memcpy(states + place, v + r * TILE, bytes);
-                normalize(&c, x + at(q, &c, k, r), y);
-                advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, seen + place);
-            }
+        if (quick) memset(states, 0, (size_t)TILE * sizeof(float));
+        again_patch(p, t, q, &c, x, &m, quick);
         for (int64_t k = q->steps - 1; k >= 0; k--) {
             const float *spikes = gs + pooled_at(q, &c, k);
             if (q->pool > 1) {
-                for (int64_t r = 0; r < q->pool; r++) fire_row(p, c.n, seen + k * plane + r * TILE, c.threshold, fired + r * TILE);
-                unpool(q, &c, fired, spikes, to);
+                for (int64_t r = 0; r < q->pool; r++) fire_row(p, c.n, seen + k * plane + r * TILE, c.threshold, m.fired + r * TILE);
+                unpool(q, &c, m.fired, spikes, m.to);
             }
             for (int64_t r = 0; r < q->pool; r++) {
-                const int64_t place = k * plane + r * TILE;
                 float *out = gy + at(q, &c, k, r);
-                normalize(&c, x + at(q, &c, k, r), y);
-                const Step step = {states + place, seen + place, y, c.threshold, c.decay};
-                fire_back(p, t, c.n, &step, q->pool > 1 ? to + r * TILE : spikes, gv + r * TILE, g);
-                charge_back(p, c.n, &step, g, gv + r * TILE, q->still ? row : out);
-                if (q->still)
-                    for (int i = 0; i < c.n; i++) out[i] += row[i];
+                back_patch(p, t, q, &c, x, &m, quick, k, r, q->pool > 1 ? m.to + r * TILE : spikes, q->still ? row : out);
+                if (q->still) add_row(c.n, row, out);
             }
         }
     }

@@ -1,6 +1,7 @@
-"""The CPU twin of batch norm, neuron and max pool in a row, over channels-last images."""
+"""The CPU twin of batch norm, neuron and max pool or residual sum in a row, over channels-last images."""
 
 import ctypes
+import functools
 from typing import Any
 
 import torch
@@ -8,10 +9,10 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.kernels import lif_native
-from spikequant.numerics.kernels.lif_native import TILE, Call, pointer
+from spikequant.numerics.kernels.lif_native import TILE, pointer
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
-from spikequant.numerics.norm import Norm
+from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.scan import Dynamics, State
 
 BLOCK = 2048
@@ -23,26 +24,37 @@ class Shape(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still"]]
 
 
-def fits(current: Tensor, dynamics: Dynamics, state: State | None, pool: int) -> bool:
+def fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
     """Whether the twin covers this call: float32 images on the CPU, in any dynamics that ``lif_scan``'s twin covers."""
+    pool, plus, counts = tail
     if current.ndim != 5 or pool * current.shape[2] > TILE or min(current.shape[3:]) < pool:
         return False
+    if plus is not None and (pool > 1 or plus.dtype != torch.float32 or plus.shape[1:] != current.shape[1:]):
+        return False
+    if counts is not None and any(size % pool for size in current.shape[3:]):
+        return False  # neurons that no window covers would go uncounted
     return lif_native.fits(current, dynamics, state, None)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (biased) of each channel of ``x`` ``[row, channel]``, summed in float64 over fixed blocks."""
-    total = _sums(x, None)
+    total = sums(_c(), x, None)
     mean = total[1] / x.shape[0]
     return mean.float(), (total[0] / x.shape[0] - mean * mean).clamp(min=0).float()
 
 
 def norm_scan(
-    current: Tensor, norm: Norm, dynamics: Dynamics, state: State | None = None, steps: int | None = None, pool: int = 1
+    current: Tensor,
+    norm: Norm,
+    dynamics: Dynamics,
+    state: State | None = None,
+    steps: int | None = None,
+    tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
     """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``."""
-    spikes: Tensor = _NormScan.apply(current, norm.scale, norm.shift, norm, (dynamics, state), (steps, pool))  # type: ignore[no-untyped-call]
-    return spikes
+    form = norm, (dynamics, state), (steps, tail)
+    summed: Tensor = _NormScan.apply(current, norm.scale, norm.shift, tail.plus, *form)  # type: ignore[no-untyped-call]
+    return summed
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -50,11 +62,11 @@ def channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 4, 2).contiguous()
 
 
-def _sums(x: Tensor, y: Tensor | None) -> Tensor:
+def sums(c: ctypes.CDLL, x: Tensor, y: Tensor | None) -> Tensor:
+    """``[2, channel]`` in float64: of ``x y`` (of ``x x`` where there is no ``y``) and of ``x``, over rows ``[row, channel]``."""
     rows, channels = x.shape
     blocks = torch.empty(-(-rows // BLOCK), 2, channels, dtype=torch.float64)
-    sizes = ctypes.c_int64(rows), ctypes.c_int64(channels)
-    _c().sq_channel_sums(pointer(x), pointer(y), *sizes, pointer(blocks), torch.get_num_threads())
+    _declared(c).sq_channel_sums(x.data_ptr(), pointer(y), rows, channels, blocks.data_ptr(), torch.get_num_threads())
     return blocks.sum(0)
 
 
@@ -62,7 +74,53 @@ def _c() -> ctypes.CDLL:
     c = library()
     if c is None:
         raise SpecError("the C library is gone; set SPIKEQUANT_KERNELS=torch")
+    return _declared(c)
+
+
+@functools.cache
+def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
+    place, count, threads = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    c.sq_channel_sums.argtypes = [place, place, count, count, place, threads]
+    c.sq_channel_blend.argtypes = [place, place, count, count, place, place, place, threads]
+    c.sq_norm_room.argtypes, c.sq_norm_room.restype = [place, threads], count
+    c.sq_norm_lif_forward.argtypes, c.sq_norm_lif_forward.restype = [place] * 10 + [threads], count
+    c.sq_norm_lif_backward.argtypes = [place] * 9 + [threads]
     return c
+
+
+class Call(lif_native.Call):
+    """The arguments of one call over images ``[time, batch, height, width, channel]``."""
+
+    def __init__(self, x: Tensor, neuron: tuple[Dynamics, State | None], steps: int | None, pool: int) -> None:
+        super().__init__(x, 1, *neuron, steps)
+        self.shape_of_c = Shape(self.steps, *x.shape[1:], pool, steps is not None)
+        batch, height, width, channels = x.shape[1:]
+        self.spiking = self.steps, batch, height // pool, width // pool, channels
+
+    def places(self, *tensors: Tensor | None) -> tuple[Any, ...]:
+        """The arguments that both directions begin with, and where these tensors lie."""
+        return *map(ctypes.byref, (self.spec, self.tables, self.shape_of_c)), *map(pointer, tensors)
+
+    def room(self, c: ctypes.CDLL, backward: bool) -> Tensor:
+        """What C computes in."""
+        return torch.empty(self.threads * _declared(c).sq_norm_room(ctypes.byref(self.shape_of_c), backward), device="cpu")
+
+
+def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], plus: Tensor | None, counts: Tensor | None) -> Tensor:
+    """Spikes, pooled, with ``plus`` added."""
+    spikes, room = empty(call.spiking), call.room(c, backward=False)
+    bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, plus, spikes, counts, room), call.threads)
+    if bad:
+        raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
+    return spikes
+
+
+def run_backward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], to_spikes: Tensor) -> Tensor:
+    """The gradient of the normalized current."""
+    g, room = empty(x.shape), call.room(c, backward=True)
+    g.zero_()
+    _declared(c).sq_norm_lif_backward(*call.places(x, *affine, to_spikes, g, room), call.threads)
+    return g
 
 
 class _NormScan(torch.autograd.Function):
@@ -72,46 +130,35 @@ class _NormScan(torch.autograd.Function):
         current: Tensor,
         scale: Tensor,
         shift: Tensor,
-        norm: Norm,
-        neuron: tuple[Dynamics, State | None],
-        form: tuple[int | None, int],
+        plus: Tensor | None,
+        *form: Any,
     ) -> Tensor:
-        (dynamics, state), (steps, pool) = neuron, form
-        x = channels_last(current)
-        call = Call(x, 1, dynamics, state, steps)
-        batch, height, width, channels = x.shape[1:]
-        shape = Shape(call.steps, batch, height, width, channels, pool, steps is not None)
-        spikes = empty((call.steps, batch, height // pool, width // pool, channels))
+        norm, neuron, (steps, tail) = form
+        x, counts = channels_last(current.detach()), tail.counts
+        ctx.call = Call(x, neuron, steps, tail.pool)
         a, b = scale.detach().float().contiguous(), shift.detach().float().contiguous()
-        c = _c()
-        c.sq_norm_lif_forward.restype = c.sq_norm_room.restype = ctypes.c_int64
-        room = torch.empty(call.threads * c.sq_norm_room(ctypes.byref(shape), 0))
-        head = (ctypes.byref(call.spec), ctypes.byref(call.tables), ctypes.byref(shape), pointer(x), pointer(a), pointer(b))
-        bad = c.sq_norm_lif_forward(*head, pointer(spikes), pointer(room), call.threads)
-        if bad:
-            raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
-        ctx.call, ctx.sizes = call, shape
+        added = None if plus is None else channels_last(plus.detach())
+        heard = None if counts is None else torch.zeros(x.shape[1:], device="cpu")
+        spikes = run_forward(_c(), ctx.call, x, (a, b), added, heard)
+        if heard is not None:
+            counts.copy_(heard.permute(0, 3, 1, 2))
         ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
         return spikes.permute(0, 1, 4, 2, 3)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        call, shape, (x, a, b, *centered) = ctx.call, ctx.sizes, ctx.saved_tensors
-        to_spikes = channels_last(gradients[0])
-        g = empty(x.shape)
-        g.zero_()
+        x, a, b, *centered = ctx.saved_tensors
         c = _c()
-        room = torch.empty(call.threads * c.sq_norm_room(ctypes.byref(shape), 1))
-        head = (ctypes.byref(call.spec), ctypes.byref(call.tables), ctypes.byref(shape), pointer(x), pointer(a), pointer(b))
-        c.sq_norm_lif_backward(*head, pointer(to_spikes), pointer(g), pointer(room), call.threads)
+        g = run_backward(c, ctx.call, x, (a, b), channels_last(gradients[0]))
         rows = x.reshape(-1, x.shape[-1])
-        to_scale, to_shift = _sums(g.reshape(rows.shape), rows)
+        to_scale, to_shift = sums(c, g.reshape(rows.shape), rows)
         slope, lift = torch.zeros_like(a), torch.zeros_like(a)
         if centered:
             slope, lift = _through_moments(to_scale, to_shift, (a, *centered), len(rows))
-        sizes = ctypes.c_int64(len(rows)), ctypes.c_int64(x.shape[-1])
-        c.sq_channel_blend(pointer(g), pointer(x), *sizes, pointer(a), pointer(slope), pointer(lift), call.threads)
-        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), None, None, None
+        places = a.data_ptr(), slope.data_ptr(), lift.data_ptr()
+        c.sq_channel_blend(g.data_ptr(), x.data_ptr(), *rows.shape, *places, ctx.call.threads)
+        to_plus = gradients[0] if ctx.needs_input_grad[3] else None
+        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), to_plus, None, None, None
 
 
 def _through_moments(to_scale: Tensor, to_shift: Tensor, affine: tuple[Tensor, ...], count: int) -> tuple[Tensor, Tensor]:

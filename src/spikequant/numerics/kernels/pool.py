@@ -15,20 +15,20 @@ IDLE_LIMIT = 2**30
 _idle: dict[int, list[mmap.mmap]] = defaultdict(list)
 
 
-def empty(shape: tuple[int, ...] | torch.Size) -> Tensor:
-    """An uninitialized float32 tensor on the CPU; large ones come from, and return to, a pool when nothing refers to them.
+def empty(shape: tuple[int, ...] | torch.Size, dtype: torch.dtype = torch.float32) -> Tensor:
+    """An uninitialized tensor on the CPU; large ones come from, and return to, a pool when nothing refers to them.
 
     >>> empty((2, 3)).shape
     torch.Size([2, 3])
     """
     count = math.prod(shape)
-    if 4 * count < POOLED_FROM:
-        return torch.empty(shape, dtype=torch.float32, device="cpu")
-    size = -(-4 * count // POOLED_FROM) * POOLED_FROM
+    if dtype.itemsize * count < POOLED_FROM:
+        return torch.empty(shape, dtype=dtype, device="cpu")
+    size = -(-dtype.itemsize * count // POOLED_FROM) * POOLED_FROM
     block = _idle[size].pop() if _idle[size] else _fresh(size)
     view = (ctypes.c_char * size).from_buffer(block)
     weakref.finalize(view, _give_back, size, block).atexit = False
-    return torch.frombuffer(view, dtype=torch.float32, count=count).view(shape)
+    return torch.frombuffer(view, dtype=dtype, count=count).view(shape)
 
 
 def _fresh(size: int) -> mmap.mmap:

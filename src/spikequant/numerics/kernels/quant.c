@@ -9,22 +9,6 @@ typedef struct {
     const float *low, *high;            /* [rows] */
 } Rows;
 
-/* The float next below a finite one. */
-static inline float below(float value) {
-    int32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    bits = value == 0 ? INT32_MIN + 1 : bits > 0 ? bits - 1 : bits + 1;
-    memcpy(&value, &bits, sizeof bits);
-    return value;
-}
-
-static void middles_row(const float *restrict levels, int32_t size, float *restrict middles) {
-    for (int32_t j = 0; j < size - 1; j++) {
-        const float middle = (float)(((double)levels[j + 1] + (double)levels[j]) / 2), most = below(levels[j + 1]);
-        middles[j] = middle < most ? middle : most;
-    }
-}
-
 /* p: grid, rounding and size; x, y: [rows, columns]; inside, if wanted: where x is within the grid. middles: room for
    [rows, size - 1] where the grid is a table. Returns the number of NaN in x. */
 int64_t sq_snap(const Spec *p, const Rows *r, const float *x, float *y, uint8_t *inside, float *middles, int threads) {

@@ -1,6 +1,7 @@
 """The CPU twins of ``snap`` and of LQ-Net's ``fit_basis``: C over the rows of a tensor, each with a grid of its own."""
 
 import ctypes
+import functools
 from typing import Any
 
 import torch
@@ -62,9 +63,8 @@ def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     levels, order = sorted_levels(basis)
     normal = torch.empty(rows, bits, bits, dtype=torch.float64)
     target = torch.empty(rows, bits, dtype=torch.float64)
-    sizes = ctypes.c_int64(rows), ctypes.c_int64(columns), bits
-    given, made = (pointer(each) for each in (weights, levels, order)), (pointer(each) for each in (normal, target))
-    if _c().sq_lq_equations(*sizes, *given, *made, _threads(weights)):
+    places = (each.data_ptr() for each in (weights, levels, order, normal, target))
+    if _c().sq_lq_equations(rows, columns, bits, *places, _threads(weights)):
         encode(Table(levels, 0), weights)  # refuses NaN, and says how many
     return solve_basis(normal, target, basis, ridge)
 
@@ -103,7 +103,16 @@ def _spreads(grid: Grid) -> bool:
 def _c() -> ctypes.CDLL:
     c = library()
     assert c is not None, "fits() asked for it"
-    c.sq_snap.restype = c.sq_lq_equations.restype = ctypes.c_int64
+    return declared(c)
+
+
+@functools.cache
+def declared(c: ctypes.CDLL) -> ctypes.CDLL:
+    """The library, told what its functions take."""
+    place, count, whole = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    c.sq_snap.argtypes, c.sq_snap.restype = [place] * 6 + [whole], count
+    c.sq_mask.argtypes = [count, place, place, place, whole]
+    c.sq_lq_equations.argtypes, c.sq_lq_equations.restype = [count, count, whole, *[place] * 5, whole], count
     return c
 
 
@@ -157,7 +166,7 @@ class _Mask(torch.autograd.Function):
         order = _order(inside)
         values, masked = gradient.permute(order).contiguous(), _like(inside)
         tensors = (pointer(each) for each in (values, inside, masked))
-        _c().sq_mask(ctypes.c_int64(values.numel()), *tensors, _threads(values))
+        _c().sq_mask(values.numel(), *tensors, _threads(values))
         return masked
 
     @staticmethod

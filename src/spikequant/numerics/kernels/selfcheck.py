@@ -34,8 +34,8 @@ def _agrees(c: ctypes.CDLL, wave: Tensor, dynamics: Dynamics, state: State | Non
 
 def _twin(c: ctypes.CDLL, current: Tensor, dynamics: Dynamics, state: State | None, to_spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     call = Call(current, 1, dynamics, state, None)
-    spikes, last, _ = run_forward(c, call, None)
-    return spikes, last, run_backward(c, call, None, to_spikes, None)[0]
+    spikes, last, codes = run_forward(c, call, current, None, keep=True)
+    return spikes, last, run_backward(c, call, (current, codes, None), to_spikes, None)[0]
 
 
 def _reference(current: Tensor, dynamics: Dynamics, state: State | None, to_spikes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
