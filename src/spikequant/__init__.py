@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from spikequant.behavior import compare as compare
     from spikequant.behavior import emd as emd
     from spikequant.behavior import record as record
+    from spikequant.deploy import Pixels as Pixels
     from spikequant.deploy import Program as Program
+    from spikequant.deploy import lower as lower
     from spikequant.neurons import IF as IF
     from spikequant.neurons import LIF as LIF
     from spikequant.quantizers import LSQ as LSQ
@@ -53,6 +55,7 @@ _ROOMS = {
     "LQNet": "spikequant.quantizers",
     "LSQ": "spikequant.quantizers",
     "Loaders": "spikequant.studies",
+    "Pixels": "spikequant.deploy",
     "Program": "spikequant.deploy",
     "Recipe": "spikequant.recipes",
     "Space": "spikequant.recipes",
@@ -68,6 +71,7 @@ _ROOMS = {
     "explore": "spikequant.studies",
     "fit": "spikequant.training",
     "load": "spikequant.recipes",
+    "lower": "spikequant.deploy",
     "memory": "spikequant.recipes",
     "models": "spikequant.models",
     "quantize": "spikequant.recipes",

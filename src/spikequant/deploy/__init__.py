@@ -1,5 +1,9 @@
 """A trained network as integers, and out of Python."""
 
+from spikequant.deploy.checking import Check, Divergence
+from spikequant.deploy.lowering import lower
 from spikequant.deploy.program import Program
+from spikequant.deploy.simulation import Simulation
+from spikequant.deploy.transcribing import Pixels
 
-__all__ = ["Program"]
+__all__ = ["Check", "Divergence", "Pixels", "Program", "Simulation", "lower"]

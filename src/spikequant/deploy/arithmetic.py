@@ -97,28 +97,42 @@ def rest(op: Lif, like: Integers, constants: Constants) -> Membrane:
 
 def step(op: Lif, acc: Integers, membrane: Membrane, constants: Constants) -> tuple[Integers, Membrane]:
     """Spikes and the membrane after one step; see ``Lif``."""
+    u, current = charged(op, acc, membrane, constants)
+    z = _fires(op, *compared(op, u, constants))
+    if op.snapped == "after_reset":
+        u = _reset(op, u, z, constants.threshold, op.shift)
+        return z, Membrane(_stored(op, shifted(u, op.shift, op.rounding), constants), current)
+    w = _reset(op, _held(op, u, constants), z, constants.threshold, 0)
+    return z, Membrane(w if constants.levels is None else nearest(w, constants.levels), current)
+
+
+def charged(op: Lif, acc: Integers, membrane: Membrane, constants: Constants) -> tuple[Integers, Integers | None]:
+    """u, the membrane with its current before it is rounded; and the synaptic current."""
     v, current = membrane
     if op.synapse is not None and current is not None:
         half = 1 << (op.synapse.bits - 1)
         acc = current = fitted(leak(current, op.synapse.leak) + acc, -half, half - 1, op.synapse.overflow)
-    threshold, q = constants.threshold, op.shift
-    held = looked_up(constants.levels, v) if constants.levels is not None else v
-    late = _fires(op, held, threshold) if op.timing == "next" else np.zeros_like(held)
-    if op.reset == "value":
-        v = _stored(op, np.where(late > 0, op.reset_value, held), constants)
-    kept = leak(v << q, op.leak) if constants.leaked is None else looked_up(constants.leaked, v)
-    u = kept + acc
-    if op.reset == "subtract":
-        u = u - late * (threshold << q)
-    if op.snapped == "after_reset":
-        z = _fires(op, u, threshold << q)
-        u = _reset(op, u, z, threshold, q)
-        return z, Membrane(_stored(op, shifted(u, q, op.rounding), constants), current)
-    stored = _stored(op, shifted(u, q, op.rounding), constants)
-    w = looked_up(constants.levels, stored) if constants.levels is not None else stored
-    z = _fires(op, u, threshold << q) if op.compare_at == "full" else _fires(op, w, threshold)
-    w = _reset(op, w, z, threshold, 0)
-    return z, Membrane(w if constants.levels is None else nearest(w, constants.levels), current)
+    late = np.zeros_like(acc)
+    if op.timing == "next":
+        held = looked_up(constants.levels, v) if constants.levels is not None else v
+        late = _fires(op, held, constants.threshold)
+        if op.reset == "value":
+            v = _stored(op, np.where(late > 0, op.reset_value, held), constants)
+    kept = leak(v << op.shift, op.leak) if constants.leaked is None else looked_up(constants.leaked, v)
+    return kept + acc - (late * (constants.threshold << op.shift) if op.reset == "subtract" else 0), current
+
+
+def compared(op: Lif, u: Integers, constants: Constants) -> tuple[Integers, Integers]:
+    """The two numbers whose order decides whether a neuron fires: its membrane and its threshold."""
+    if op.snapped == "after_reset" or op.compare_at == "full":
+        return u, constants.threshold << op.shift
+    return _held(op, u, constants), constants.threshold
+
+
+def _held(op: Lif, u: Integers, constants: Constants) -> Integers:
+    """The membrane that the state holds of u, as a number."""
+    stored = _stored(op, shifted(u, op.shift, op.rounding), constants)
+    return looked_up(constants.levels, stored) if constants.levels is not None else stored
 
 
 def _fires(op: Lif, value: Integers, threshold: Integers) -> Integers:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from spikequant.errors import FormatError, SpecError, nearest
 from spikequant.quantizers import Spec
 
 Integers = NDArray[np.int64]
+if TYPE_CHECKING:
+    from spikequant.deploy.checking import Check, Loader
+    from spikequant.models import Network
+
 INPUT = "input"
 
 
@@ -53,7 +57,7 @@ class Header(Spec):
     info: dict[str, JsonValue] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _is_topological(self) -> Self:
+    def _is_topological(self) -> "Header":
         known = [INPUT]
         for op in self.operations:
             for source in op.inputs:
@@ -114,6 +118,17 @@ class Program:
         """The class of every image ``[batch]``: of equal scores the lowest index."""
         scores = self.run(images)
         return np.asarray(scores.argmin(1) if self.header.readout == "first_spike" else scores.argmax(1))
+
+    def check(self, network: "Network", loader: "Loader", batches: int | None = None) -> "Check":
+        """This program beside the network that it came from: every spike compared, the first that differs named.
+
+        Raises:
+            MismatchError: the network has other layers of neurons.
+            SpecError: the loader gave nothing.
+        """
+        from spikequant.deploy.checking import check
+
+        return check(self, network, loader, batches)
 
     def save(self, path: str | Path) -> None:
         """Write the program as one file.

@@ -15,16 +15,19 @@ from spikequant.numerics import Surrogate, uniform
 
 class Encode(nn.Module):
     """A batch as a sequence. ``direct``: a still image as one constant step; ``rate``: spikes with the pixel's probability;
-    ``events``: already ``[time, batch, ...]``.
+    ``events``: already ``[time, batch, ...]``. With ``step``, images become whole numbers of ``bits``, symmetric about 0:
+    ``round(x / step)``.
     """
 
     draws: Tensor
 
-    def __init__(self, encoding: str = "direct", seed: int = 0) -> None:
+    def __init__(self, encoding: str = "direct", seed: int = 0, step: float | None = None, bits: int = 8) -> None:
         super().__init__()
         if encoding not in ("direct", "rate", "events"):
             raise SpecError(f"encoding must be 'direct', 'rate' or 'events', got {encoding!r}")
-        self.encoding, self.seed = encoding, seed
+        if step is not None and (encoding != "direct" or not step > 0 or not 2 <= bits <= 8):
+            raise SpecError(f"whole numbers need encoding='direct', step above 0, 2 to 8 bits, got {encoding!r}, {step} and {bits}")
+        self.encoding, self.seed, self.step, self.bits = encoding, seed, step, bits
         if encoding == "rate":
             self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -33,13 +36,18 @@ class Encode(nn.Module):
         if self.encoding == "events":
             return x
         if self.encoding == "direct":
-            return x.unsqueeze(0)
+            return (x if self.step is None else self.codes(x, self.step)).unsqueeze(0)
         self.draws += self.training
         steps = x.unsqueeze(0).expand(time, *x.shape)
         index = torch.arange(steps.numel(), device=x.device).reshape(steps.shape)
         # Evaluation repeats one draw, so that two networks are shown the same spikes.
         draw = int(self.draws) if self.training else 0
         return (uniform(self.seed, 0, draw, index) < steps).to(x.dtype)
+
+    def codes(self, x: Tensor, step: float) -> Tensor:
+        """The whole numbers of an image, in its own dtype."""
+        top = 2 ** (self.bits - 1) - 1
+        return torch.round(x / torch.tensor(step, dtype=x.dtype, device=x.device)).clamp(-top, top)
 
 
 class SumPool(nn.Module):

@@ -2,14 +2,16 @@
 
 from spikequant.recipes.clipping import beyond_clip, idle_clip
 from spikequant.recipes.hang import attach, bake, calibrate, quantize
+from spikequant.recipes.integer import accumulator_shift, fed
 from spikequant.recipes.ledger import Ledger, memory, widths
 from spikequant.recipes.plan import Hung, plan, weighted
-from spikequant.recipes.recipe import Override, Recipe
+from spikequant.recipes.recipe import Arithmetic, Override, Recipe
 from spikequant.recipes.space import Axis, LayerChoices, Space
 from spikequant.recipes.store import load, read_document, save
 from spikequant.recipes.traffic import Traffic, traffic
 
 __all__ = [
+    "Arithmetic",
     "Axis",
     "Hung",
     "LayerChoices",
@@ -18,10 +20,12 @@ __all__ = [
     "Recipe",
     "Space",
     "Traffic",
+    "accumulator_shift",
     "attach",
     "bake",
     "beyond_clip",
     "calibrate",
+    "fed",
     "idle_clip",
     "load",
     "memory",

@@ -12,6 +12,7 @@ from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.neurons import LIF, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
+from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
 from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
@@ -35,13 +36,15 @@ def quantize(
     neuron by its name, as ``spikequant.behavior.extremes`` collects them over a whole training run.
 
     Raises:
-        SpecError: a layer pattern matches nothing, the model is quantized already, holds NaN, or needs calibration.
+        SpecError: a layer pattern matches nothing, the model is quantized already, holds NaN, needs calibration, or has no integer form.
 
     >>> from spikequant.models import build
     >>> from spikequant.quantizers import Uniform
     >>> quantize(build("digits"), Recipe(weights=Uniform(bits=2, low=-1.0, high=1.0))).conv1.weight.unique().numel()
     2
     """
+    if recipe.arithmetic is not None:
+        return cast(Model, _in_integers(model, recipe, calibration, batches))
     copied = attach(copy.deepcopy(model), recipe)
     _fit_weights(copied)
     waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
@@ -55,6 +58,18 @@ def quantize(
             raise SpecError(f"the states of {needy} need data to fit their range; pass calibration=loader, or give a fixed range")
         calibrate(copied, waiting, calibration, batches)
     return copied
+
+
+def _in_integers(model: nn.Module, recipe: Recipe, calibration: Loader | None, batches: int) -> Network:
+    if not isinstance(model, Network):
+        raise SpecError(f"an integer recipe rewrites the wiring of a Network, and {type(model).__name__} has none; adopt it first")
+    if _is_quantized(model):
+        raise SpecError("the model is quantized already; quantize the float model")
+    _refuse_unsound(model)
+    network, scalings = integer_network(model, recipe, calibration, batches)
+    attach(network, recipe)
+    set_scales(network, scalings)
+    return network
 
 
 def attach(model: Model, recipe: Recipe) -> Model:
@@ -71,6 +86,8 @@ def attach(model: Model, recipe: Recipe) -> Model:
             _fix_constant(neurons[hung.layer], hung.part, hung.spec)
         elif hung.part == "state":
             neurons[hung.layer].state = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
+        elif recipe.arithmetic is not None and isinstance(model, Network):
+            _hang_whole(model, hung, recipe, index)
         else:
             _hang(layers[hung.layer], hung, recipe, index)
     for neuron in neurons.values():
@@ -140,6 +157,16 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
     quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
     # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
     parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)
+
+
+def _hang_whole(model: Network, hung: Hung, recipe: Recipe, index: int) -> None:
+    """A grid of whole numbers, behind its scale; where no neuron follows, real units before and after."""
+    layer, tensor = model.get_submodule(hung.layer), NAMES[hung.part]
+    spec = bias_spec(model.wiring, hung.layer) if hung.part == "biases" else hung.spec
+    hang_scale(layer, tensor)
+    _hang(layer, hung._replace(spec=spec), recipe, index)
+    if fed(model.wiring, hung.layer) is None:
+        hang_unit(layer, tensor)
 
 
 def _numbered(quantizer: Quantizer, recipe: Recipe, index: int) -> Quantizer:

@@ -2,13 +2,13 @@
 
 import re
 import tomllib
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tomli_w
 from pydantic import Field
 
 from spikequant.errors import SpecError
-from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Spec
+from spikequant.quantizers import AnySpec, Binary, FixedPoint, QuantizerSpec, Spec, Uniform
 
 Wanted = AnySpec | Literal["float"]
 Variable = Literal["v"]
@@ -27,13 +27,23 @@ class Override(Spec):
     constants: Wanted | dict[Constant, AnySpec] | None = None
 
 
+class Arithmetic(Spec):
+    """How an integer recipe computes: see ``Recipe.integer``."""
+
+    leak_bits: Annotated[int, Field(ge=1, le=12)] = 8
+    leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
+    input_bits: Annotated[int, Field(ge=2, le=8)] = 8
+    headroom: Annotated[float, Field(gt=0, le=1)] = 0.6
+    spread: Annotated[float, Field(ge=1)] = 8.0
+
+
 class Recipe(Spec):
     """Which grid hangs where. What is None stays float.
 
     ``state`` and ``constants`` take one spec, or a mapping from variable (``v``; ``threshold``, ``decay``) to spec. ``first`` and
     ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their own. ``overrides``
     maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches nothing is an
-    error. ``snapped`` says when states are rounded, None leaving it to each neuron.
+    error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
 
     >>> from spikequant.quantizers import LQNet
     >>> Recipe(weights=LQNet(bits=2)) == Recipe.from_toml(Recipe(weights=LQNet(bits=2)).to_toml())
@@ -50,6 +60,27 @@ class Recipe(Spec):
     overrides: dict[str, Override] = Field(default_factory=dict)
     snapped: Literal["before_fire", "after_reset", "both"] | None = None
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    arithmetic: Arithmetic | None = None
+
+    @classmethod
+    def integer(cls, weight_bits: int = 4, state_bits: int = 8, **how: Any) -> Self:
+        """The recipe that is deployable by construction: the network computes in whole numbers from then on, as a chip would.
+
+        Batch norm, scales and time constants are folded into weights, biases and thresholds; a membrane v leaks by
+        ``rounding(v m / 2^leak_bits)``, takes whole currents and saturates in ``state_bits``. Images become ``input_bits``.
+        A threshold takes at most ``headroom`` of the state, and at least that over ``spread``. ``lower`` is then exact.
+
+        Raises:
+            SpecError: a field is out of its range.
+
+        >>> Recipe.integer(weight_bits=4).weights.label()
+        'uniform [-7, 7] zero'
+        """
+        top = 2 ** (weight_bits - 1) - 1
+        weights = Binary(scale="one") if weight_bits == 1 else Uniform(bits=weight_bits, low=-top, high=top, levels_at="zero")
+        whole = FixedPoint(integer=state_bits - 1, fraction=0)
+        bias = FixedPoint(integer=15, fraction=0)
+        return cls(weights=weights, biases=bias, state=whole, constants={"threshold": whole}, arithmetic=Arithmetic(**how))
 
     @classmethod
     def parse(cls, notation: str, rounding: Literal["truncate", "nearest", "stochastic"] = "nearest") -> Self:

@@ -1,0 +1,208 @@
+"""Batch norm, time constants and pools folded into weights: what each neuron adds to its membrane, in real units."""
+
+import copy
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.models.wiring import INPUT, Node, Wiring
+from spikequant.neurons import LIF
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+PASSING = ("dropout", "flatten", "max_pool")
+CURRENTS = ("dropout", "max_pool")
+
+
+class Folded(NamedTuple):
+    """One layer of synapses with all that follows it up to its neurons, in float64.
+
+    The membrane of channel c gains ``weight[c] x + bias[c]``, x in whole numbers: spikes, sums of spikes, input codes.
+    ``gamma``: the factor that batch norm and time constant put on the layer's own weight, per channel. ``norm`` and ``lif`` name
+    the nodes folded and fed, None where there is none.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    gamma: Tensor
+    norm: str | None
+    lif: str | None
+
+
+def consumers(wiring: Wiring) -> dict[str, list[Node]]:
+    """Who reads each value."""
+    found: dict[str, list[Node]] = {}
+    for node in wiring.nodes:
+        for source in node.inputs:
+            found.setdefault(source, []).append(node)
+    return found
+
+
+def units(model: Network, input_step: float) -> dict[str, float]:
+    """The real value of a whole 1, of every value that is a whole number of something: spikes, sums of them, input codes.
+
+    Raises:
+        SpecError: two values of unlike units are added, or a pool averages unequal windows.
+    """
+    shapes = {INPUT: model.wiring.input_shape, **model.shapes()}
+    found: dict[str, float] = {}
+    for node in model.wiring.nodes:
+        taken = [found.get(source) for source in node.inputs]
+        if node.kind == "encode":
+            found[node.name] = 1.0 if node.args.get("encoding") == "rate" else input_step
+        elif node.kind == "lif":
+            found[node.name] = 1.0
+        elif node.kind == "average_pool" and taken[0] is not None:
+            height, width = window(node, shapes[node.inputs[0]], shapes[node.name])
+            found[node.name] = taken[0] / (height * width)
+        elif node.kind == "add":
+            if taken[0] is None or taken[0] != taken[1]:
+                raise SpecError(
+                    f"{node.name}: only spikes and their sums can be added as whole numbers; add after the neurons, as SEW does"
+                )
+            found[node.name] = taken[0]
+        elif node.kind in (*PASSING, "sum_pool") and taken[0] is not None:
+            found[node.name] = taken[0]
+    return found
+
+
+def window(node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, int]:
+    """The window of an adaptive average pool, where all windows are alike.
+
+    Raises:
+        SpecError: they are not.
+    """
+    if before[1] % after[1] or before[2] % after[2]:
+        raise SpecError(
+            f"{node.name}: an average of {before[1]}x{before[2]} over unequal windows to {after[1]}x{after[2]} has no integer form"
+        )
+    return before[1] // after[1], before[2] // after[2]
+
+
+def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
+    """Every layer of synapses, folded.
+
+    Equation: ``y = gamma (W x + b - mean) / sqrt(var + eps) + beta``; the membrane gains ``kappa y``, kappa the neuron's input gain.
+
+    Raises:
+        SpecError: a current is read by something that has no integer form.
+    """
+    readers = consumers(model.wiring)
+    found = {}
+    for node in model.wiring.of_kind("conv2d", "linear"):
+        layer = model.get_submodule(node.name)
+        assert isinstance(layer, nn.Conv2d | nn.Linear), "the table of layers builds these"
+        weight = layer.weight.detach().double()
+        bias = torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None else layer.bias.detach().double()
+        norm, lif = _fed(node, readers)
+        gamma = torch.ones(len(weight), dtype=torch.float64)
+        if norm is not None:
+            gamma, bias = _normed(model.get_submodule(norm), bias)
+        kappa = gain(_lif(model, lif)) if lif is not None else 1.0
+        unit = unit_of.get(node.inputs[0])
+        if unit is None:
+            raise SpecError(f"{node.name}: reads {node.inputs[0]}, a current that is no whole number; put neurons between them")
+        gamma = gamma * kappa
+        rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
+        found[node.name] = Folded(weight * rows * unit, bias * kappa, gamma * unit, norm, lif)
+    return found
+
+
+def gain(lif: LIF) -> float:
+    """What a neuron multiplies its current with."""
+    d = lif.dynamics
+    if isinstance(d.gain, Tensor):
+        raise SpecError("a gain per channel has no integer form; put it into the weights")
+    return 1 / d.tau if d.charge == "relax_input" else 1.0 if d.charge in ("relax", "rate") else d.gain
+
+
+def retention(lif: LIF) -> float:
+    """What a neuron keeps of its membrane in one step.
+
+    Raises:
+        SpecError: it differs between channels.
+    """
+    d = lif.dynamics
+    if d.charge in ("relax", "relax_input"):
+        return 1 - 1 / d.tau
+    if d.charge in ("rate", "rate_input"):
+        return 1 - float(d.gain)
+    if d.charge == "scale":
+        if lif.decay.min() < lif.decay.max():
+            raise SpecError("a decay per channel has no integer form: a layer leaks by one multiplier")
+        return float(lif.decay.reshape(-1)[0])
+    return d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 1 - 2.0**-d.shift
+
+
+def measured(model: Network, loader: Loader, batches: int) -> Network:
+    """A copy whose batch norms hold the moments of this data: for networks that were never trained."""
+    copied = copy.deepcopy(model).train()
+    norms = [module for module in copied.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over batches
+    for module in copied.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
+    with torch.no_grad():
+        for _, (x, _) in zip(range(batches), loader, strict=False):
+            copied(x)
+    return copied.eval()
+
+
+def is_fresh(model: Network) -> bool:
+    """Whether a batch norm has seen no data yet."""
+    return any(module.num_batches_tracked == 0 for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
+
+
+def _fed(node: Node, readers: dict[str, list[Node]]) -> tuple[str | None, str | None]:
+    """The batch norm and the neuron that a layer feeds; currents may pass a pool on their way."""
+    norm, at, pooled = None, node, False
+    while True:
+        following = readers.get(at.name, [])
+        if not following:
+            return norm, None
+        if len(following) > 1:
+            names = ", ".join(each.name for each in following)
+            raise SpecError(f"{at.name}: its current is read by {names}; a current that is no whole number can have one reader")
+        at = following[0]
+        if at.kind == "lif":
+            return norm, at.name
+        if at.kind == "batch_norm" and norm is None and not pooled:
+            norm = at.name
+        elif at.kind not in CURRENTS:
+            raise SpecError(
+                f"{node.name}: its current passes {at.name} ({at.kind}), which has no integer form there; put neurons between them"
+            )
+        pooled |= at.kind == "max_pool"
+
+
+def _lif(model: Network, name: str) -> LIF:
+    lif = model.get_submodule(name)
+    assert isinstance(lif, LIF), "the table of layers builds it"
+    return lif
+
+
+def _normed(norm: nn.Module, bias: Tensor) -> tuple[Tensor, Tensor]:
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d), "the table of layers builds it"
+    if norm.running_mean is None or norm.running_var is None:
+        raise SpecError("a batch norm without running statistics cannot be folded; set track_running_stats=True")
+    inverse = torch.rsqrt(norm.running_var.double() + norm.eps)
+    gamma = norm.weight.detach().double() * inverse if norm.affine else inverse
+    beta = norm.bias.detach().double() if norm.affine else torch.zeros_like(inverse)
+    return gamma, (bias - norm.running_mean.double()) * gamma + beta
+
+
+def largest_input(loader: Loader, batches: int) -> float:
+    """The greatest magnitude that the loader's first batches show.
+
+    Raises:
+        SpecError: it gave no batch, or only zeros.
+    """
+    seen = [float(x.abs().max()) for _, (x, _) in zip(range(batches), loader, strict=False)]
+    if not seen or max(seen) == 0:
+        raise SpecError("the calibration loader gave no batch, or only zeros; pass at least one batch of training data")
+    return max(seen)

@@ -1,0 +1,46 @@
+"""Simulation and program of an integer recipe agree bit for bit, whatever the network."""
+
+import pytest
+import torch
+
+from spikequant.deploy import Program, lower
+from spikequant.errors import SpecError
+from spikequant.models import Network, build
+from spikequant.recipes import Recipe, quantize
+
+NETWORKS = {
+    "digits": {},
+    "squat-fmnist": {"time": 5},
+    "sew-resnet8": {"width": 4, "time": 3},
+}
+
+
+def noise(network: Network, seed: int, images: int = 4) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.rand(images, *network.wiring.input_shape, generator=generator) * 2 - 0.5, torch.zeros(images, dtype=torch.long))]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("recipe", [Recipe.integer(), Recipe.integer(2, 6), Recipe.integer(1, 12, leak_rounding="half_up", leak_bits=5)])
+def test_no_spike_differs(name: str, recipe: Recipe) -> None:
+    float_network = build(name, **NETWORKS[name])
+    small = quantize(float_network, recipe, noise(float_network, 0))
+    found = lower(small).check(small, noise(small, 1))
+    assert found.exact, found.first
+    assert found.layers[0].program_rates.max() > 0
+
+
+def test_scores_are_the_logits_in_units(tmp_path) -> None:
+    float_network = build("digits")
+    small = quantize(float_network, Recipe.integer(), noise(float_network, 0)).eval()
+    (x, _), program = noise(small, 1, 16)[0], lower(small)
+    scores, logits = program.run(x.numpy()), small(x)
+    assert (scores[scores != 0] / (logits.double().detach().numpy())[scores != 0]).std() < 1e-9
+    assert program.predict(x.numpy()).tolist() == logits.argmax(1).tolist()
+    program.save(tmp_path / "net.sqp")
+    assert Program.load(tmp_path / "net.sqp").run(x.numpy()).tolist() == scores.tolist()
+
+
+def test_a_float_network_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"Recipe\.integer"):
+        lower(build("digits"))
