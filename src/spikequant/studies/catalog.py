@@ -6,15 +6,16 @@ from spikequant import data, models
 from spikequant.errors import DataError
 from spikequant.neurons import kernels_in_use
 from spikequant.quantizers.table import SPECS
+from spikequant.studies.planning import shipped
 
 
 def catalog() -> dict[str, list[str]]:
     """Every name that a command takes, by its kind.
 
     >>> sorted(catalog())
-    ['datasets', 'methods', 'models']
+    ['datasets', 'methods', 'models', 'studies']
     """
-    return {"models": models.names(), "datasets": data.names(), "methods": sorted(SPECS)}
+    return {"models": models.names(), "datasets": data.names(), "methods": sorted(SPECS), "studies": sorted(shipped())}
 
 
 def data_sets(progress: Callable[[str], object] = lambda text: None) -> dict[str, str | None]:

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from spikequant.data import DataSet
@@ -75,3 +76,9 @@ def resolve_data(name: str, network: Network) -> DataSet:
     if data.shape != network.wiring.input_shape:
         raise SpecError(f"data {name!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
     return data
+
+
+@lru_cache(maxsize=2)
+def cached_data(name: str) -> DataSet:
+    """A data set that stays in memory, for the many trials that one process runs on it."""
+    return load_data(name)

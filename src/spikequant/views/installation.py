@@ -19,7 +19,7 @@ from spikequant.views.progress import say
 from spikequant.views.verbs import BROKEN, GOOD, Answer, Debug, Json
 from spikequant.views.wording import plain, size
 
-Subject = Literal["models", "datasets", "methods"]
+Subject = Literal["models", "datasets", "methods", "studies"]
 NEEDED = ("torch", "numpy", "safetensors", "pydantic", "typer", "rich", "jinja2", "altair", "vl-convert-python")
 PEERS = ("scipy", "snntorch", "spikingjelly", "norse", "nir", "brevitas", "neurobench", "optuna", "h5py", "tonic", "torchvision")
 TORCH_FLOOR = (2, 10)
@@ -36,7 +36,7 @@ class Check(NamedTuple):
 def ls(
     what: Annotated[Subject | None, typer.Argument(help="Print this list only.")] = None, as_json: Json = False, debug: Debug = False
 ) -> Answer:
-    """Print the models, data sets and quantization methods that are known by name."""
+    """Print the models, data sets, quantization methods and studies that are known by name."""
     from spikequant.studies.catalog import catalog
 
     lists = {kind: names for kind, names in catalog().items() if what in (None, kind)}

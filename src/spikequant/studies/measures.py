@@ -1,0 +1,134 @@
+"""What a study can measure of a finished network, by name: one table of names, what each needs, and what each gives."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors.torch import save as tensors_to_bytes
+from torch import as_tensor
+
+from spikequant import files
+from spikequant.behavior import Drift, Firing, compare, record
+from spikequant.data import Batches, DataSet
+from spikequant.errors import SpecError, unknown
+from spikequant.models import Network
+from spikequant.recipes import memory
+from spikequant.studies.procedure import Measures
+from spikequant.training import evaluate
+
+BATCHES = 20
+
+
+@dataclass
+class Subject:
+    """A finished network, and what it is measured with. The test images are read here, and nowhere before."""
+
+    network: Network
+    data: DataSet
+    batch_size: int
+    batches: int
+    reference: Network | None
+    twins: tuple[Network, ...]
+
+    @property
+    def test(self) -> Batches:
+        """The test images, in order."""
+        return Batches(self.data.test, self.batch_size, self.data.scale)
+
+    @cached_property
+    def firing(self) -> Firing:
+        """The firing rates of every layer."""
+        return record(self.network, self.test, self.batches)
+
+    @cached_property
+    def drift(self) -> Drift:
+        """The comparison with the reference."""
+        if self.reference is None:
+            raise SpecError("this measure compares with a reference, and the trial has none; give its group a reference")
+        return compare(self.reference, self.network, self.test, batches=self.batches, twins=self.twins)
+
+
+class Measure(NamedTuple):
+    """One entry of the table: which other trials it needs, and its values by name."""
+
+    needs: frozenset[str]
+    values: Callable[[Subject], Measures]
+
+
+def _accuracy(subject: Subject) -> Measures:
+    return {"accuracy": evaluate(subject.network, subject.test)}
+
+
+def _memory(subject: Subject) -> Measures:
+    ledger = memory(subject.network)
+    kept = ("weight_bits", "state_bits", "qspinn_bits")
+    return {"memory_bits": ledger.total_bits} | {name: getattr(ledger, name) for name in kept}
+
+
+def _firing(subject: Subject) -> Measures:
+    firing = subject.firing
+    return {"mean_rate": firing.mean_rate, "dead": firing.dead(), "silent": firing.silent, "saturated": firing.saturated()}
+
+
+def _emd(subject: Subject) -> Measures:
+    drift = subject.drift
+    low, high = drift.emd_interval
+    return {"emd": drift.emd, "emd_low": low, "emd_high": high, "emd_floor": drift.emd_floor}
+
+
+def _training_floor(subject: Subject) -> Measures:
+    floor = subject.drift.training_floor
+    if floor is None:
+        raise SpecError("the training floor needs float networks of other seeds; give the reference's group more than one seed")
+    return {"training_floor": floor.emd, "emd_excess": floor.excess}
+
+
+def _agreement(subject: Subject) -> Measures:
+    return {"agreement": subject.drift.agreement, "matched_shift": subject.drift.matched_shift}
+
+
+NOTHING, REFERENCE, TWINS = frozenset[str](), frozenset({"reference"}), frozenset({"reference", "twins"})
+MEASURES: dict[str, Measure] = {
+    "accuracy": Measure(NOTHING, _accuracy),
+    "memory": Measure(NOTHING, _memory),
+    "firing": Measure(NOTHING, _firing),
+    "emd": Measure(REFERENCE, _emd),
+    "training_floor": Measure(TWINS, _training_floor),
+    "agreement": Measure(REFERENCE, _agreement),
+}
+
+
+def needs(names: tuple[str, ...]) -> frozenset[str]:
+    """The other trials that these measures need.
+
+    >>> sorted(needs(("accuracy", "training_floor")))
+    ['reference', 'twins']
+    """
+    return frozenset(need for name in names if name in MEASURES for need in MEASURES[name].needs)
+
+
+def check(names: tuple[str, ...]) -> None:
+    """Refuse names that are not in the table.
+
+    Raises:
+        SpecError: names the one, and the nearest valid one.
+    """
+    for name in names:
+        if name not in MEASURES:
+            raise SpecError(unknown("measure", name, MEASURES, "Setup.measures"))
+
+
+def measured(names: tuple[str, ...], subject: Subject, folder: Path) -> Measures:
+    """The values of these measures; rates and comparison are written to ``folder`` where they were needed."""
+    found: Measures = {}
+    for name in names:
+        found |= MEASURES[name].values(subject)
+    if "firing" in names:
+        rates = {layer.name: as_tensor(layer.rates).contiguous() for layer in subject.firing.layers}
+        files.write(folder / "rates.safetensors", tensors_to_bytes(rates))
+    if needs(names):
+        files.write(folder / "drift.json", json.dumps(subject.drift.to_dict(), allow_nan=False) + "\n")
+    return found

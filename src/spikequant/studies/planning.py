@@ -1,0 +1,283 @@
+"""From a study's file to the trials that it means: read, checked whole, all mistakes told at once, each with its line."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from spikequant.errors import DataError, SpecError, nearest, unknown
+from spikequant.studies import places
+from spikequant.studies.grid import Draft, Misplaced, drafts, mistakes, referred
+from spikequant.studies.keys import key_of, said
+from spikequant.studies.procedure import Procedures, Setup
+from spikequant.studies.resolve import cached_data
+from spikequant.studies.study import Study, grouped
+from spikequant.studies.table import PROCEDURES
+
+LARGEST = 2**20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial, checked: ``configuration`` and ``data_sha256`` are what its key is made of; references are keys."""
+
+    name: str
+    tags: tuple[str, ...]
+    procedure: str
+    setup: Setup
+    key: str
+    configuration: dict[str, Any]
+    data_sha256: dict[str, str]
+    reference: str | None
+    twins: tuple[str, ...]
+    pairing: str | None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the trials that must be done before."""
+        return self.twins if self.reference is None else (self.reference, *self.twins)
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: readable, and its own."""
+        return f"{re.sub(r'[^A-Za-z0-9.+-]+', '_', self.name)[:80]}-{self.key[:12]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study and the trials to run, each after those that it needs."""
+
+    study: Study
+    text: str
+    trials: tuple[Trial, ...]
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    folder = Path(str(resources.files("spikequant.studies") / "shipped"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def plan(word: str, only: str = "", deterministic: bool = False, procedures: Procedures = PROCEDURES) -> Plan:
+    """The plan of a study, by the name of one that is shipped or by its file.
+
+    ``only``: keep the trials that bear all these tags, and those that they need. ``deterministic`` trials are other trials: torch may
+    take other kernels for them, which add in another order.
+
+    Raises:
+        SpecError: everything that is wrong with the study, each with file, line, value and nearest valid value.
+        DataError: a data set is absent or damaged.
+    """
+    path = shipped().get(word, Path(word))
+    text = _text(path, word)
+    reader = Reader(path, text, procedures, deterministic)
+    study = reader.study()
+    every = list(drafts(study))
+    wanted = reader.wanted(study, every, only.split())
+    return Plan(study, text, reader.trials(study, every, wanted))
+
+
+def _text(path: Path, word: str) -> str:
+    if not path.is_file():
+        known = shipped()
+        raise SpecError(f"study {word!r} is neither a file nor one of {', '.join(known)}{nearest(word, known)}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise SpecError(f"{path} has more than {LARGEST} bytes; a study has fewer")
+        return content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"cannot read study {path}: {error}") from None
+
+
+def _reachable(study: Study, every: Sequence[Draft], wanted: Sequence[Draft]) -> list[Draft]:
+    """The wanted trials and all that they could need, in the order of the study."""
+    names = {draft.name for draft in wanted}
+    waiting = list(wanted)
+    while waiting:
+        found = referred(study, every, waiting.pop())
+        fresh = [] if found is None else [draft for draft in (found[0], *found[1]) if draft.name not in names]
+        names |= {draft.name for draft in fresh}
+        waiting += fresh
+    return [draft for draft in every if draft.name in names]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A study's text with its places: turns every mistake into ``file:line: what``."""
+
+    path: Path
+    text: str
+    procedures: Procedures
+    deterministic: bool
+
+    def study(self) -> Study:
+        """The document, its own fields checked."""
+        try:
+            document = tomllib.loads(self.text)
+            json.dumps(document, allow_nan=False)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            line = places.damaged_line(error) if isinstance(error, tomllib.TOMLDecodeError) else None
+            raise SpecError(f"{self._place(line)}: not valid TOML: {error}") from None
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"{self.path}: only words, finite numbers, lists and tables belong in a study: {error}") from None
+        try:
+            study = Study.read(grouped(document))
+        except SpecError as error:
+            raise self._told([Misplaced(path, text) for path, text in _complaints(error)]) from None
+        wrong = list(mistakes(study))
+        if wrong:
+            raise self._told(wrong)
+        return study
+
+    def wanted(self, study: Study, every: Sequence[Draft], words: Sequence[str]) -> list[Draft]:
+        """The trials that bear all these tags."""
+        known = {tag for draft in every for tag in draft.tags}
+        for word in words:
+            if word not in known:
+                raise SpecError(unknown("tag", word, known))
+        found = [draft for draft in every if {*words} <= {*draft.tags}]
+        if not found:
+            raise SpecError(f"no trial of study {study.name!r} bears all the tags {' '.join(words)!r}")
+        for draft in found:
+            try:
+                referred(study, every, draft)
+            except Misplaced as error:
+                raise self._told([error]) from None
+        return found
+
+    def trials(self, study: Study, every: Sequence[Draft], wanted: Sequence[Draft]) -> tuple[Trial, ...]:
+        """The wanted drafts as trials, each after those that it needs."""
+        chosen = _reachable(study, every, wanted)
+        wrong: list[Misplaced] = [*_fields_of_no_procedure(chosen, self.procedures)]
+        setups: dict[str, Setup] = {}
+        for draft in chosen:
+            try:
+                setups[draft.name] = self._setup(study, draft)
+            except SpecError as error:
+                wrong += [Misplaced(_origin(draft, path), text) for path, text in _complaints(error)]
+        if wrong:
+            raise self._told(wrong)
+        made: dict[str, Trial] = {}
+        for draft in wanted:
+            try:
+                self._trial(study, every, draft, setups, made, ())
+            except Misplaced as error:
+                raise self._told([error]) from None
+        self._refuse_twice([draft for draft in chosen if draft.name in made], made)
+        return tuple(made.values())
+
+    def _setup(self, study: Study, draft: Draft) -> Setup:
+        procedure = self.procedures.get(str(draft.fields.get("procedure")))
+        if procedure is None:
+            raise SpecError(unknown("procedure", str(draft.fields.get("procedure")), self.procedures, "Setup.procedure"))
+        known = procedure.setup.model_fields
+        kept = {name: value for name, value in draft.fields.items() if name in known or _origin(draft, (name,))[0] == "trials"}
+        kept = {name: value for name, value in kept.items() if name != "procedure"}
+        if "seed" in kept:
+            raise SpecError(f"Setup.seed: must be given as seeds = [{kept['seed']!r}], of the group or the study")
+        setup = procedure.setup.read(kept | {"seed": draft.seed})
+        if study.objective not in setup.measures:
+            raise SpecError(f"Setup.measures: must hold the study's objective {study.objective!r}, got {list(setup.measures)}")
+        missing = procedure.needs(setup) and study.trials[draft.group].reference is None
+        if missing:
+            raise SpecError("Setup.reference: is required by what the trial starts from or measures; name the group of its float networks")
+        try:
+            procedure.check(setup)
+        except DataError:
+            raise
+        except SpecError as error:
+            raise error if re.match(r"Setup\.", str(error)) else SpecError(f"Setup: {error}") from None
+        return setup
+
+    def _trial(
+        self, study: Study, every: Sequence[Draft], draft: Draft, setups: dict[str, Setup], made: dict[str, Trial], above: tuple[str, ...]
+    ) -> Trial:
+        if draft.name in made:
+            return made[draft.name]
+        if draft.name in above:
+            raise Misplaced(("trials", draft.group, "reference"), f"trials refer to each other in a circle: {' -> '.join(above)}")
+        name, setup = str(draft.fields["procedure"]), setups[draft.name]
+        needs, found = self.procedures[name].needs(setup), referred(study, every, draft)
+        reference, twins, pairing = None, tuple[str, ...](), None
+        if found is not None and "reference" in needs:
+            reference = self._trial(study, every, found[0], setups, made, (*above, draft.name)).key
+            pairing = "same" if found[0].seed == draft.seed else "independent"
+        if found is not None and "twins" in needs:
+            twins = tuple(self._trial(study, every, twin, setups, made, (*above, draft.name)).key for twin in found[1])
+            if not twins:
+                raise Misplaced(("trials", draft.group, "reference"), f"trial {draft.name!r} needs references of other seeds, and has none")
+        hashes = dict(cached_data(setup.data).sha256)
+        configuration = {"procedure": name, "threads": study.threads, "setup": said(setup)}
+        configuration |= {"reference": reference, "twins": list(twins), "pairing": pairing}
+        configuration |= {"deterministic": True} if self.deterministic else {}
+        key = key_of(configuration, hashes)
+        made[draft.name] = Trial(draft.name, draft.tags, name, setup, key, configuration, hashes, reference, twins, pairing)
+        return made[draft.name]
+
+    def _refuse_twice(self, chosen: Sequence[Draft], made: dict[str, Trial]) -> None:
+        keys: dict[str, str] = {}
+        for draft in chosen:
+            other = keys.setdefault(made[draft.name].key, draft.name)
+            if other != draft.name:
+                raise self._told(
+                    [Misplaced(("trials", draft.group), f"trials {other!r} and {draft.name!r} say the same; drop one of them")]
+                )
+
+    def _told(self, wrong: Sequence[Misplaced]) -> SpecError:
+        known = places.lines(self.text)
+        found = [(places.line_of(known, self.text, error.path), _shown(error)) for error in wrong]
+        told = dict.fromkeys(f"{self._place(line)}: {text}" for line, text in sorted(found, key=lambda each: each[0] or 0))
+        return SpecError("\n".join(told))
+
+    def _place(self, line: int | None) -> str:
+        return str(self.path) if line is None else f"{self.path}:{line}"
+
+
+def _fields_of_no_procedure(chosen: Sequence[Draft], procedures: Procedures) -> Iterator[Misplaced]:
+    """Fields of defaults and options that no procedure in use has: a procedure takes of these what it knows."""
+    used = {str(draft.fields.get("procedure")) for draft in chosen} & procedures.keys()
+    known = {"procedure", "tags"} | {name for procedure in used for name in procedures[procedure].setup.model_fields}
+    for draft in chosen:
+        for name in draft.fields.keys() - known:
+            origin = _origin(draft, (name,))
+            if origin[0] != "trials":
+                yield Misplaced(origin, f"no such field{nearest(name, known)}")
+
+
+def _complaints(error: SpecError) -> Iterator[tuple[places.Path, str]]:
+    """The single complaints of a spec, each with its path: ``Study.trials.0.name: is required``."""
+    for line in str(error).splitlines():
+        place, separator, text = line.partition(": ")
+        words = place.split(".")[1:]
+        path = tuple(int(word) if word.isdigit() else word for word in words)
+        path = (*path, "kind") if text.startswith("unknown kind ") else path
+        yield (path, text) if separator and " " not in place else ((), line)
+
+
+def _origin(draft: Draft, path: places.Path) -> places.Path:
+    """The place in the document that set a field of a trial, or the field that holds it; else the trial's group."""
+    path = _without_kinds(path, draft.fields)
+    for length in range(len(path), 0, -1):
+        if path[:length] in draft.origins:
+            return (*draft.origins[path[:length]], *path[length:])
+    return ("trials", draft.group, *path)
+
+
+def _without_kinds(path: places.Path, table: Any) -> places.Path:
+    """A path as the document has it: between a table and its field, pydantic names the table's kind."""
+    if not path or not isinstance(table, dict):
+        return path
+    if path[0] not in table and path[0] == table.get("kind"):
+        return _without_kinds(path[1:], table)
+    return (path[0], *_without_kinds(path[1:], table.get(path[0])))
+
+
+def _shown(error: Misplaced) -> str:
+    words = [str(word) for word in error.path if not isinstance(word, int)]
+    return f"{'.'.join(words)}: {error.text}" if words else error.text

@@ -1,0 +1,181 @@
+"""The procedures ``supervised`` and ``post_training``: train a network, in float or with quantizers in place; or quantize a trained one."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from spikequant.data import Batches, DataSet, crop_and_flip, hold_out
+from spikequant.errors import SpecError
+from spikequant.models import Network, build, names
+from spikequant.quantizers import Spec
+from spikequant.recipes import Recipe, load, plan, quantize, save
+from spikequant.studies import measures
+from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
+from spikequant.studies.resolve import cached_data, resolve_model
+from spikequant.training import Training
+from spikequant.training import train as training_events
+
+AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
+
+
+class Model(Spec):
+    """A network by its name and the arguments of its wiring; a folder or ``package.module:factory`` takes none."""
+
+    name: str
+    args: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def build(self, seed: int) -> Network:
+        """The fresh network of this seed.
+
+        Raises:
+            SpecError: the name or an argument is unknown.
+        """
+        if self.name in names() or not self.args:
+            return build(self.name, seed=seed, **self.args) if self.name in names() else resolve_model(self.name, seed)
+        raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
+
+
+class Pictured(Setup):
+    """What both procedures say: network, recipe, and how it is measured.
+
+    ``measure_batches``: batches of test images on which firing is watched. ``calibration_batches``: batches of training images to which
+    ranges are fitted that the recipe leaves open.
+    """
+
+    model: Model
+    recipe: Recipe | None = None
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    calibration_batches: Annotated[int, Field(ge=1)] = 8
+    measure_batches: Annotated[int, Field(ge=1)] = measures.BATCHES
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Supervised(Pictured):
+    """A supervised training; with a recipe the quantizers are in place from its first step.
+
+    ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
+    trial. ``validation``: share of the training images held out, by which early stop (``training.patience``) decides.
+    """
+
+    training: Training
+    init: Literal["scratch", "float"] = "scratch"
+    augment: Literal["none", "crop_and_flip"] = "none"
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.training.patience is not None and not self.validation:
+            raise ValueError("training.patience needs a held-out share of the training images; set validation, as 0.1")
+        if (self.training.seed, self.training.start, self.training.pairing) != (0, "scratch", "same"):
+            raise ValueError("training.seed, start and pairing follow from the trial's seeds, init and reference; leave them out")
+        return self
+
+
+class PostTraining(Pictured):
+    """The trial's reference, quantized and not trained on."""
+
+    recipe: Recipe
+
+
+def supervise(setup: Supervised, bench: Bench) -> Work:
+    """Train, save and measure; goes on from the last whole epoch where the folder holds a checkpoint."""
+    data = cached_data(setup.data)
+    split, held = (data.train, None) if not setup.validation else hold_out(data.train, setup.validation, setup.seed)
+    loader = Batches(split, setup.batch_size, data.scale, setup.seed, AUGMENT[setup.augment])
+    validation = None if held is None else Batches(held, setup.batch_size, data.scale)
+    network = _source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
+    if setup.recipe is not None:
+        network = quantize(network, setup.recipe, loader, setup.calibration_batches)
+    own = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
+    checkpoint = bench.folder / "checkpoint.safetensors"
+    training = setup.training.model_copy(update=own)
+    yield from training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
+    found = _measured(network, data, setup, bench)
+    checkpoint.unlink(missing_ok=True)
+    return found
+
+
+def quantize_only(setup: PostTraining, bench: Bench) -> Work:
+    """Quantize the reference, save and measure."""
+    data = cached_data(setup.data)
+    loader = Batches(data.train, setup.batch_size, data.scale, setup.seed)
+    network = quantize(_source(bench, setup), setup.recipe, loader, setup.calibration_batches)
+    yield from ()
+    return _measured(network.to(bench.device), data, setup, bench)
+
+
+def _source(bench: Bench, setup: Pictured) -> Network:
+    if bench.rehearsal:
+        return setup.model.build(setup.seed)
+    if bench.reference is None:
+        raise SpecError("the trial starts from its reference and has none; give its group a reference")
+    return load(bench.reference)
+
+
+def _measured(network: Network, data: DataSet, setup: Pictured, bench: Bench) -> Measures:
+    save(network, bench.folder, {"data_sha256": data.sha256, "seed": setup.seed})
+    wanted = measures.needs(setup.measures)
+    source = _reference(bench, setup, network) if wanted else None
+    twins = tuple(load(folder).to(bench.device) for folder in bench.twins) if "twins" in wanted else ()
+    if bench.rehearsal and "twins" in wanted and source is not None:
+        twins = (source,)
+    subject = measures.Subject(network, data, setup.batch_size, setup.measure_batches, source, twins)
+    return measures.measured(setup.measures, subject, bench.folder)
+
+
+def _reference(bench: Bench, setup: Pictured, network: Network) -> Network:
+    return (setup.model.build(setup.seed) if bench.rehearsal else _source(bench, setup)).to(bench.device)
+
+
+def check(setup: Pictured) -> None:
+    """Refuse what the fields alone do not show: unknown models and measures, data of another shape, patterns that match no layer.
+
+    Raises:
+        SpecError: every mistake on a line of its own, with its field.
+    """
+    measures.check(setup.measures)
+    with _at("model"):
+        network = _blank(json.dumps(setup.model.fields(), sort_keys=True))
+    with _at("data"):
+        data = cached_data(setup.data)
+        if data.shape != network.wiring.input_shape:
+            raise SpecError(f"{setup.data!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
+    with _at("recipe"):
+        plan(network, setup.recipe or Recipe())
+
+
+@contextlib.contextmanager
+def _at(field: str) -> Iterator[None]:
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(f"Setup.{field}: {error}") from None
+
+
+def needs(setup: Pictured) -> frozenset[str]:
+    """The other trials that this one needs."""
+    starts = isinstance(setup, PostTraining) or (isinstance(setup, Supervised) and setup.init == "float")
+    return measures.needs(setup.measures) | (frozenset({"reference"}) if starts else frozenset())
+
+
+def weight_bytes(setup: Pictured) -> int:
+    """Bytes of the network's tensors."""
+    tensors = _blank(json.dumps(setup.model.fields(), sort_keys=True)).state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@lru_cache(maxsize=16)
+def _blank(model: str) -> Network:
+    return Model.read(json.loads(model)).build(0)
+
+
+SUPERVISED = Procedure(Supervised, supervise, check, needs, weight_bytes)
+POST_TRAINING = Procedure(PostTraining, quantize_only, check, needs, weight_bytes)

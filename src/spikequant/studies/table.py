@@ -1,0 +1,9 @@
+"""The registry of this room: every procedure by its name."""
+
+from spikequant.studies.procedure import Procedure
+from spikequant.studies.supervised import POST_TRAINING, SUPERVISED
+
+PROCEDURES: dict[str, Procedure] = {
+    "post_training": POST_TRAINING,
+    "supervised": SUPERVISED,
+}

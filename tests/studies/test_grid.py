@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+
+from spikequant.studies.grid import Misplaced, drafts, merge, mistakes, referred
+from spikequant.studies.study import Study, grouped
+
+
+def study(**fields: Any) -> Study:
+    return Study.read(grouped({"version": 1, "name": "s", **fields}))
+
+
+GRID = study(
+    seeds=[0, 1],
+    defaults={"lr": 1, "batch": 8},
+    axes={"net": {"n1": {"model": "a"}, "n2": {"model": "b", "tags": ["big"]}}, "bits": {"b2": {"bits": 2}, "b4": {"bits": 4}}},
+    trials=[
+        {"name": "float", "axes": ["net"], "batch": 4},
+        {"name": "low", "axes": ["net", "bits"], "reference": "float", "tags": ["table1"], "without": ["n1 b4"], "seeds": [1]},
+    ],
+)
+
+
+def test_the_product_of_options_and_seeds_makes_the_trials() -> None:
+    found = {draft.name: draft for draft in drafts(GRID)}
+    assert list(found) == ["float/n1/s0", "float/n1/s1", "float/n2/s0", "float/n2/s1", "low/n1/b2/s1", "low/n2/b2/s1", "low/n2/b4/s1"]
+    assert found["low/n2/b4/s1"].fields == {"lr": 1, "batch": 8, "model": "b", "bits": 4}
+    assert found["low/n2/b4/s1"].tags == ("low", "table1", "n2", "b4", "s1", "big")
+    assert found["float/n1/s0"].fields["batch"] == 4
+
+
+def test_every_field_knows_who_set_it() -> None:
+    draft = next(draft for draft in drafts(GRID) if draft.name == "float/n2/s0")
+    assert draft.origins["lr",] == ("defaults", "lr")
+    assert draft.origins["batch",] == ("trials", 0, "batch")
+    assert draft.origins["model",] == ("axes", "net", "n2", "model")
+
+
+def test_options_do_not_leak_into_each_other() -> None:
+    nested = study(
+        defaults={"recipe": {"seed": 1}},
+        axes={"a": {"x": {"recipe": {"bits": 2}}, "y": {}}},
+        trials=[{"name": "t", "axes": ["a"]}],
+    )
+    first, second = drafts(nested)
+    assert first.fields["recipe"] == {"seed": 1, "bits": 2}
+    assert second.fields["recipe"] == {"seed": 1}
+    assert nested.defaults == {"recipe": {"seed": 1}}
+
+
+def test_a_table_of_another_kind_replaces_what_was_there_and_its_origins() -> None:
+    fields: dict[str, Any] = {}
+    origins: dict[Any, Any] = {}
+    merge(fields, {"w": {"kind": "uniform", "low": -1}}, origins, ("defaults",))
+    merge(fields, {"w": {"kind": "lqnet"}}, origins, ("trials", 0))
+    assert fields == {"w": {"kind": "lqnet"}}
+    assert origins == {("w",): ("trials", 0, "w"), ("w", "kind"): ("trials", 0, "w", "kind")}
+
+
+def test_a_reference_has_the_shared_options_and_the_seed() -> None:
+    every = list(drafts(GRID))
+    low = next(draft for draft in every if draft.name == "low/n2/b4/s1")
+    found = referred(GRID, every, low)
+    assert found is not None
+    assert found[0].name == "float/n2/s1"
+    assert [twin.name for twin in found[1]] == ["float/n2/s0"]
+    assert referred(GRID, every, every[0]) is None
+
+
+def test_a_reference_of_a_seed_that_does_not_exist_is_refused() -> None:
+    lonely = study(trials=[{"name": "float"}, {"name": "low", "reference": "float", "reference_seed": 7}])
+    every = list(drafts(lonely))
+    with pytest.raises(Misplaced, match="seed 7"):
+        referred(lonely, every, every[1])
+
+
+def test_names_that_fit_nothing_are_all_told() -> None:
+    wrong = study(
+        axes={"bits": {"b2": {"tags": "no list"}}},
+        trials=[
+            {"name": "a", "axes": ["bit"]},
+            {"name": "a", "reference": "flaot"},
+            {"name": "float", "axes": ["bits"], "without": ["b3"]},
+        ],
+    )
+    told = {(error.path, error.text) for error in mistakes(wrong)}
+    assert {path for path, _ in told} == {
+        ("axes", "bits", "b2", "tags"),
+        ("trials", 0, "axes"),
+        ("trials", 1, "name"),
+        ("trials", 1, "reference"),
+        ("trials", 2, "without"),
+    }
+    assert "did you mean 'float'" in str(sorted(told))

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from spikequant.behavior import Drift
+from spikequant.data import load
+from spikequant.errors import SpecError
+from spikequant.models import build
+from spikequant.quantizers import LQNet
+from spikequant.recipes import Recipe, memory, quantize
+from spikequant.studies import measures
+from spikequant.studies.measures import MEASURES, Subject, check, measured, needs
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    network, twin = build("digits", width=2, time=2), build("digits", seed=1, width=2, time=2)
+    for each in (network, twin):
+        for norm in ("norm1", "norm2"):  # so that it fires without having been trained
+            torch.nn.init.constant_(each.get_submodule(norm).weight, 4.0)
+    small = quantize(network, Recipe(weights=LQNet(bits=2)))
+    return Subject(small.eval(), load("digits"), 128, 2, network.eval(), (twin.eval(),))
+
+
+def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Subject, tmp_path: Path) -> None:
+    found = measured(tuple(MEASURES), subject, tmp_path)
+    assert found["memory_bits"] == memory(subject.network).total_bits
+    assert found["emd"] == subject.drift.emd > 0
+    assert subject.drift.training_floor is not None
+    assert found["training_floor"] == subject.drift.training_floor.emd
+    assert len(found) == sum(len(entry.values(subject)) for entry in MEASURES.values())
+    assert set(load_file(tmp_path / "rates.safetensors")) == {"lif1", "lif2"}
+    assert Drift.from_dict(json.loads((tmp_path / "drift.json").read_text())) == subject.drift
+
+
+def test_the_test_images_are_those_that_are_measured_on(subject: Subject) -> None:
+    assert len(subject.test.split.y) == 360
+
+
+def test_without_a_reference_nothing_is_compared(subject: Subject, tmp_path: Path) -> None:
+    alone = Subject(subject.network, subject.data, 128, 1, None, ())
+    with pytest.raises(SpecError, match="give its group a reference"):
+        measured(("emd",), alone, tmp_path)
+    paired = Subject(subject.network, subject.data, 128, 1, subject.reference, ())
+    with pytest.raises(SpecError, match="more than one seed"):
+        measured(("training_floor",), paired, tmp_path)
+
+
+def test_needs_follow_from_the_names() -> None:
+    assert needs(("accuracy", "memory", "firing")) == set()
+    assert needs(("accuracy", "emd")) == {"reference"}
+    with pytest.raises(SpecError, match="did you mean 'accuracy'"):
+        check(("acuracy",))
+    assert measures.BATCHES == 20

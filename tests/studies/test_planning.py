@@ -1,0 +1,105 @@
+from collections.abc import Callable
+
+import pytest
+
+from spikequant.errors import SpecError
+from spikequant.studies.planning import plan, shipped
+
+
+def told(study: str, only: str = "") -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        plan(study, only)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_study_bears_its_file_name(name: str) -> None:
+    assert f'name = "{name}"' in shipped()[name].read_text()
+
+
+def test_the_smoke_study_is_a_dozen_trials_each_after_what_it_needs() -> None:
+    trials = plan("digits-smoke").trials
+    assert 12 <= len(trials) <= 14
+    keys = [trial.key for trial in trials]
+    assert len({*keys}) == len(keys)
+    assert all(keys.index(need) < keys.index(trial.key) for trial in trials for need in trial.needs)
+    pairs = {trial.name: trial.pairing for trial in trials}
+    assert (pairs["float/s0"], pairs["qat/lqnet/s1"]) == (None, "same")
+
+
+def test_only_keeps_what_bears_the_tags_and_what_that_needs(write_study: Callable[..., str]) -> None:
+    assert [trial.name for trial in plan("digits-smoke", "qat lqnet s1").trials] == ["float/s1", "qat/lqnet/s1"]
+    assert told("digits-smoke", "lqnt") == [
+        "unknown tag 'lqnt': must be one of b2, b4, float, lqnet, narrow, ptq, qat, s0, s1, scratch; did you mean 'lqnet'?"
+    ]
+    assert "bears all the tags" in told("digits-smoke", "float lqnet")[0]
+
+
+def test_keys_follow_what_decides_the_numbers_and_nothing_else(write_study: Callable[..., str]) -> None:
+    def keys(study: str) -> list[str]:
+        return [trial.key for trial in plan(study).trials]
+
+    first = keys(write_study())
+    assert keys(write_study(**{'name = "tiny"': 'name = "other"\ntitle = "t"'})) == first
+    assert keys(write_study(**{"epochs = 1": "epochs = 1, lr = 1e-3"})) == first
+    bits = keys(write_study(**{"bits = 2": "bits = 3"}))
+    assert bits[0] == first[0]
+    assert bits[1] != first[1]
+    trained = keys(write_study(**{"epochs = 1": "epochs = 2"}))
+    assert trained[0] != first[0]
+    assert trained[1] != first[1]
+    assert plan(write_study(), deterministic=True).trials[0].key != first[0]
+
+
+def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., str]) -> None:
+    study = write_study(
+        **{"epochs = 1": "epochs = 0", "batch_size": "batch_sze", '"lqnet"': '"lqnt"', '"accuracy", "emd"': '"accuracy", "emdd"'}
+    )
+    lines = told(study)
+    assert lines[0].startswith(f"{study}:10: defaults.batch_sze: no such field; did you mean 'batch_size'?")
+    assert lines[1].startswith(f"{study}:11: defaults.training.epochs: must be greater than or equal to 1, got 0; nearest valid value: 1")
+    assert lines[2].startswith(f"{study}:23: trials.recipe.weights.kind: unknown kind 'lqnt'")
+    assert lines[2].endswith("did you mean 'lqnet'?")
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "text"),
+    [
+        ("model = {", 'model = "digts"\nother = {', 9, "did you mean 'digits'"),
+        ('"accuracy", "emd"', '"accuracy", "emdd"', 22, "did you mean 'emd'"),
+        ('reference = "float"', 'reference = "flaot"', 21, "did you mean 'float'"),
+        ('reference = "float"', "", 18, "name the group of its float networks"),
+        ('"post_training"', '"post_trainig"', 20, "did you mean 'post_training'"),
+        ('["accuracy", "memory"]', '["memory"]', 12, "the study's objective 'accuracy'"),
+        ('name = "ptq"', 'name = "ptq"\nseed = 3', 20, "seeds = [3]"),
+        ('name = "ptq"', 'name = "float"', 19, "is there already"),
+        ("epochs = 1", "epochs = = 1", 11, "not valid TOML"),
+        ("version = 1", "version = 2", 2, "must be 1"),
+        ('objective = "accuracy"', "threads = 0", 4, "nearest valid value: 1"),
+        ("bits = 2 }", "bits = 99 }", 23, "nearest valid value: 8"),
+    ],
+)
+def test_a_mistake_is_told_with_line_value_and_nearest(write_study: Callable[..., str], old: str, new: str, line: int, text: str) -> None:
+    lines = told(write_study(**{old: new}))
+    assert any(f"study.toml:{line}:" in each and text in each for each in lines), lines
+
+
+@pytest.mark.parametrize("text", ["", "trials = 3", "version = 1\nname = 'x'\ntrials = [3]", "a = nan", "a = 2026-01-01", "[" * 5000])
+def test_whatever_a_file_holds_is_refused_in_words(write_study: Callable[..., str], text: str) -> None:
+    assert told(write_study(text))[0] != ""
+
+
+def test_circles_and_twins_of_one_trial_are_refused(write_study: Callable[..., str]) -> None:
+    circle = write_study(**{'name = "float"': 'name = "float"\nreference = "ptq"\ninit = "float"'})
+    assert "in a circle" in told(circle)[0]
+    double = write_study(**{'[[trials]]\nname = "ptq"': '[[trials]]\nname = "again"\n[[trials]]\nname = "ptq"'})
+    assert "say the same" in told(double)[0]
+
+
+def test_a_training_floor_needs_more_than_one_seed(write_study: Callable[..., str]) -> None:
+    assert "other seeds" in told(write_study(**{'"accuracy", "emd"': '"accuracy", "training_floor"'}))[0]
+
+
+def test_another_word_is_no_study() -> None:
+    assert told("digits-smok")[0].endswith("did you mean 'digits-smoke'?")

@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spikequant.errors import SpecError
+from spikequant.recipes import load
+from spikequant.studies.procedure import Bench, Measures, Work
+from spikequant.studies.supervised import POST_TRAINING, SUPERVISED, PostTraining, Supervised, check, needs, weight_bytes
+
+SMALL: dict[str, Any] = {"data": "digits", "seed": 3, "model": {"name": "digits", "args": {"width": 2, "time": 1}}, "batch_size": 512}
+LQ = {"weights": {"kind": "lqnet", "bits": 2}}
+
+
+def finished(work: Work) -> Measures:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Measures = end.value
+            return found
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("float")
+    finished(SUPERVISED.work(Supervised.read(SMALL | {"training": {"epochs": 1}, "measures": ["accuracy"]}), Bench(folder)))
+    return folder
+
+
+def test_training_leaves_the_network_and_no_checkpoint(reference: Path) -> None:
+    assert sorted(path.name for path in reference.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_training_goes_on_from_its_checkpoint_bit_for_bit(reference: Path, tmp_path: Path) -> None:
+    setup = Supervised.read(SMALL | {"training": {"epochs": 2}})
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    finished(SUPERVISED.work(setup, Bench(whole)))
+    work = SUPERVISED.work(setup, Bench(parted))
+    while not (parted / "checkpoint.safetensors").exists():
+        next(work)
+    work.close()
+    finished(SUPERVISED.work(setup, Bench(parted)))
+    assert (parted / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_training_on_starts_from_the_reference(reference: Path, tmp_path: Path) -> None:
+    setup = Supervised.read(SMALL | {"training": {"epochs": 1, "lr": 1e-12}, "init": "float", "recipe": LQ})
+    finished(SUPERVISED.work(setup, Bench(tmp_path, reference=reference)))
+    tuned = load(tmp_path).get_submodule("readout").parametrizations.weight.original
+    torch.testing.assert_close(tuned, load(reference).get_submodule("readout").weight, atol=1e-6, rtol=0)
+
+
+def test_post_training_quantizes_the_reference(reference: Path, tmp_path: Path) -> None:
+    setup = PostTraining.read(SMALL | {"recipe": LQ, "measures": ["accuracy", "emd", "training_floor"], "measure_batches": 1})
+    found = finished(POST_TRAINING.work(setup, Bench(tmp_path, reference=reference, twins=(reference,))))
+    assert found["emd"] is not None
+    assert found["training_floor"] == 0.0
+    assert load(tmp_path).get_submodule("conv2").weight[0].unique().numel() <= 4
+
+
+def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:
+    setup = PostTraining.read(SMALL | {"recipe": LQ, "measures": ["emd", "training_floor"], "measure_batches": 1})
+    assert finished(POST_TRAINING.work(setup, Bench(tmp_path, rehearsal=True)))["emd"] is not None
+    with pytest.raises(SpecError, match="give its group a reference"):
+        finished(POST_TRAINING.work(setup, Bench(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"training": {"epochs": 1, "seed": 1}}, "follow from the trial"),
+        ({"training": {"epochs": 1, "patience": 2}}, "held-out share"),
+        ({"model": "digts"}, "did you mean 'digits'"),
+        ({"model": {"name": "digits", "args": {"widht": 2}}}, "widht"),
+        ({"model": {"name": "json:loads", "args": {"width": 2}}}, "takes no args"),
+        ({"model": "squat-fmnist"}, r"samples of shape \(1, 8, 8\)"),
+        ({"measures": ["emdd"]}, "did you mean 'emd'"),
+        ({"recipe": {"overrides": {"con9*": {"weights": "float"}}}}, r"con9\*"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        check(Supervised.read(SMALL | {"training": {"epochs": 1}} | changed))
+
+
+def test_needs_and_weights_follow_from_the_setup() -> None:
+    scratch = Supervised.read(SMALL | {"training": {"epochs": 1}})
+    assert needs(scratch) == set()
+    assert needs(scratch.model_copy(update={"init": "float"})) == {"reference"}
+    assert needs(PostTraining.read(SMALL | {"recipe": LQ})) == {"reference"}
+    trained = 4 * (2 * 9 + 4 * 2 * 9 + 16 * 10 + 10 + 2 * (2 + 4) + 2 * (2 + 4))
+    assert weight_bytes(scratch) >= trained
