@@ -1,10 +1,14 @@
 """One specification in, one record out; on this machine or many. The seeds of the field as ready studies. One function per verb."""
 
 from spikequant.studies.bench import Loaders
+from spikequant.studies.coordinator import RunOptions
 from spikequant.studies.demo import demo
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
+from spikequant.studies.planning import Plan, plan, shipped
+from spikequant.studies.price import quoted
 from spikequant.studies.resolve import resolve_data, resolve_model, resolve_recipe
+from spikequant.studies.running import run, states
 from spikequant.studies.search_saved import Search, search_saved
 from spikequant.studies.verbs import Session, compare_saved, quantize_saved, train
 
@@ -14,17 +18,24 @@ __all__ = [
     "Judged",
     "Loaders",
     "Options",
+    "Plan",
     "Priced",
+    "RunOptions",
     "Search",
     "Session",
     "compare_saved",
     "demo",
     "explore",
     "exploring",
+    "plan",
     "quantize_saved",
+    "quoted",
     "resolve_data",
     "resolve_model",
     "resolve_recipe",
+    "run",
     "search_saved",
+    "shipped",
+    "states",
     "train",
 ]

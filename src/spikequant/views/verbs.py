@@ -13,7 +13,7 @@ import typer
 
 from spikequant.errors import SpikequantError
 
-GOOD, BROKEN, USAGE, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+GOOD, BROKEN, USAGE, FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output; progress goes to standard error.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]

@@ -1,0 +1,112 @@
+"""What a study costs before it is run: a few steps of each kind of trial are measured, in a process of their own."""
+
+import itertools
+import json
+import multiprocessing
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikequant.studies.job import prepare
+from spikequant.studies.planning import Plan, Trial
+from spikequant.studies.procedure import Bench
+from spikequant.studies.table import PROCEDURES
+from spikequant.training import Event, Step
+
+STEPS = 3
+COPIES = 4  # network, checkpoint with its two moments
+KEPT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of one trial: seconds of its training steps (or of all of it where it takes none), disk, and peak memory of a worker."""
+
+    seconds: float
+    disk_bytes: int
+    memory_bytes: int
+
+
+def prices(plan: Plan, keys: Iterable[str]) -> Iterator[tuple[str, Price]]:
+    """The price of each of these trials; trials that differ by seeds and values alone share one measurement."""
+    wanted = set(keys)
+    kinds: dict[str, list[Trial]] = {}
+    for trial in plan.trials:
+        if trial.key in wanted:
+            kinds.setdefault(kind_of(trial), []).append(trial)
+    if not kinds:
+        return
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for trials in kinds.values():
+            setup = trials[0].setup.fields()
+            seconds, memory = pool.submit(measure, trials[0].procedure, setup, plan.study.threads).result()
+            disk = COPIES * PROCEDURES[trials[0].procedure].weight_bytes(trials[0].setup) + KEPT_BYTES
+            yield from ((trial.key, Price(seconds, disk, memory)) for trial in trials)
+
+
+def kind_of(trial: Trial) -> str:
+    """What decides how long a step takes: all but seeds and single numbers of recipe and training (the epochs count)."""
+    return json.dumps([trial.procedure, _outline(trial.setup.fields() | {"seed": 0})], sort_keys=True)
+
+
+def _outline(value: Any, place: Sequence[str] = ()) -> Any:
+    if isinstance(value, dict):
+        return {name: _outline(part, (*place, name)) for name, part in value.items()}
+    loose = place[:1] in (("recipe",), ("training",)) and place[-1] not in ("kind", "epochs")
+    return type(value).__name__ if loose and isinstance(value, int | float) else value
+
+
+def measure(procedure: str, setup: dict[str, Any], threads: int) -> tuple[float, int]:
+    """Seconds of a trial and the peak memory of this process, from its first steps."""
+    prepare(threads, False)
+    known = PROCEDURES[procedure]
+    place = tempfile.mkdtemp(prefix="spikequant-price-")
+    try:
+        work = known.work(known.setup.read(setup), Bench(Path(place), rehearsal=True))
+        seconds = _timed(event for event in work if isinstance(event, Step))
+    finally:
+        shutil.rmtree(place)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return seconds, peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _timed(steps: Iterator[Event]) -> float:
+    """Seconds of all steps, from the first ones; the very first one bears what is paid once."""
+    began = time.perf_counter()
+    times, total = list[float](), 0
+    for step in itertools.islice(steps, STEPS + 1):
+        times.append(time.perf_counter() - began)
+        total = (step.total_steps or 0) if isinstance(step, Step) else 0
+    if len(times) < 2:
+        return time.perf_counter() - began
+    each = (times[-1] - times[0]) / (len(times) - 1)
+    return times[0] + each * max(0, total - 1)
+
+
+def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
+    """The trials of a plan with their states and, where they are not done, their prices; and the sum."""
+    found = dict(prices(plan, [key for key, state in states.items() if state != "done"]))
+    trials = []
+    for trial in plan.trials:
+        shown: dict[str, Any] = {"key": trial.key, "name": trial.name, "tags": list(trial.tags), "state": states[trial.key], "measures": {}}
+        price = found.get(trial.key)
+        trials.append(shown if price is None else shown | {"price": vars(price)})
+    total = sum(price.seconds for price in found.values())
+    return {
+        "trials": trials,
+        "price": {
+            "trials": len(found),
+            "seconds": total / min(workers, max(1, len(found))),
+            "worker_seconds": total,
+            "workers": workers,
+            "disk_bytes": sum(price.disk_bytes for price in found.values()),
+            "memory_bytes": max((price.memory_bytes for price in found.values()), default=0),
+        },
+    }

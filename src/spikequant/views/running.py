@@ -1,0 +1,129 @@
+"""The verb that runs a study."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from spikequant import files
+from spikequant.views.progress import Display, display, say
+from spikequant.views.tables import Column, Table, Value, csv_text, markdown, text_table
+from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
+from spikequant.views.wording import distance, duration, percent, plain, size
+
+STUDY = "A name from 'spikequant ls studies', or a TOML file; see docs/studies.md."
+SHOWN = {
+    "accuracy": percent,
+    "mean_rate": percent,
+    "dead": percent,
+    "silent": percent,
+    "saturated": percent,
+    "agreement": percent,
+    "memory_bits": size,
+    "weight_bits": size,
+    "state_bits": size,
+    "qspinn_bits": size,
+}
+MAIN = ("accuracy", "emd", "emd_floor", "training_floor", "mean_rate", "dead", "saturated", "memory_bits")
+
+
+def run(  # noqa: PLR0913 - the options of the command line
+    study: Annotated[str, typer.Argument(help=STUDY)],
+    out: Annotated[Path | None, typer.Option(help="Run folder, runs/<study> if not given; a run there goes on.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and what it costs.")] = False,
+    only: Annotated[str, typer.Option(help="Only trials that bear all these tags, and those that they need.")] = "",
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; as many as fit the cores if not given.")] = None,
+    storage: Annotated[str | None, typer.Option(help="postgresql://... for many machines; a file in the run folder if not given.")] = None,
+    join: Annotated[bool, typer.Option("--join", help="Help others that run this study in the same storage.")] = False,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Where trials run: on this machine, or on a Ray cluster.")] = "local",
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse operations of torch that are not deterministic.")] = False,
+    results: Annotated[Path | None, typer.Option(help="Folder of text records of done trials, to read and to write.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> Answer:
+    """Run a study, or go on with it: every trial that is not done yet."""
+    from spikequant import studies
+
+    plan = studies.plan(study, only, deterministic)
+    place = out or Path("runs") / plan.study.name
+    files.refuse_unwritable(place)
+    at_a_time = workers or max(1, (os.cpu_count() or 1) // plan.study.threads)
+    options = studies.RunOptions(place, at_a_time, storage, join, engine == "ray", results, deterministic)
+    if dry_run:
+        say("measuring a few steps of every kind of trial")
+        return _quoted(studies.quoted(plan, studies.states(plan, options), at_a_time), plan.study.name)
+    with display() as shown:
+        return _answer(watch(studies.run(plan, options), shown), plan.study.name, place)
+
+
+def watch(events: Iterable[Any], shown: Display) -> Any:
+    """Draw the events of a study; the last one, which holds the trials."""
+    event: Any = None
+    for event in events:
+        if hasattr(event, "total"):
+            shown.advance(event.done, event.total, _state_of(event))
+        elif hasattr(event, "state"):
+            again = "; it is tried again" if event.again else ""
+            shown.line(f"{event.name}: {event.state}" + ("" if event.reason is None else f": {event.reason}{again}"))
+        elif hasattr(event, "text"):
+            shown.line(event.text)
+    return event
+
+
+def _state_of(progress: Any) -> str:
+    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+    best = "" if progress.best is None else f", best {progress.best[1]:.4f} ({progress.best[0]})"
+    failed = f", {progress.failed} failed" if progress.failed else ""
+    return f"{progress.done}/{progress.total} trials{failed}{left}{best}"
+
+
+def _answer(end: Any, study: str, out: Path) -> Answer:
+    trials = [dict(trial) for trial in end.trials]
+    files.folder(out / "tables")
+    table = trials_table(trials)
+    files.write(out / "tables" / "main.csv", csv_text(trials_table(trials, every=True)))
+    files.write(out / "tables" / "main.md", markdown(table) + "\n")
+    undone = [trial for trial in trials if trial["state"] != "done"]
+    document = {"version": 1, "study": study, "trials": trials, "out": str(out), "interrupted": end.interrupted, "stopped": end.stopped}
+    reasons = [f"{plain(trial['name'])}: {trial['state']}: {plain(str(trial['reason']))}" for trial in undone if "reason" in trial]
+    verdict = f"{len(trials) - len(undone)} of {len(trials)} trials done; tables and records in {out}"
+    goes_on = ["the same command goes on"] if end.interrupted else []
+    stopped = [f"stopped: {plain(end.stopped)}"] if end.stopped else []
+    code = INTERRUPTED if end.interrupted else FAILED if undone else GOOD
+    return Answer(document, "\n".join([text_table(table), *reasons, *stopped, verdict, *goes_on]), code)
+
+
+def trials_table(trials: Iterable[Mapping[str, Any]], every: bool = False) -> Table:
+    """The trials as a table: the main measures, or every one."""
+    rows = list(trials)
+    measured = dict.fromkeys(name for trial in rows for name in trial["measures"])
+    names = [*measured] if every else [name for name in MAIN if name in measured] or [*measured]
+    columns = [Column("name", "trial", number=False), Column("state", "state", number=False)]
+    columns += [Column("key", "key", number=False)] if every else []
+    columns += [Column(name, name.replace("_bits", "").replace("_", " "), SHOWN.get(name, _number)) for name in names]
+    cells: list[list[Value]] = []
+    for trial in rows:
+        cells.append([trial["name"], trial["state"], *([trial["key"]] if every else []), *(trial["measures"].get(name) for name in names)])
+    return Table(columns, cells)
+
+
+def _number(value: float | None) -> str:
+    return str(value) if isinstance(value, int) else distance(value)
+
+
+def _quoted(document: dict[str, Any], study: str) -> Answer:
+    price, trials = document["price"], document["trials"]
+    columns = [Column("name", "trial", number=False), Column("state", "state", number=False), Column("seconds", "time", _duration)]
+    rows: list[list[Value]] = [[trial["name"], trial["state"], trial.get("price", {}).get("seconds")] for trial in trials]
+    lines = [
+        f"{len(trials)} trials, {len(trials) - price['trials']} done, {price['trials']} to run",
+        f"time: {duration(price['seconds'])} on {price['workers']} workers, from a few measured steps; measuring at the end comes on top",
+        f"disk: {size(8 * price['disk_bytes'])}; memory: {size(8 * price['memory_bytes'])} a worker",
+    ]
+    return Answer({"version": 1, "study": study, **document}, "\n".join([text_table(Table(columns, rows)), *lines]))
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)

@@ -1,0 +1,44 @@
+import errno
+
+import pytest
+import torch
+
+from spikequant.errors import Diverged, SpikequantError
+from spikequant.studies.failures import RULES, Interrupted, failure_of
+
+
+def disk_full() -> SpikequantError:
+    error = SpikequantError("cannot write x: No space left on device")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Diverged("training diverged at step 3 in epoch 1: the output of layer 'conv1' is not finite"), "diverged"),
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), "out_of_memory"),
+        (Interrupted(), "interrupted"),
+        (disk_full(), "unwritable"),
+        (OSError(errno.EIO, "Input/output error"), "unwritable"),
+        (FileNotFoundError(errno.ENOENT, "x"), "failed"),
+        (ZeroDivisionError("x"), "failed"),
+    ],
+)
+def test_an_exception_becomes_a_kind_that_has_a_rule(error: BaseException, kind: str) -> None:
+    failure = failure_of(error)
+    assert failure.kind == kind
+    assert failure.kind in RULES
+    assert failure.reason
+
+
+def test_the_reason_names_step_and_layer() -> None:
+    assert "step 3 in epoch 1" in failure_of(Diverged("diverged at step 3 in epoch 1: layer 'conv1'")).reason
+
+
+def test_what_would_come_again_is_not_tried_again() -> None:
+    assert RULES["diverged"] == (0, False)
+    assert RULES["killed"].retries > 0
+    assert RULES["interrupted"].next_command

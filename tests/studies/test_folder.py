@@ -1,0 +1,58 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spikequant.errors import FormatError, MismatchError, SpikequantError
+from spikequant.studies import folder
+from spikequant.studies.planning import plan
+
+
+def test_the_folder_explains_itself(write_study: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    tiny = plan(write_study())
+    folder.describe(out, tiny, {"workers": 2})
+    about = json.loads((out / "run.json").read_text())
+    assert about["study"] == "tiny"
+    assert {"torch", "commit", "platform", "cores", "argv", "seeds"} <= about.keys()
+    assert (out / "study.toml").read_text() == tiny.text
+    assert folder.read_configuration(out).keys() == {"float/s0", "ptq/s0"}
+
+
+def test_a_changed_trial_is_refused_with_the_difference_and_a_new_one_is_not(write_study: Callable[..., str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folder.describe(out, plan(write_study()), {})
+    folder.refuse_changed(out, plan(write_study(**{'name = "float"': 'name = "float"\nseeds = [0, 1]'})).trials, [])
+    with pytest.raises(MismatchError, match=r"ptq/s0: setup\.recipe\.weights\.bits is 2 in the file and 3 here"):
+        folder.refuse_changed(out, plan(write_study(**{"bits = 2": "bits = 3"})).trials, [])
+
+
+def test_damage_is_refused(tmp_path: Path) -> None:
+    (tmp_path / folder.CONFIGURATION).write_text("{")
+    with pytest.raises(FormatError, match="is damaged"):
+        folder.read_configuration(tmp_path)
+
+
+def test_a_full_disk_is_told_before(tmp_path: Path) -> None:
+    folder.refuse_full(tmp_path / "absent")
+    with pytest.raises(SpikequantError, match="bytes free"):
+        folder.refuse_full(tmp_path / "absent", needed=2**62)
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / ".tmp-1-ab-model").write_text("half")
+    (tmp_path / "trials" / "model").write_text("whole")
+    folder.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "trials").iterdir()] == ["model"]
+
+
+def test_the_commit_is_that_of_the_tree() -> None:
+    tree = Path(folder.__file__).parents[3]
+    if not (tree / ".git").exists():
+        assert folder.commit() is None
+        return
+    head = subprocess.run(["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert (folder.commit() or "").removesuffix("-dirty") == head

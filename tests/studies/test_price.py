@@ -1,0 +1,29 @@
+from collections.abc import Callable
+
+from spikequant.studies.planning import plan
+from spikequant.studies.price import KEPT_BYTES, kind_of, measure, prices, quoted
+
+
+def test_trials_that_cost_the_same_are_measured_once() -> None:
+    trials = {trial.name: trial for trial in plan("digits-smoke").trials}
+    assert kind_of(trials["ptq/lqnet/b2/s0"]) == kind_of(trials["ptq/lqnet/b4/s1"])
+    assert kind_of(trials["ptq/lqnet/b4/s0"]) != kind_of(trials["ptq/narrow/b4/s0"])
+    assert kind_of(trials["qat/lqnet/s0"]) != kind_of(trials["scratch/s0"])
+
+
+def test_a_price_grows_with_the_epochs(write_study: Callable[..., str]) -> None:
+    setup = plan(write_study()).trials[0].setup.fields()
+    short, memory = measure("supervised", setup | {"training": {"epochs": 1}}, 1)
+    long, _ = measure("supervised", setup | {"training": {"epochs": 1000}}, 1)
+    assert long > 20 * short
+    assert memory > 50 * 2**20
+
+
+def test_only_what_is_not_done_is_priced(write_study: Callable[..., str]) -> None:
+    tiny = plan(write_study())
+    base, ptq = tiny.trials
+    assert list(prices(tiny, [])) == []
+    document = quoted(tiny, {base.key: "done", ptq.key: "new"}, workers=4)
+    assert document["price"]["trials"] == 1
+    assert document["price"]["disk_bytes"] > KEPT_BYTES
+    assert [("price" in trial, trial["state"]) for trial in document["trials"]] == [(False, "done"), (True, "new")]

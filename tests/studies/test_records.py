@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikequant.errors import FormatError
+from spikequant.studies.keys import RESULTS_VERSION, key_of
+from spikequant.studies.records import Record, parse, read_all, write
+
+
+def record(**changed: Any) -> Record:
+    configuration = {"seed": 0}
+    fields = {"results_version": RESULTS_VERSION, "study": "s", "name": "a", "tags": ("t",), "configuration": configuration}
+    fields |= {"data_sha256": {"f": "0"}, "measures": {"accuracy": 0.1 + 0.2, "bits": 3, "none": None}, "hashes": {"m": "a" * 64}}
+    fields |= changed
+    return Record(key=key_of(fields["configuration"], fields["data_sha256"], fields["results_version"]), **fields)
+
+
+def test_what_is_written_is_read_bit_for_bit_and_not_written_again(tmp_path: Path) -> None:
+    write(tmp_path / "s", record())
+    write(tmp_path / "s", record(measures={"accuracy": 0.5}))
+    found = read_all([tmp_path / "s", tmp_path / "absent"])
+    assert found[record().key].measures == {"accuracy": 0.1 + 0.2, "bits": 3, "none": None}
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [f"{record().key[:16]}.json"]
+
+
+def test_records_of_another_results_version_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, record(results_version=RESULTS_VERSION + 1))
+    assert read_all([tmp_path]) == {}
+
+
+def test_a_record_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    document = record().fields()
+    document["configuration"]["seed"] = 1
+    with pytest.raises(FormatError, match="changed by hand"):
+        parse(document, "x")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2}', "[" * 100_000, "\udc00", '{"version": 1, "measures": {"a": NaN}}'])
+def test_damage_is_refused_and_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(FormatError, match=r"x\.json"):
+        read_all([tmp_path])
+
+
+def test_a_record_is_small(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps({"a": "b" * 2**20}))
+    with pytest.raises(FormatError, match="at most"):
+        read_all([tmp_path])

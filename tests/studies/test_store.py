@@ -1,0 +1,98 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from spikequant.errors import SpikequantError
+from spikequant.studies.failures import Failure
+from spikequant.studies.keys import RESULTS_VERSION, key_of
+from spikequant.studies.records import Record
+from spikequant.studies.store import Store, sqlite_url, without_password
+
+KEY = key_of({}, {})
+RECORD = Record(
+    results_version=RESULTS_VERSION,
+    study="s",
+    key=KEY,
+    name="a",
+    tags=("t",),
+    configuration={},
+    data_sha256={},
+    measures={"accuracy": 0.1 + 0.2, "emd": None},
+    hashes={"m": "a" * 64},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(sqlite_url(tmp_path), "s", "maximize")
+    yield opened
+    opened.close()
+
+
+def test_a_trial_waits_runs_and_is_done(store: Store, tmp_path: Path) -> None:
+    store.enqueue(KEY, "a", ("t",))
+    row = store.rows()[KEY]
+    assert row.state == TrialState.WAITING
+    assert store.claim(row.id)
+    assert not store.claim(row.id)
+    store.beat(row.id)
+    store.tell(row.id, RECORD, 0.3)
+    store.close()
+    again = Store(sqlite_url(tmp_path), "s", "maximize")
+    done = again.rows()[KEY]
+    assert done.state == TrialState.COMPLETE
+    assert done.record is not None
+    assert done.record.measures["accuracy"] == 0.1 + 0.2
+    assert not again.claim(done.id)
+    assert again.rows({done.id}) == {}
+    again.close()
+
+
+def test_a_trial_told_but_for_its_state_is_not_done(store: Store) -> None:
+    """The order of tell: were the state first, a kill between the two would leave a done trial without hashes."""
+    store.enqueue(KEY, "a", ())
+    row = store.rows()[KEY]
+    store.claim(row.id)
+    told: list[str] = []
+    storage = store.storage
+    original = storage.set_trial_state_values
+    storage.set_trial_state_values = lambda *given: told.append("record" if store.rows()[KEY].record else "none") or original(*given)
+    store.tell(row.id, RECORD, 0.3)
+    assert told == ["record"]
+
+
+def test_a_failure_is_kept_and_a_later_try_speaks_for_the_key(store: Store) -> None:
+    store.enqueue(KEY, "a", ())
+    store.claim(store.rows()[KEY].id)
+    store.fail(store.rows()[KEY].id, Failure("diverged", "step 3"))
+    assert store.rows()[KEY].failure == Failure("diverged", "step 3")
+    store.enqueue(KEY, "a", ())
+    assert store.rows()[KEY].state == TrialState.WAITING
+
+
+def test_what_runs_without_a_worker_is_failed(store: Store) -> None:
+    store.enqueue(KEY, "a", ())
+    store.claim(store.rows()[KEY].id)
+    store.fail_orphans(store.rows())
+    failure = store.rows()[KEY].failure
+    assert failure is not None
+    assert failure.kind == "interrupted"
+
+
+def test_commits_are_synced_to_the_end(store: Store) -> None:
+    with store.storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(b"no database" * 100)
+    with pytest.raises(SpikequantError, match="cannot open the storage"):
+        Store(sqlite_url(tmp_path), "s", "maximize")
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
+    assert without_password("sqlite:///x") == "sqlite:///x"
