@@ -14,7 +14,7 @@ def test_ls_lists_every_name_by_kind(run: Callable[..., Any]) -> None:
     code, out, _ = run("ls", "--json")
     lists = json.loads(out)
     assert code == 0
-    assert list(lists) == ["models", "datasets", "methods"]
+    assert list(lists) == ["models", "datasets", "methods", "studies"]
     assert "squat-fmnist" in lists["models"]
     assert "fashion-mnist" in lists["datasets"]
     assert "lqnet" in lists["methods"]
