@@ -8,7 +8,7 @@ from spikequant.numerics import lq, scan
 from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
-from spikequant.numerics.kernels import lif_native, norm_native, quant_native
+from spikequant.numerics.kernels import lif_native, lif_torch, norm_native, quant_native
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
 from spikequant.numerics.scan import Dynamics, Noise, State
@@ -72,6 +72,8 @@ def _other_scan(
 
         if lif_triton.fits(current, dynamics, state, noise):
             return lif_triton.lif_scan(current, dynamics, state, start, steps)
+    if lif_torch.fits(current, dynamics, state, noise):
+        return lif_torch.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
 
 

@@ -12,7 +12,7 @@ from spikequant.numerics.grid import Affine, Table, bounds
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.ranging import Ranging
-from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.scan import Charge, Dynamics, State
 
 TILE = 512
 CHARGE = {"scale": 0, "relax": 1, "relax_input": 2, "shift": 3, "shift_min1": 4, "multiply_shift": 5}
@@ -122,13 +122,15 @@ class Call:
 
 
 def _constant(value: Tensor | float) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float32).detach().reshape(-1).contiguous()
+    if isinstance(value, Tensor) and value.dtype == torch.float32 and value.is_contiguous():
+        return value
+    return torch.as_tensor(value, dtype=torch.float32).detach().contiguous()
 
 
 @functools.lru_cache(maxsize=256)
-def _dynamics_spec(choices: tuple[Any, ...]) -> Spec:
-    """What does not hang on a tensor, as C takes it; never altered."""
-    d = Dynamics(torch.empty(0), **dict(choices))
+def _dynamics_spec(charge: Charge, choices: tuple[Any, ...]) -> Spec:
+    """What hangs on neither threshold nor decay nor grid, as C takes it; never altered."""
+    d = Dynamics(torch.empty(0), charge, 1.0, *choices)
     leak = d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 2.0**-d.shift
     return Spec(
         charge=CHARGE[d.charge],
@@ -150,7 +152,7 @@ def _dynamics_spec(choices: tuple[Any, ...]) -> Spec:
 
 
 def _spec(d: Dynamics, state: State | None) -> Spec:
-    spec = _dynamics_spec(tuple(pair for pair in zip(d._fields, d, strict=True) if pair[0] not in ("threshold", "decay")))
+    spec = _dynamics_spec(d.charge, d[3:])
     if state is None:
         return spec
     spec = Spec.from_buffer_copy(spec)

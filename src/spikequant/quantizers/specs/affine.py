@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spikequant.quantizers.specs.base import Bits, Observer, Observing, Percentile, QuantizerSpec, RangedSpec, Rounding, Scope, Threshold
+from spikequant.quantizers.specs.base import (
+    Bits,
+    Observer,
+    Observing,
+    Percentile,
+    QuantizerSpec,
+    RangedSpec,
+    Rounding,
+    Scope,
+    Threshold,
+    made_once,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,6 +116,7 @@ class Uniform(RangedSpec):
         symmetric = self.symmetric or self.levels_at != "ends"
         return Observing(self.observer, self.percentile, self.per_channel, symmetric)
 
+    @made_once
     def grid(self) -> "Grid":
         """The grid of a fixed range."""
         import torch
@@ -189,6 +201,7 @@ class FixedPoint(RangedSpec):
         """Q-SpiNN's notation."""
         return f"Q{'i' if self.integer is None else self.integer}.{self.fraction}"
 
+    @made_once
     def grid(self) -> "Grid":
         """The grid of a fixed format."""
         from spikequant.numerics import integers
@@ -257,6 +270,7 @@ class Anchored(QuantizerSpec):
         """A few words for tables."""
         return "anchored" + (f" {self.above} above" if self.above else "") + ("" if self.decay is None else " leaking")
 
+    @made_once
     def grid(self) -> "Grid":
         """The grid."""
         from spikequant.numerics import affine, integers, leaking, levels, table

@@ -1,7 +1,9 @@
 """What every spec of a grid answers."""
 
+import functools
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
@@ -21,6 +23,27 @@ Gradient = Literal["pass", "mask"]
 Observer = Literal["minmax", "percentile", "mean_square"]
 Scope = Literal["step_batch", "sequence_batch", "sample"]
 Percentile = Annotated[float, Field(gt=50, le=100)]
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def made_once(grid: "Callable[[S], Grid]") -> "Callable[[S], Grid]":
+    """A method ``grid`` that computes the grid of equal specs once; the tensors are shared, and nobody changes them."""
+
+    @functools.lru_cache(maxsize=256)
+    def made(spec: S) -> "Grid":
+        import torch
+
+        # Whatever mode the first call came in, the answer holds for the whole process.
+        with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+            return grid(spec)
+
+    @functools.wraps(grid)
+    def give(self: S) -> "Grid":
+        return made(self)
+
+    return give
 
 
 class Observing(NamedTuple):

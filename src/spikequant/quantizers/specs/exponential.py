@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from spikequant.errors import SpecError
 from spikequant.quantizers.specs.affine import Decay, around_zero
-from spikequant.quantizers.specs.base import Bits, Observing, Percentile, RangedSpec, Scope, Threshold
+from spikequant.quantizers.specs.base import Bits, Observing, Percentile, RangedSpec, Scope, Threshold, made_once
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,6 +97,7 @@ class Exponential(RangedSpec):
         ends = -self.threshold * (1 + self.lower_limit), self.threshold * (1 + self.upper_limit)
         return self._levels(*(torch.tensor(end, dtype=torch.float64) for end in ends))
 
+    @made_once
     def grid(self) -> "Grid":
         """The grid of the fixed reach, in float32.
 
