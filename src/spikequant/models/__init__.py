@@ -1,7 +1,7 @@
 """Wirings: the networks of the literature, and `adopt/`, the door through which foreign ones come in."""
 
 from spikequant.models.network import Network
-from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_fmnist
+from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_dvs, squat_fmnist, squat_shd
 from spikequant.models.weights import read_weights
 from spikequant.models.wiring import Node, Wiring, chain
 
@@ -17,5 +17,7 @@ __all__ = [
     "sew_resnet",
     "sew_resnet8",
     "sew_resnet18",
+    "squat_dvs",
     "squat_fmnist",
+    "squat_shd",
 ]
