@@ -1,5 +1,7 @@
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -18,3 +20,14 @@ def official_root() -> Path:
     if not root:
         pytest.skip("real data: set SPIKEQUANT_TEST_DATA to the folder of the official files")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def foreign() -> ModuleType:
+    """Doubles of foreign neurons; see ``tests/foreign.py``."""
+    spec = importlib.util.spec_from_file_location("foreign", Path(__file__).with_name("foreign.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -6,7 +6,7 @@ from torch import nn
 
 from spikequant.behavior.firing import Firing
 from spikequant.errors import MismatchError
-from spikequant.neurons import spiking
+from spikequant.neurons import observable
 
 
 def match(reference: nn.Module, network: nn.Module, place: str = "the network") -> dict[str, str]:
@@ -19,7 +19,7 @@ def match(reference: nn.Module, network: nn.Module, place: str = "the network") 
     >>> match(nn.Sequential(IF(), IF()), nn.Sequential(nn.Flatten(2), IF(), IF()))
     {'0': '1', '1': '2'}
     """
-    ours, theirs = list(spiking(reference)), list(spiking(network))
+    ours, theirs = list(observable(reference)), list(observable(network))
     if set(ours) == set(theirs):
         return dict(zip(ours, ours, strict=True))
     if len(ours) != len(theirs):

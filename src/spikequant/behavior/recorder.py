@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import Listener, spiking, tally, tap
+from spikequant.neurons import Listener, guests, observable, rest, tally, tap
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 
@@ -74,11 +74,11 @@ class Recorder:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._layers: dict[str, list[LayerFiring]] = {name: [] for name in spiking(model)}
+        self._layers: dict[str, list[LayerFiring]] = {name: [] for name in observable(model)}
         self._batches = 0
 
     def run(self, x: Tensor, seed: int, also: Listener | None = None) -> None:
-        """Run the network on one batch of inputs and count; ``also`` hears the same spikes.
+        """Run the network on one batch of inputs and count; ``also`` hears the same spikes. Guests begin and end at rest.
 
         Raises:
             MismatchError: a neuron saw nothing, ran twice, or gave anything but zeros and ones.
@@ -94,8 +94,11 @@ class Recorder:
 
         self._batches += 1
         # Counts come with the scans for nothing; only who needs the spikes themselves pays for them.
-        with tally(self._model, counter) if also is None else tap(self._model, listener), _seeded(seed):
+        counts_alone = also is None and not guests(self._model)
+        rest(self._model)
+        with tally(self._model, counter) if counts_alone else tap(self._model, listener), _seeded(seed):
             self._model(x.to(_device(self._model)))
+        rest(self._model)
         for name, seen in self._layers.items():
             if len(seen) != self._batches:
                 times = len(seen) - self._batches + 1

@@ -1,5 +1,6 @@
 """Modules that own the learnable side of a membrane; the taps by which firing is counted."""
 
+from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observable, rest, runs_steps
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
 from spikequant.neurons.tap import CountListener, Listener, spiking, tally, tap
@@ -8,6 +9,7 @@ from spikequant.numerics import kernels_in_use
 __all__ = [
     "IF",
     "LIF",
+    "STAND_IN",
     "Alpha",
     "CountListener",
     "HoldsGrid",
@@ -15,8 +17,14 @@ __all__ = [
     "ParametricLIF",
     "SecondOrder",
     "Synaptic",
+    "enroll",
+    "guests",
     "kernels_in_use",
     "lapicque",
+    "library",
+    "observable",
+    "rest",
+    "runs_steps",
     "spiking",
     "tally",
     "tap",

@@ -1,0 +1,84 @@
+"""Neurons of other libraries, known by the names of their classes alone: no library is imported for it.
+
+Their conventions: snnTorch runs one step a call and hands its states out; SpikingJelly runs one step or a sequence, as
+``step_mode`` says, and keeps its states; Norse's cells run one step, its layers a sequence, and both hand their states out.
+"""
+
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from spikequant.errors import MismatchError
+from spikequant.neurons.lif import LIF
+
+BASES = {
+    "snntorch": frozenset({"SpikingNeuron"}),
+    "spikingjelly": frozenset({"BaseNode", "SimpleBaseNode"}),
+    "norse": frozenset({"SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell"}),
+}
+STAND_IN = "stand_in"
+
+
+def library(module: nn.Module) -> str | None:
+    """The library whose spiking neuron this is: ``snntorch``, ``spikingjelly``, ``norse``, or None.
+
+    >>> library(nn.Linear(1, 1)) is None
+    True
+    """
+    for base in type(module).__mro__:
+        package = base.__module__.partition(".")[0]
+        if base.__name__ in BASES.get(package, ()):
+            fires = package != "norse" or hasattr(getattr(module, "p", None), "v_th")
+            return package if fires else None
+    return None
+
+
+def guests(model: nn.Module) -> dict[str, nn.Module]:
+    """The spiking neurons of other libraries by their qualified names, in the order of definition."""
+    return {name: module for name, module in model.named_modules() if library(module)}
+
+
+def observable(model: nn.Module) -> dict[str, nn.Module]:
+    """All spiking neurons, ours and guests', in the order of definition; what stands in for a guest is no neuron beside it.
+
+    >>> list(observable(nn.Sequential(nn.Linear(2, 2), LIF(decay=0.9))))
+    ['1']
+    """
+    hosts = set(guests(model))
+    found = {name: module for name, module in model.named_modules() if isinstance(module, LIF) or name in hosts}
+    return {name: module for name, module in found.items() if name.removesuffix(f".{STAND_IN}") not in hosts - {name}}
+
+
+def runs_steps(neuron: nn.Module) -> bool:
+    """Whether a guest runs a single time step a call."""
+    if library(neuron) == "spikingjelly":
+        return bool(cast(Any, neuron).step_mode == "s")
+    return library(neuron) == "snntorch" or any(base.__name__.endswith("Cell") for base in type(neuron).__mro__)
+
+
+def spikes_of(name: str, output: object) -> Tensor:
+    """The spikes in what a guest returns: its output, or the first of a tuple.
+
+    Raises:
+        MismatchError: it is no tensor.
+    """
+    first = output[0] if isinstance(output, tuple) else output
+    if not isinstance(first, Tensor):
+        raise MismatchError(f"layer {name!r} returned {type(first).__name__}; spikes must be a tensor, or the first of a tuple")
+    return first
+
+
+def rest(model: nn.Module) -> None:
+    """Forget what guests hold from earlier calls: every state as before the first step, outside any graph."""
+    for neuron in guests(model).values():
+        forget = getattr(neuron, "reset" if library(neuron) == "spikingjelly" else "reset_mem", None)
+        if callable(forget):
+            forget()
+
+
+def enroll(model: nn.Module) -> None:
+    """Let the library's own reset reach the neurons of a copy: snnTorch keeps a list of every neuron that was constructed."""
+    for neuron in guests(model).values():
+        listed = getattr(type(neuron), "instances", None)
+        if library(neuron) == "snntorch" and listed is not None and not any(each is neuron for each in listed):
+            listed.append(neuron)
