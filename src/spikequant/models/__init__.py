@@ -1,5 +1,6 @@
 """Wirings: the networks of the literature, and `adopt/`, the door through which foreign ones come in."""
 
+from spikequant.models.adopt import Unrolled, adopt
 from spikequant.models.network import Network
 from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_dvs, squat_fmnist, squat_shd
 from spikequant.models.weights import read_weights
@@ -8,7 +9,9 @@ from spikequant.models.wiring import Node, Wiring, chain
 __all__ = [
     "Network",
     "Node",
+    "Unrolled",
     "Wiring",
+    "adopt",
     "build",
     "chain",
     "digits",

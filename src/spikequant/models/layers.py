@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikequant.errors import SpecError
+from spikequant.errors import SpecError, unknown
 from spikequant.models.wiring import Node
-from spikequant.neurons import LIF
+from spikequant.neurons import LIF, Alpha, ParametricLIF, Synaptic
 from spikequant.numerics import Surrogate, uniform
 
 
@@ -63,7 +63,45 @@ class SumPool(nn.Module):
 
 
 def _lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> LIF:
-    return LIF(surrogate=Surrogate(surrogate, slope), **args)
+    return LIF(surrogate=Surrogate(surrogate, slope), **_as_tensors(args))
+
+
+class OneToOne(nn.Module):
+    """A recurrence from every neuron to itself: ``weight`` is one number, or one for each neuron."""
+
+    def __init__(self, shape: list[int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """What each spike adds to its own neuron."""
+        return spikes * self.weight
+
+
+RECURRENCES: dict[str, Callable[..., nn.Module]] = {"linear": nn.Linear, "conv2d": nn.Conv2d, "one_to_one": OneToOne}
+
+
+def _synaptic(surrogate: str = "arctan", slope: float = 2.0, recurrent: dict[str, Any] | None = None, **args: Any) -> Synaptic:
+    back = None
+    if recurrent is not None:
+        kind = str(recurrent.get("kind"))
+        if kind not in RECURRENCES:
+            raise SpecError(unknown("recurrence", kind, RECURRENCES))
+        back = RECURRENCES[kind](**{name: value for name, value in recurrent.items() if name != "kind"})
+    return Synaptic(surrogate=Surrogate(surrogate, slope), recurrent=back, **_as_tensors(args))
+
+
+def _alpha(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> Alpha:
+    return Alpha(surrogate=Surrogate(surrogate, slope), **_as_tensors(args))
+
+
+def _parametric_lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> ParametricLIF:
+    return ParametricLIF(surrogate=Surrogate(surrogate, slope), **_as_tensors(args))
+
+
+def _as_tensors(args: dict[str, Any]) -> dict[str, Any]:
+    """Constants of one number a channel are lists in a wiring."""
+    return {name: torch.tensor(value) if isinstance(value, list) else value for name, value in args.items()}
 
 
 def _batch_norm(channels: int, space: int = 2, **args: Any) -> nn.Module:
@@ -77,10 +115,14 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "batch_norm": _batch_norm,
     "max_pool": nn.MaxPool2d,
     "sum_pool": SumPool,
+    "mean_pool": nn.AvgPool2d,
     "average_pool": nn.AdaptiveAvgPool2d,
     "flatten": nn.Flatten,
     "dropout": nn.Dropout,
     "lif": _lif,
+    "synaptic": _synaptic,
+    "alpha": _alpha,
+    "parametric_lif": _parametric_lif,
     "add": nn.Identity,
 }
 

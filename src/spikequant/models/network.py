@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models.fusing import chains, fused
 from spikequant.models.layers import Encode, layer
-from spikequant.models.wiring import INPUT, Node, Wiring
+from spikequant.models.wiring import INPUT, NEURONS, Node, Wiring
 from spikequant.neurons import LIF
 from spikequant.quantizers import Spec
 
@@ -65,7 +65,7 @@ class Network(nn.Module):
                     node = next(nodes)
             else:
                 sources, value = node.inputs, self._value(node, inputs, steps)
-                if self._is_still(node) if node.kind == "encode" else steps and node.kind != "lif":
+                if self._is_still(node) if node.kind == "encode" else steps and node.kind not in NEURONS:
                     still.add(node.name)
             held[node.name] = value
             yield node, value

@@ -16,12 +16,17 @@ KINDS = {
     "batch_norm": 1,
     "max_pool": 1,
     "sum_pool": 1,
+    "mean_pool": 1,
     "average_pool": 1,
     "flatten": 1,
     "dropout": 1,
     "lif": 1,
+    "synaptic": 1,
+    "alpha": 1,
+    "parametric_lif": 1,
     "add": 2,
 }
+NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif"})
 Args = dict[str, JsonValue]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 

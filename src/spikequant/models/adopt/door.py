@@ -1,0 +1,108 @@
+"""adopt: a foreign network, or a NIR graph, as a network of ours."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from spikequant.errors import SpecError
+from spikequant.models.adopt.described import Described, flattening, refuse, stateless
+from spikequant.models.adopt.graphs import from_nir
+from spikequant.models.adopt.neurons import neuron
+from spikequant.models.adopt.traced import Call, calls
+from spikequant.models.network import Network
+from spikequant.models.wiring import INPUT, Node, Wiring
+from spikequant.neurons import guests, library, runs_steps
+
+
+def adopt(
+    network: Any,
+    input_shape: Sequence[int] | None = None,
+    *,
+    time: int,
+    still: bool = True,
+    readout: Literal["count", "mean"] = "count",
+    surrogate: str | None = None,
+    dt: float = 1e-4,
+) -> Network:
+    """A network of snnTorch, SpikingJelly or Norse, sequential or residual, or a NIR graph, as a wiring of ours with its weights.
+
+    ``input_shape`` is one sample, without time and batch (a NIR graph has its own). ``still``: an image is shown for ``time``
+    steps; otherwise inputs come as ``[time, batch, ...]``. What the guest computes in a step, our network gives in
+    ``steps(x)``; ``readout`` says what becomes of them. ``dt`` is the step of a NIR graph, in seconds. ``surrogate`` replaces
+    one that has no equal here. Spikes equal the guest's in evaluation; in training, batch norm of a guest that runs step by
+    step takes its statistics per step, ours over time and batch.
+
+    Raises:
+        SpecError: something in it has no exact equal here; the message says where and why.
+
+    >>> adopt(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), time=3).wiring.nodes[-1].kind
+    'linear'
+    """
+    shape: Sequence[int] | None = input_shape
+    if type(network).__module__.partition(".")[0] == "nir":
+        described, shape = from_nir(network, dt)
+    else:
+        described = _described(network, surrogate)
+    if shape is None:
+        raise SpecError("adopt needs input_shape: one sample's shape, without time and batch")
+    names = _names([call.name for call, _ in described])
+    encode = Node(name="encode", kind="encode", inputs=(INPUT,), args={"encoding": "direct" if still else "events"})
+    nodes = [encode, *_nodes(described, names)]
+    title = re.sub(r"\W+", "-", type(network).__name__).lower()
+    wiring = Wiring(name=title, time=time, input_shape=tuple(shape), readout=readout, nodes=tuple(nodes))
+    return _filled(Network(wiring), described, names)
+
+
+Found = list[tuple[Call, Described | None]]
+
+
+def _described(network: nn.Module, surrogate: str | None) -> Found:
+    sequence = any(not runs_steps(each) for each in guests(network).values())
+    found: Found = []
+    for call in calls(network):
+        if isinstance(call.does, str):
+            kind, *axes = call.does.split()
+            found.append((call, flattening(call.name, int(axes[0]), int(axes[1]), sequence) if axes else Described(kind, {}, {})))
+        elif library(call.does):
+            found.append((call, neuron(call.name, call.does, surrogate)))
+        else:
+            found.append((call, stateless(call.name, call.does, sequence)))
+    return found
+
+
+def _names(theirs: list[str]) -> dict[str, str]:
+    """Names that a wiring may have: small letters, digits and underscores."""
+    names = {INPUT: "encode"}
+    for name in theirs:
+        plain = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+        plain = plain if plain[:1].isalpha() else f"layer_{plain}"
+        while plain in names.values() or hasattr(nn.Module, plain):
+            plain += "_"
+        names[name] = plain[:64]
+    return names
+
+
+def _nodes(described: Found, names: dict[str, str]) -> list[Node]:
+    nodes = []
+    for call, found in described:
+        if found is None:  # it does nothing: those who read it read its source
+            names[call.name] = names[call.inputs[0]]
+            continue
+        inputs = tuple(names[source] for source in call.inputs)
+        nodes.append(Node(name=names[call.name], kind=found.kind, inputs=inputs, args=found.args))
+    if not nodes:
+        raise refuse("the network", "forward", "it holds no layer")
+    return nodes
+
+
+@torch.no_grad()
+def _filled(network: Network, described: Found, names: dict[str, str]) -> Network:
+    for call, found in described:
+        if found is not None and found.tensors:
+            own = network.get_submodule(names[call.name]).state_dict()
+            for name, tensor in found.tensors.items():
+                own[name].copy_(tensor)
+    return network

@@ -1,0 +1,173 @@
+"""A NIR graph as calls: its nodes are equations in continuous time, read as Euler steps of ``dt``."""
+
+import math
+from typing import Any
+
+import torch
+
+from spikequant.errors import SpecError
+from spikequant.models.adopt.described import Described, constant, refuse
+from spikequant.models.adopt.traced import Call
+from spikequant.models.wiring import INPUT, Args
+
+Found = list[tuple[Call, Described | None]]
+
+
+def from_nir(graph: Any, dt: float) -> tuple[Found, tuple[int, ...]]:
+    """The calls of a NIR graph in topological order with their nodes, and the shape of one sample.
+
+    Spikes where ``v > v_threshold``, then ``v = v_reset``: NIR knows no other reset.
+
+    Raises:
+        SpecError: a node has no exact equal here, or the graph has a cycle.
+    """
+    if not dt > 0:
+        raise SpecError(f"dt must be above 0 seconds, got {dt}")
+    sources = _sources(graph)
+    described: Found = []
+    names, shape = dict[str, str](), None
+    for name in _order(sources):
+        node, kind = graph.nodes[name], type(graph.nodes[name]).__name__
+        if kind == "Input":
+            names[name], shape = INPUT, tuple(int(size) for size in node.input_type["input"])
+            continue
+        inputs = tuple(names[source] for source in sources[name])
+        if kind == "Output":
+            continue
+        if kind not in NODES:
+            raise refuse(name, kind, f"of NIR's nodes, {', '.join(sorted(NODES))} can be")
+        if getattr(node, "metadata", {}).get("reset") not in (None, "zero", "value"):
+            raise refuse(name, kind, f"its metadata asks for reset {node.metadata['reset']!r}, which NIR's equations do not have")
+        merged = _merged(name, inputs, described)
+        described.append((Call(name, kind, (merged,)), NODES[kind](name, node, dt)))
+        names[name] = name
+    if shape is None:
+        raise refuse("the graph", "NIRGraph", "it has no Input node")
+    return described, shape
+
+
+def _merged(name: str, inputs: tuple[str, ...], described: Found) -> str:
+    """Several edges into a node are their sum."""
+    if not inputs:
+        raise refuse(name, "node", "nothing leads to it")
+    held = inputs[0]
+    for index, other in enumerate(inputs[1:]):
+        described.append((Call(f"{name}_sum{index}", "add", (held, other)), Described("add", {}, {})))
+        held = f"{name}_sum{index}"
+    return held
+
+
+def _sources(graph: Any) -> dict[str, list[str]]:
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for before, after in graph.edges:
+        sources[after].append(before)
+    return sources
+
+
+def _order(sources: dict[str, list[str]]) -> list[str]:
+    order = list[str]()
+    while len(order) < len(sources):
+        ready = [name for name, before in sources.items() if name not in order and all(each in order for each in before)]
+        if not ready:
+            raise refuse(
+                next(name for name in sources if name not in order), "node", "the graph has a cycle; only feed-forward graphs can be"
+            )
+        order.append(ready[0])
+    return order
+
+
+def _tensors(**arrays: Any) -> dict[str, torch.Tensor]:
+    return {name: torch.as_tensor(array, dtype=torch.float32) for name, array in arrays.items() if array is not None}
+
+
+def _linear(name: str, node: Any, dt: float) -> Described:
+    if node.weight.ndim != 2:
+        raise refuse(name, type(node).__name__, f"its weight has {node.weight.ndim} axes, must have 2")
+    outputs, inputs = node.weight.shape
+    bias = getattr(node, "bias", None)
+    args: Args = {"in_features": int(inputs), "out_features": int(outputs), "bias": bias is not None}
+    return Described("linear", args, _tensors(weight=node.weight, bias=bias))
+
+
+def _pair(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    flat = [int(each) for each in torch.as_tensor(value).flatten()]
+    return flat * 2 if len(flat) == 1 else flat
+
+
+def _conv2d(name: str, node: Any, dt: float) -> Described:
+    outputs, inputs, *kernel = (int(size) for size in node.weight.shape)
+    args: Args = {
+        "in_channels": inputs * int(node.groups),
+        "out_channels": outputs,
+        "kernel_size": list(kernel),
+        "groups": int(node.groups),
+    }
+    args |= {each: _pair(getattr(node, each)) for each in ("stride", "padding", "dilation")}
+    return Described("conv2d", args, _tensors(weight=node.weight, bias=node.bias))
+
+
+def _pool(name: str, node: Any, dt: float) -> Described:
+    args: Args = {each: _pair(getattr(node, each)) for each in ("kernel_size", "stride", "padding")}
+    if type(node).__name__ == "SumPool2d":
+        if args["padding"] != [0, 0] or args["stride"] != args["kernel_size"] or len(set(args["kernel_size"])) != 1:  # type: ignore[arg-type]
+            raise refuse(name, "SumPool2d", "only square windows side by side, without padding, can be")
+        return Described("sum_pool", {"size": args["kernel_size"][0]}, {})  # type: ignore[index]
+    return Described("mean_pool", args, {})
+
+
+def _flatten(name: str, node: Any, dt: float) -> Described:
+    last = len(node.input_type["input"]) - 1
+    if int(node.start_dim) not in (0, 1) or int(node.end_dim) not in (-1, last):
+        raise refuse(name, "Flatten", f"it joins axes {node.start_dim} to {node.end_dim} of a sample; all must be joined")
+    return Described("flatten", {}, {})
+
+
+def _neuron(name: str, node: Any) -> Args:
+    reset = constant(name, "v_reset", node.v_reset)
+    return {
+        "threshold": constant(name, "v_threshold", node.v_threshold),
+        "compare": ">",
+        "reset": "value",
+        "reset_value": _one(name, "v_reset", reset),
+    }
+
+
+def _one(name: str, what: str, value: Any) -> float:
+    held = constant(name, what, value)
+    if isinstance(held, list):
+        raise refuse(name, what, "it differs from channel to channel; only thresholds may")
+    return float(held)
+
+
+def _lif(name: str, node: Any, dt: float) -> Described:
+    """``tau dv/dt = (v_leak - v) + r x``: r = 1 charges by ``dt / tau`` of the current, r = tau / dt by all of it."""
+    tau, r = _one(name, "tau", node.tau) / dt, _one(name, "r", node.r)
+    args: Args = {**_neuron(name, node), "decay": 0.0, "gain": 1 / tau, "rest": _one(name, "v_leak", node.v_leak)}
+    if tau < 1:
+        raise refuse(name, "LIF", f"its tau is {tau:g} steps of dt={dt:g}; an Euler step needs at least 1")
+    if math.isclose(r, 1.0, rel_tol=1e-6):
+        return Described("lif", {**args, "charge": "rate_input"}, {})
+    if math.isclose(r, tau, rel_tol=1e-5):
+        return Described("lif", {**args, "charge": "rate"}, {})
+    raise refuse(name, "LIF", f"its r is {r:g}; 1 and tau / dt = {tau:g} can be, other values belong into the weights before it")
+
+
+def _if(name: str, node: Any, dt: float) -> Described:
+    r = _one(name, "r", node.r) * dt
+    if not math.isclose(r, 1.0, rel_tol=1e-6):
+        raise refuse(name, "IF", f"its r dt is {r:g}, must be 1: the rest belongs into the weights before it")
+    return Described("lif", {**_neuron(name, node), "decay": 1.0}, {})
+
+
+NODES = {
+    "Affine": _linear,
+    "Linear": _linear,
+    "Conv2d": _conv2d,
+    "AvgPool2d": _pool,
+    "SumPool2d": _pool,
+    "Flatten": _flatten,
+    "LIF": _lif,
+    "IF": _if,
+}

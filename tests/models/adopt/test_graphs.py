@@ -1,0 +1,96 @@
+"""NIR graphs, by doubles of their nodes; real ones are in ``tests/peers/test_adopt.py``."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spikequant.errors import SpecError
+from spikequant.models import adopt
+
+ONES = np.ones(2)
+
+
+def node(kind: str, **fields: Any) -> Any:
+    return type(kind, (), {"metadata": {}, **fields})()
+
+
+def lif(**changed: Any) -> Any:
+    fields = {"tau": 4e-4 * ONES, "r": 4 * ONES, "v_leak": 0 * ONES, "v_threshold": ONES, "v_reset": 0 * ONES, **changed}
+    return node("LIF", **fields)
+
+
+def graph(middle: Any, *edges: tuple[str, str]) -> Any:
+    weight = np.array([[0.5, 0.0], [0.0, 0.25]])
+    nodes = {
+        "in": node("Input", input_type={"input": np.array([2])}),
+        "fc": node("Linear", weight=weight),
+        "neuron": middle,
+        "out": node("Output"),
+    }
+    made = type("NIRGraph", (), {"__module__": "nir.ir.graph"})()
+    made.nodes, made.edges = nodes, [("in", "fc"), ("fc", "neuron"), ("neuron", "out"), *edges]
+    return made
+
+
+def test_an_euler_step() -> None:
+    """tau = 4 dt: the membrane loses a quarter; r = tau / dt lets all of the current in, r = 1 a quarter."""
+    x = torch.tensor([[1.0, 1.0]])
+    whole, quarter = adopt(graph(lif()), time=4), adopt(graph(lif(r=ONES)), time=12)
+    assert whole.steps(x)[:, 0, 0].tolist() == [0, 0, 1, 0]  # 0.5, 0.875, 1.15625 fires, 0.5
+    assert quarter(x * 4).tolist() == [[4.0, 0.0]]  # 0.5, 0.875, 1.156 fires: in each third step; the other ends at 1, not above it
+
+
+def test_integrate_and_fire_above_the_threshold() -> None:
+    own = adopt(graph(node("IF", r=1e4 * ONES, v_threshold=ONES, v_reset=0 * ONES)), time=3)
+    assert own.steps(torch.tensor([[1.0, 4.0]]))[:, 0].tolist() == [[0, 0], [0, 1], [1, 0]]
+
+
+def test_several_edges_are_a_sum() -> None:
+    own = adopt(graph(lif(), ("in", "neuron")), time=3)
+    assert [n.kind for n in own.wiring.nodes] == ["encode", "linear", "add", "lif"]
+    assert own.steps(torch.tensor([[1.0, 0.0]]))[:, 0, 0].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (graph(node("LI")), r"neuron \(LI\) cannot be adopted: of NIR's nodes"),
+        (graph(lif(), ("neuron", "fc")), "the graph has a cycle"),
+        (graph(lif(r=2 * ONES)), "its r is 2; 1 and tau / dt = 4 can be"),
+        (graph(lif(tau=5e-5 * ONES)), "its tau is 0.5 steps"),
+        (graph(lif(v_leak=np.array([0.0, 1.0]))), "v_leak.*differs from channel to channel"),
+        (graph(lif(metadata={"reset": "subtract"})), "its metadata asks for reset 'subtract'"),
+        (graph(node("IF", r=ONES, v_threshold=ONES, v_reset=0 * ONES)), "its r dt is 0.0001, must be 1"),
+        (graph(node("Linear", weight=np.ones((2, 2, 2)))), "its weight has 3 axes"),
+    ],
+)
+def test_refuses(made: Any, reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        adopt(made, time=2)
+
+
+def test_thresholds_by_channel_are_kept() -> None:
+    own = adopt(graph(lif(v_threshold=np.array([0.5, 2.0]))), time=2)
+    assert own.wiring.nodes[-1].args["threshold"] == [0.5, 2.0]
+    with pytest.raises(SpecError, match="dt must be above 0"):
+        adopt(graph(lif()), time=2, dt=0.0)
+
+
+def test_pools_and_flatten() -> None:
+    from spikequant.models.adopt.graphs import NODES
+
+    shape = {"input_type": {"input": np.array([1, 4, 4])}}
+    assert NODES["Flatten"]("f", node("Flatten", start_dim=0, end_dim=-1, **shape), 1.0).kind == "flatten"
+    windows = {"kernel_size": np.array([2, 2]), "stride": np.array([2, 2]), "padding": np.array([0, 0])}
+    assert NODES["SumPool2d"]("p", node("SumPool2d", **windows), 1.0).args == {"size": 2}
+    assert NODES["AvgPool2d"]("p", node("AvgPool2d", **windows), 1.0).args == {name: list(value) for name, value in windows.items()}
+    with pytest.raises(SpecError, match="only square windows side by side"):
+        NODES["SumPool2d"]("p", node("SumPool2d", **{**windows, "stride": np.array([1, 1])}), 1.0)
+    with pytest.raises(SpecError, match="all must be joined"):
+        NODES["Flatten"]("f", node("Flatten", start_dim=2, end_dim=-1, **shape), 1.0)
+    conv = SimpleNamespace(weight=np.ones((4, 1, 3, 3)), bias=np.zeros(4), stride=1, padding="same", dilation=1, groups=2)
+    args = NODES["Conv2d"]("c", conv, 1.0).args
+    assert (args["in_channels"], args["stride"], args["padding"]) == (2, [1, 1], "same")

@@ -1,0 +1,63 @@
+"""A forward as a list of calls."""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.models.adopt.traced import calls
+
+
+class Residual(nn.Module):
+    def __init__(self, neuron: nn.Module) -> None:
+        super().__init__()
+        self.first, self.neuron, self.second = nn.Linear(4, 4), neuron, nn.Sequential(nn.Linear(4, 4), nn.Identity())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.flatten(x, start_dim=1)
+        spikes = self.neuron(self.first(x))
+        return torch.add(self.second(spikes), spikes)
+
+
+def test_calls_in_order(foreign: ModuleType) -> None:
+    found = calls(Residual(foreign.Leaky()))
+    assert [call.name for call in found] == ["flatten", "first", "neuron", "second.0", "second.1", "add"]
+    assert found[0].does == "flatten 1 -1"
+    assert [call.inputs for call in found] == [("input",), ("flatten",), ("first",), ("neuron",), ("second.0",), ("second.1", "neuron")]
+
+
+def test_the_first_of_a_tuple_is_the_spikes(foreign: ModuleType) -> None:
+    class Handing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.fc = foreign.LIFCell(), nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes, _ = self.cell(x)
+            return self.fc(spikes)  # type: ignore[no-any-return]
+
+    assert [call.inputs for call in calls(Handing())] == [("input",), ("cell",)]
+
+
+def test_a_single_layer_is_a_network() -> None:
+    assert [call.name for call in calls(nn.Linear(2, 2))] == ["Linear"]
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (lambda self, x: self.fc(self.fc(x)), r"fc \(Linear\) cannot be adopted: it is called more than once"),
+        (lambda self, x: torch.relu(self.fc(x)), r"relu .* a wiring holds layers, additions and flattens only"),
+        (lambda self, x: self.fc(x) if x.sum() > 0 else x, "cannot be traced"),
+        (lambda self, x: self.fc(x) + 1, "takes something else than the value of a layer"),
+        (lambda self, x: [self.fc(step) for step in x], "cannot be traced"),
+    ],
+)
+def test_refuses(forward: object, reason: str) -> None:
+    kind = type("Net", (nn.Module,), {"forward": forward})
+    net = kind()
+    net.fc = nn.Linear(2, 2)
+    with pytest.raises(SpecError, match=reason):
+        calls(net)
