@@ -95,5 +95,7 @@ def _hook(name: str, neuron: nn.Module, listener: Listener, steps: dict[str, lis
 def _stacked(name: str, steps: list[Tensor]) -> Tensor:
     shapes = {tuple(step.shape) for step in steps}
     if len(shapes) > 1:
-        raise MismatchError(f"layer {name!r} gave steps of the shapes {', '.join(map(str, sorted(shapes)))}; give each layer its own neuron")
+        raise MismatchError(
+            f"layer {name!r} gave steps of the shapes {', '.join(map(str, sorted(shapes)))}; give each layer its own neuron"
+        )
     return torch.stack(steps)

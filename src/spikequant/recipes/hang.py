@@ -1,8 +1,10 @@
 """How grids are hung on a model: quantize, calibrate, bake. Only here is it known that weights are parametrized."""
 
+import contextlib
 import copy
 from collections.abc import Iterable, Mapping
-from typing import TypeVar, cast
+from functools import partial
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +12,17 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.neurons import LIF, spiking
+from spikequant.neurons import LIF, SecondOrder, enroll, guests, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
+from spikequant.recipes import foreign
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
-from spikequant.recipes.plan import NAMES, Hung, original, plan, weighted
+from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 Extremes = Mapping[str, tuple[float, float]]
 CALIBRATION_BATCHES = 8
+CURRENT = ".current"
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -45,7 +49,9 @@ def quantize(
     """
     if recipe.arithmetic is not None:
         return cast(Model, _in_integers(model, recipe, calibration, batches))
+    rest(model)  # what a guest holds of its last graph cannot be copied
     copied = attach(copy.deepcopy(model), recipe)
+    enroll(copied)
     _fit_weights(copied)
     waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
     for name in waiting.keys() & (extremes or {}).keys():
@@ -77,15 +83,24 @@ def attach(model: Model, recipe: Recipe) -> Model:
     if _is_quantized(model):
         raise SpecError("the model is quantized already; quantize the float model")
     _refuse_unsound(model)
-    layers, neurons = weighted(model), spiking(model)
+    foreign.welcome(model, recipe)
+    layers, neurons, guest = weighted(model), spiking(model), guests(model)
     shapes = model.shapes() if isinstance(model, Network) else {}
     for index, hung in enumerate(plan(model, recipe)):
         if hung.spec is None:
             continue
         if hung.part in ("threshold", "decay"):
-            _fix_constant(neurons[hung.layer], hung.part, hung.spec)
-        elif hung.part == "state":
-            neurons[hung.layer].state = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
+            on_grid = partial(_on_grid, hung.spec)
+            if hung.layer in neurons:
+                neurons[hung.layer].quantize_constant(hung.part, on_grid(getattr(neurons[hung.layer], hung.part)))
+            else:
+                foreign.fix_constant(hung.layer, guest[hung.layer], hung.part, on_grid)
+        elif hung.part in HOLDERS:
+            quantizer = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
+            if hung.layer in neurons:
+                setattr(neurons[hung.layer], HOLDERS[hung.part], quantizer)
+            else:
+                foreign.seat(hung.layer, guest[hung.layer], quantizer)
         elif recipe.arithmetic is not None and isinstance(model, Network):
             _hang_whole(model, hung, recipe, index)
         else:
@@ -98,24 +113,40 @@ def attach(model: Model, recipe: Recipe) -> Model:
 
 
 def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:
-    """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float."""
-    neurons = spiking(model)
-    for name in quantizers:
-        neurons[name].state = None
-    handles = [neurons[name].register_forward_pre_hook(_observe(quantizer)) for name, quantizer in quantizers.items()]
-    training = model.training
-    try:
+    """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float.
+
+    ``quantizers`` go by neuron, or by ``neuron.current`` for the grid of a synaptic current.
+    """
+    neurons, guest, training = spiking(model), guests(model), model.training
+    with contextlib.ExitStack() as stack:
+        for place, quantizer in quantizers.items():
+            name, part = _part(place)
+            neuron = neurons.get(name)
+            if neuron is not None:
+                setattr(neuron, HOLDERS[part], None)
+                stack.callback(setattr, neuron, HOLDERS[part], quantizer)
+            if name in guest:
+                stack.enter_context(foreign.watched(name, guest[name], neuron, quantizer, part))
+            elif neuron is not None:
+                stack.callback(neuron.register_forward_pre_hook(_observe(quantizer, part)).remove)
+        stack.callback(model.train, training)
         with torch.no_grad():
-            seen = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if model.eval()(x) is not None)
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
+            seen = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if _shown(model.eval(), x))
     if not seen:
         raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
-    for name, quantizer in quantizers.items():
+    for quantizer in quantizers.values():
         quantizer.fit()
-        neurons[name].state = quantizer
+
+
+def _shown(model: nn.Module, x: Tensor) -> bool:
+    rest(model)
+    model(x)
+    rest(model)
+    return True
+
+
+def _part(place: str) -> tuple[str, Literal["state", "current"]]:
+    return (place.removesuffix(CURRENT), "current") if place.endswith(CURRENT) else (place, "state")
 
 
 def bake(model: Model) -> Model:
@@ -182,7 +213,11 @@ def _fit_weights(model: nn.Module) -> None:
 
 
 def _state_quantizers(model: nn.Module) -> dict[str, Quantizer]:
-    return {name: neuron.state for name, neuron in spiking(model).items() if isinstance(neuron.state, Quantizer)}
+    found: dict[str, object] = dict(foreign.seated(model))
+    for name, neuron in spiking(model).items():
+        found[name] = neuron.state
+        found[f"{name}{CURRENT}"] = getattr(neuron, HOLDERS["current"], None)
+    return {name: holder for name, holder in found.items() if isinstance(holder, Quantizer)}
 
 
 def _is_quantized(model: nn.Module) -> bool:
@@ -191,10 +226,9 @@ def _is_quantized(model: nn.Module) -> bool:
     return any(isinstance(module, Quantizer) for module in model.modules()) or any(hung.spec for hung in planned)
 
 
-def _fix_constant(neuron: LIF, name: str, spec: QuantizerSpec) -> None:
-    value = getattr(neuron, name)
-    on_grid = constant_quantizer(spec, value)(value.reshape(-1)).detach().reshape(value.shape)
-    neuron.quantize_constant(name, on_grid)
+def _on_grid(spec: QuantizerSpec, value: Tensor) -> Tensor:
+    snapped: Tensor = constant_quantizer(spec, value)(value.reshape(-1))
+    return snapped.detach().reshape(value.shape)
 
 
 def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
@@ -206,9 +240,11 @@ def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
 
 
 class _observe:
-    def __init__(self, quantizer: Quantizer) -> None:
-        self.quantizer = quantizer
+    def __init__(self, quantizer: Quantizer, part: Literal["state", "current"]) -> None:
+        self.quantizer, self.part = quantizer, part
 
     def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        if isinstance(neuron, LIF):
+        if self.part == "current" and isinstance(neuron, SecondOrder):
+            self.quantizer.observe(neuron.stored_currents(*inputs).flatten(0, 1))
+        elif isinstance(neuron, LIF):
             self.quantizer.observe(neuron.charged(*inputs).flatten(0, 1))

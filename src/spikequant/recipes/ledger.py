@@ -1,16 +1,16 @@
 """The memory ledger: what a network stores, in bits, packed."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.neurons import spiking
+from spikequant.neurons import SecondOrder, spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
-from spikequant.recipes.plan import NAMES, Hung, Part, original, plan, weighted
+from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
 FLOAT = 32
@@ -75,8 +75,8 @@ def _quantizer(model: Network, hung: Hung) -> object:
         layer = weighted(model)[hung.layer]
         return getattr(getattr(layer, "parametrizations", None), NAMES[hung.part], [None])[0]
     neuron = spiking(model)[hung.layer]
-    if hung.part == "state":
-        return neuron.state
+    if hung.part in HOLDERS:
+        return cast("object", getattr(neuron, HOLDERS[hung.part]))
     return None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part))
 
 
@@ -91,7 +91,9 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
             return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(bias_bits=bits, table_bits=tables)
     neuron, count = neurons[hung.layer], math.prod(shapes[hung.layer])
-    if hung.part == "state":
+    if isinstance(neuron, SecondOrder) and hung.part == "current":
+        count *= neuron.currents
+    if hung.part in HOLDERS:
         bits = count * _width(hung, _quantizer(model, hung) if as_is else None)
         return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, shapes[hung.layer][0]), qspinn_bits=bits)
     constant: Tensor = getattr(neuron, hung.part)

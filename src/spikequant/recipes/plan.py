@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
-from spikequant.neurons import spiking
+from spikequant.neurons import SecondOrder, guests, observable, spiking
 from spikequant.quantizers import QuantizerSpec
-from spikequant.recipes.recipe import Override, Recipe
+from spikequant.recipes.recipe import Override, Recipe, Variable
 
-Part = Literal["weights", "biases", "state", "threshold", "decay"]
-NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias", "state": "state", "threshold": "threshold", "decay": "decay"}
+Part = Literal["weights", "biases", "state", "current", "threshold", "decay"]
+NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
+HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state"}
 
 
 class Hung(NamedTuple):
@@ -45,7 +46,7 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     Raises:
         SpecError: a pattern of the recipe matches no layer.
     """
-    layers, neurons = weighted(model), spiking(model)
+    layers, neurons = weighted(model), list(observable(model))
     _refuse_unmatched(recipe, [*layers, *neurons])
     hung = []
     ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
@@ -55,11 +56,24 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         hung.append(Hung(name, "weights", _overridden(recipe, name, "weights", weights)))
         if layer.bias is not None:
             hung.append(Hung(name, "biases", _overridden(recipe, name, "biases", recipe.biases)))
+    currents = [name for name, neuron in spiking(model).items() if isinstance(neuron, SecondOrder) and neuron.currents]
+    _refuse_unheld(recipe, currents, model)
     for name in neurons:
-        state = recipe.state.get("v") if isinstance(recipe.state, dict) else recipe.state
-        hung.append(Hung(name, "state", _overridden(recipe, name, "state", state)))
+        hung.append(Hung(name, "state", _overridden(recipe, name, "state", _variable(recipe, "v"))))
+        if name in currents:
+            hung.append(Hung(name, "current", _overridden(recipe, name, "state", _variable(recipe, "i"))))
         hung += [Hung(name, constant, _constant(recipe, name, constant)) for constant in ("threshold", "decay")]
     return hung
+
+
+def _variable(recipe: Recipe, variable: Variable) -> QuantizerSpec | None:
+    return recipe.state.get(variable) if isinstance(recipe.state, dict) else recipe.state
+
+
+def _refuse_unheld(recipe: Recipe, currents: list[str], model: nn.Module) -> None:
+    shared = any(hasattr(guest, "syn") for guest in guests(model).values())
+    if isinstance(recipe.state, dict) and "i" in recipe.state and not currents and not shared:
+        raise SpecError("recipe: state names the synaptic current i, and no neuron has one; leave i out")
 
 
 def _float_or(wanted: QuantizerSpec | Literal["float", "same"]) -> QuantizerSpec | None:

@@ -11,7 +11,7 @@ from spikequant.errors import SpecError
 from spikequant.quantizers import AnySpec, Binary, FixedPoint, QuantizerSpec, Spec, Uniform
 
 Wanted = AnySpec | Literal["float"]
-Variable = Literal["v"]
+Variable = Literal["v", "i"]
 Constant = Literal["threshold", "decay"]
 FORMAT = r"(?:FP32|Q(?P<{0}i>i|[0-9]{{1,3}})\.(?P<{0}f>[0-9]{{1,3}}))"
 S = TypeVar("S", bound=Spec)
@@ -40,10 +40,11 @@ class Arithmetic(Spec):
 class Recipe(Spec):
     """Which grid hangs where. What is None stays float.
 
-    ``state`` and ``constants`` take one spec, or a mapping from variable (``v``; ``threshold``, ``decay``) to spec. ``first`` and
-    ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their own. ``overrides``
-    maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches nothing is an
-    error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
+    ``state`` and ``constants`` take one spec, or a mapping from variable (``v``, the membrane, and ``i``, synaptic currents;
+    ``threshold``, ``decay``) to spec. ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others,
+    ``float``, or a spec of their own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one
+    deciding; a pattern that matches nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron.
+    ``arithmetic``: of an integer recipe.
 
     >>> from spikequant.quantizers import LQNet
     >>> Recipe(weights=LQNet(bits=2)) == Recipe.from_toml(Recipe(weights=LQNet(bits=2)).to_toml())

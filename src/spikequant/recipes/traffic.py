@@ -41,5 +41,5 @@ def traffic(model: Network, used: Mapping[str, float]) -> Traffic:
     if absent:
         raise MismatchError(f"no count of operations for {', '.join(absent)}; counted are {', '.join(used)}")
     moved = sum(used[layer] * width for layer, width in weights.items())
-    states = sum(math.prod(shapes[layer]) * width for (layer, part), width in bits.items() if part == "state")
+    states = sum(math.prod(shapes[layer]) * width for (layer, part), width in bits.items() if part in ("state", "current"))
     return Traffic(float(moved), 2.0 * model.wiring.time * states)

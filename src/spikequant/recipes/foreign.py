@@ -1,0 +1,126 @@
+"""How grids are hung on neurons of other libraries, each by the door that its library leaves open."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.models.adopt import host, observers
+from spikequant.neurons import LIF, STAND_IN, guests, library
+from spikequant.numerics import snap
+from spikequant.quantizers import Quantizer
+from spikequant.recipes.recipe import Override, Recipe
+
+OWN_WEIGHTS = ("input_weights", "recurrent_weights")
+
+
+class Seat(nn.Module):
+    """A quantizer as the callable that snnTorch applies to every state: the grid as it stands, never fitted by what it reads."""
+
+    def __init__(self, holder: Quantizer) -> None:
+        super().__init__()
+        self.holder = holder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` on the grid."""
+        return snap(self.holder.grid(), x, self.holder.rounding_rule, self.holder.spec.gradient)
+
+
+def welcome(model: nn.Module, recipe: Recipe) -> None:
+    """Make room for what a recipe asks of guests: for grids on states or constants, our neurons do SpikingJelly's and Norse's steps.
+
+    Raises:
+        SpecError: a guest cannot take what the recipe asks.
+    """
+    every: list[Recipe | Override] = [recipe, *recipe.overrides.values()]
+    weights = any(each.weights is not None for each in every)
+    inside = any(each.state is not None or each.constants is not None for each in every)
+    for name, guest in guests(model).items():
+        if weights and any(hasattr(guest, tensor) for tensor in OWN_WEIGHTS):
+            raise SpecError(
+                f"{name}: {type(guest).__name__} holds weights that are no layer's; quantize them as a Linear layer before the neuron"
+            )
+        if library(guest) == "snntorch":
+            _refuse_what_snntorch_cannot(name, guest, recipe)
+        elif inside and not hasattr(guest, STAND_IN):
+            host(name, guest)
+
+
+def _refuse_what_snntorch_cannot(name: str, guest: Any, recipe: Recipe) -> None:
+    wants_state = recipe.state is not None or any(each.state is not None for each in recipe.overrides.values())
+    if not wants_state:
+        return
+    if isinstance(recipe.state, dict) and len({recipe.state.get("v"), recipe.state.get("i")}) > 1 and hasattr(guest, "syn"):
+        raise SpecError(f"{name}: snnTorch applies one grid to all states of a neuron; give one for both, or adopt the network")
+    if recipe.snapped not in (None, "before_fire"):
+        raise SpecError(f"{name}: snnTorch rounds before it fires; snapped={recipe.snapped!r} needs an adopted network")
+    if guest.state_quant:
+        raise SpecError(f"{name}: it has a state_quant already; quantize the float network")
+    if not getattr(guest, "reset_delay", True):
+        raise SpecError(
+            f"{name}: with reset_delay=False snnTorch resets after it has rounded, off the grid; use reset_delay=True, or adopt"
+        )
+
+
+def seat(name: str, guest: Any, quantizer: Quantizer) -> None:
+    """Hang a quantizer on the states of a snnTorch neuron.
+
+    Raises:
+        SpecError: it rounds stochastically.
+    """
+    if quantizer.rounding_rule == "stochastic":
+        raise SpecError(f"{name}: snnTorch names no noise to its state_quant; round to nearest, or adopt the network")
+    guest.state_quant = Seat(quantizer)
+
+
+def seated(model: nn.Module) -> dict[str, Quantizer]:
+    """The quantizers that hang on snnTorch's neurons."""
+    held = {name: getattr(guest, "state_quant", None) for name, guest in guests(model).items()}
+    return {name: each.holder for name, each in held.items() if isinstance(each, Seat)}
+
+
+def fix_constant(name: str, guest: Any, constant: str, on_grid: Callable[[Tensor], Tensor]) -> None:
+    """Put the threshold or decay of a snnTorch neuron on its grid.
+
+    Raises:
+        SpecError: it has no such constant.
+    """
+    value = getattr(guest, {"threshold": "threshold", "decay": "beta"}[constant], None)
+    if not isinstance(value, Tensor) or (type(guest).__name__ == "Lapicque" and constant == "decay"):
+        raise SpecError(f"{name}: {type(guest).__name__} has no {constant} of its own to quantize; adopt the network")
+    value.data.copy_(on_grid(value.detach()))
+
+
+@contextlib.contextmanager
+def watched(name: str, guest: Any, neuron: LIF | None, quantizer: Quantizer, part: str) -> Iterator[None]:
+    """Within the block a guest runs float, and the quantizer sees what its grid should cover."""
+    if neuron is None:
+        del guest.state_quant
+        guest.state_quant = _Seeing(quantizer)
+        try:
+            yield
+        finally:
+            seat(name, guest, quantizer)
+        return
+    found = observers(guest)
+    found.append(lambda own, sequence, start: quantizer.observe(_reached(own, part, sequence, start)))
+    try:
+        yield
+    finally:
+        found.pop()
+
+
+def _reached(own: Any, part: str, sequence: Tensor, start: Any) -> Tensor:
+    seen: Tensor = (own.charged if part == "state" else own.stored_currents)(sequence, start=start)
+    return seen.flatten(0, 1)
+
+
+class _Seeing:
+    def __init__(self, quantizer: Quantizer) -> None:
+        self.quantizer = quantizer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.quantizer.observe(x.detach())
+        return x

@@ -1,0 +1,77 @@
+"""Grids on guests, by doubles; the real ones are in ``tests/peers/test_guests.py``."""
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikequant.behavior import compare
+from spikequant.errors import SpecError
+from spikequant.models import Unrolled
+from spikequant.neurons import spiking
+from spikequant.quantizers import FixedPoint, Uniform
+from spikequant.recipes import Override, Recipe, quantize
+
+HALVES = Uniform(bits=3, low=-1.5, high=2.0)
+
+
+def data() -> list[tuple[Tensor, Tensor]]:
+    return [(torch.rand(6, 4, generator=torch.Generator().manual_seed(index)) * 3, torch.zeros(6)) for index in range(2)]
+
+
+def net(foreign: ModuleType) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), foreign.Leaky(0.75), nn.Linear(8, 3), foreign.IFNode())
+
+
+def test_states_of_both_kinds_lie_on_their_grid(foreign: ModuleType) -> None:
+    guest = net(foreign)
+    small = quantize(guest, Recipe(weights=HALVES, state=HALVES))
+    small(data()[0][0])
+    assert small[1].mem.mul(2).frac().eq(0).all()  # type: ignore[union-attr, operator]
+    assert small[0].weight.mul(2).frac().eq(0).all()  # type: ignore[union-attr, operator]
+    assert list(spiking(small)) == ["3"]
+    assert not guest[1].state_quant
+    assert not hasattr(guest[3], "stand_in")
+
+
+def test_ranges_are_fitted_to_what_guests_reach(foreign: ModuleType) -> None:
+    guest = Unrolled(net(foreign), 6)
+    small = quantize(guest, Recipe(state=Uniform(bits=8)), calibration=data())
+    leaky, node = small.network[1].state_quant.holder, small.network[3].stand_in.state  # type: ignore[index, union-attr]
+    assert leaky.high > 1.0
+    assert node.high > 0.5
+    drift = compare(guest, small, data(), resamples=3)
+    assert [layer.agreement for layer in drift.layers] == pytest.approx([1.0, 1.0], abs=0.05)
+    assert drift.layers[0].mean_rate > 0.1
+
+
+def test_an_override_reaches_one_guest(foreign: ModuleType) -> None:
+    small = quantize(net(foreign), Recipe(overrides={"1": Override(state=HALVES)}))
+    assert small[1].state_quant  # type: ignore[union-attr]
+    assert small[3].stand_in.state is None  # type: ignore[union-attr]
+
+
+def test_constants(foreign: ModuleType) -> None:
+    small = quantize(
+        net(foreign), Recipe(constants={"threshold": FixedPoint(integer=2, fraction=3), "decay": FixedPoint(integer=1, fraction=1)})
+    )
+    assert (small[1].threshold.item(), small[1].beta.item()) == (1.0, 1.0)  # type: ignore[union-attr, operator]
+
+
+def test_refuses(foreign: ModuleType) -> None:
+    recurrent = net(foreign)
+    recurrent[1].recurrent_weights = nn.Parameter(torch.zeros(8, 8))
+    for guest, recipe, reason in [
+        (recurrent, Recipe(weights=HALVES), "holds weights that are no layer's"),
+        (nn.Sequential(foreign.Leaky(reset_delay=False)), Recipe(state=HALVES), "resets after it has rounded"),
+        (nn.Sequential(foreign.Leaky(state_quant=abs)), Recipe(state=HALVES), "has a state_quant already"),
+        (nn.Sequential(foreign.Leaky()), Recipe(state=HALVES, snapped="both"), "rounds before it fires; snapped='both'"),
+        (nn.Sequential(foreign.Leaky()), Recipe(state={"v": HALVES, "i": HALVES}), "no neuron has one"),
+        (net(foreign), Recipe(state=Uniform(bits=4)), "the states of 1, 3 need data"),
+    ]:
+        with pytest.raises(SpecError, match=reason):
+            quantize(guest, recipe)
+    with pytest.raises(SpecError, match="quantized already"):
+        quantize(quantize(net(foreign), Recipe(state=HALVES)), Recipe(state=HALVES))
