@@ -84,28 +84,19 @@ def attach(model: Model, recipe: Recipe) -> Model:
         raise SpecError("the model is quantized already; quantize the float model")
     _refuse_unsound(model)
     foreign.welcome(model, recipe)
-    layers, neurons, guest = weighted(model), spiking(model), guests(model)
+    layers = weighted(model)
     shapes = model.shapes() if isinstance(model, Network) else {}
     for index, hung in enumerate(plan(model, recipe)):
         if hung.spec is None:
             continue
-        if hung.part in ("threshold", "decay"):
-            on_grid = partial(_on_grid, hung.spec)
-            if hung.layer in neurons:
-                neurons[hung.layer].quantize_constant(hung.part, on_grid(getattr(neurons[hung.layer], hung.part)))
-            else:
-                foreign.fix_constant(hung.layer, guest[hung.layer], hung.part, on_grid)
-        elif hung.part in HOLDERS:
-            quantizer = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index)
-            if hung.layer in neurons:
-                setattr(neurons[hung.layer], HOLDERS[hung.part], quantizer)
-            else:
-                foreign.seat(hung.layer, guest[hung.layer], quantizer)
+        if hung.part not in ("weights", "biases"):
+            quantizer = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index) if hung.part in HOLDERS else None
+            _hang_on_neuron(model, hung, hung.spec, quantizer)
         elif recipe.arithmetic is not None and isinstance(model, Network):
             _hang_whole(model, hung, recipe, index)
         else:
             _hang(layers[hung.layer], hung, recipe, index)
-    for neuron in neurons.values():
+    for neuron in spiking(model).values():
         neuron.snapped = recipe.snapped or neuron.snapped
     if isinstance(model, Network):
         model.recipe = recipe
@@ -188,6 +179,21 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
     quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
     # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
     parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)
+
+
+def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer: Quantizer | None) -> None:
+    """The quantizer of a state or current, or, without one, a constant put on the grid of ``spec``; on ours, or on a guest."""
+    neuron, name = spiking(model).get(hung.layer), hung.part
+    if neuron is None:
+        guest = guests(model)[hung.layer]
+        if quantizer is None:
+            foreign.fix_constant(hung.layer, guest, name, partial(_on_grid, spec))
+        else:
+            foreign.seat(hung.layer, guest, quantizer)
+    elif quantizer is None:
+        neuron.quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
+    else:
+        setattr(neuron, HOLDERS[name], quantizer)
 
 
 def _hang_whole(model: Network, hung: Hung, recipe: Recipe, index: int) -> None:
