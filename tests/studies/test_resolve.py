@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,6 +18,25 @@ def test_a_model_is_a_name_a_folder_or_a_factory(tmp_path: Path, monkeypatch: py
     assert resolve_model("digits").wiring.time == 4
     assert resolve_model(str(tmp_path / "saved")).wiring.time == 3
     assert resolve_model("mine:make").wiring.time == 7
+
+
+def test_a_factory_may_adopt_a_foreign_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: ModuleType) -> None:
+    """From the working directory, seeded; and told how where it forgets to adopt."""
+    (tmp_path / "theirs_here.py").write_text(
+        "import spikequant as sq\nfrom torch import nn\nneuron = []\n"
+        "def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), neuron[0])\n"
+        "def make():\n    return sq.models.adopt(net(), (1, 8, 8), time=5)\n"
+        "def ours():\n    return sq.models.build('digits')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each not in ("", str(tmp_path))])
+    resolve_model("theirs_here:ours")
+    sys.modules["theirs_here"].neuron.append(foreign.Leaky())
+    first, again, other = (resolve_model("theirs_here:make", seed) for seed in (1, 1, 2))
+    assert first.layer_1.weight.equal(again.layer_1.weight)
+    assert not first.layer_1.weight.equal(other.layer_1.weight)
+    with pytest.raises(SpecError, match=r"returned Sequential, .* let it return spikequant\.models\.adopt"):
+        resolve_model("theirs_here:net")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """From the words of a command to the things that they mean: models, recipes, data."""
 
 import importlib
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+
+import torch
+from torch import nn
 
 from spikequant.data import DataSet
 from spikequant.data import load as load_data
@@ -15,7 +19,9 @@ from spikequant.recipes import Recipe, load
 def resolve_model(word: str, seed: int = 0) -> Network:
     """A network from a name of ``spikequant ls models``, a folder that ``save`` made, or ``package.module:factory``.
 
-    A factory is code of the user's own, imported because the user named it; it returns a ``spikequant.models.Network``.
+    A factory is code of the user's own, imported because the user named it, from the working directory as well. It returns a
+    ``spikequant.models.Network``: built here, or another library's network through ``spikequant.models.adopt``. Torch is seeded
+    while it runs.
 
     Raises:
         SpecError: nothing of the kind is found.
@@ -28,22 +34,29 @@ def resolve_model(word: str, seed: int = 0) -> Network:
     if Path(word).is_dir():
         return load(word)
     if ":" in word:
-        return _made(word)
+        return _made(word, seed)
     raise SpecError(
         f"model {word!r} is neither a name ({', '.join(names())}), nor a folder, nor package.module:factory{nearest(word, names())}"
     )
 
 
-def _made(word: str) -> Network:
+def _made(word: str, seed: int) -> Network:
     module, _, attribute = word.partition(":")
+    if not {"", str(Path.cwd())} & set(sys.path):  # an installed command does not look where it is called
+        sys.path.insert(0, str(Path.cwd()))
     try:
         factory: Callable[[], object] = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise SpecError(f"model {word!r}: {error}; give package.module:factory, importable from here") from None
-    network = factory()
-    if not isinstance(network, Network):
-        raise SpecError(f"model {word!r}: the factory returned {type(network).__name__}, not a spikequant.models.Network")
-    return network
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        network = factory()
+    if isinstance(network, Network):
+        return network
+    said = f"model {word!r}: the factory returned {type(network).__name__}, not a spikequant.models.Network"
+    if isinstance(network, nn.Module) or type(network).__module__.partition(".")[0] == "nir":
+        said += "; let it return spikequant.models.adopt(network, input_shape, time=...)"
+    raise SpecError(said)
 
 
 def resolve_recipe(word: str) -> Recipe:
