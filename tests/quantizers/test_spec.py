@@ -114,3 +114,17 @@ def test_specs_do_not_change_and_are_compared_by_value() -> None:
     assert cup == Cup(size=2) != Cup(size=3)
     assert len({cup, Cup(size=2), Cup()}) == 2
     assert copy.deepcopy(cup) == pickle.loads(pickle.dumps(cup)) == cup
+
+
+@pytest.mark.parametrize("fields", [None, 3, 0.5, "cup", ["a"], [["size", 3]]])
+def test_what_is_no_table_is_refused(fields: object) -> None:
+    with pytest.raises(SpecError, match="Cup: must be a table of fields, got"):
+        Cup.read(fields)
+
+
+def test_what_nests_without_end_is_refused() -> None:
+    deep: object = 3
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(SpecError, match="Cup: nests too deeply"):
+        Cup.read({"size": deep})

@@ -341,6 +341,12 @@ def test_refuses_a_document_larger_than_any_model_needs(saved: Path) -> None:
         load(saved)
 
 
+def test_a_wiring_that_declares_more_than_its_file_holds_takes_no_memory(saved: Path) -> None:
+    forge(saved, lambda document: document["wiring"]["nodes"][-1]["args"].update(out_features=10**9))
+    with pytest.raises(FormatError, match=r"model\.json: the wiring declares 33\d+ values, model\.safetensors beside it holds \d+"):
+        load(saved)
+
+
 def test_saving_leaves_the_network_as_it_was(model: Network, tmp_path: Path) -> None:
     before = copy.deepcopy(model.state_dict())
     save(model.train(), tmp_path)

@@ -74,7 +74,7 @@ def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:
         ({"training": {"epochs": 1, "patience": 2}}, "held-out share"),
         ({"model": "digts"}, "did you mean 'digits'"),
         ({"model": {"name": "digits", "args": {"widht": 2}}}, "widht"),
-        ({"model": {"name": "json:loads", "args": {"width": 2}}}, "takes no args"),
+        ({"model": {"name": "json:loads", "args": {"width": 2}}}, "names no code"),
         ({"model": "squat-fmnist"}, r"samples of shape \(1, 8, 8\)"),
         ({"measures": ["emdd"]}, "did you mean 'emd'"),
         ({"recipe": {"overrides": {"con9*": {"weights": "float"}}}}, r"con9\*"),
@@ -92,3 +92,18 @@ def test_needs_and_weights_follow_from_the_setup() -> None:
     assert needs(PostTraining.read(SMALL | {"recipe": LQ})) == {"reference"}
     trained = 4 * (2 * 9 + 4 * 2 * 9 + 16 * 10 + 10 + 2 * (2 + 4) + 2 * (2 + 4))
     assert weight_bytes(scratch) >= trained
+
+
+@pytest.mark.parametrize("name", ["os:abort", "mine:make", "absent/folder", "digit"])
+def test_a_study_names_no_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    setup = Supervised.read(SMALL | {"model": name, "training": {"epochs": 1}})
+    with pytest.raises(SpecError, match=r"unknown model .* or the folder of a saved network; a study names no code"):
+        check(setup)
+
+
+def test_a_study_takes_a_saved_network_as_its_model(reference: Path) -> None:
+    check(Supervised.read(SMALL | {"model": str(reference), "training": {"epochs": 1}}))
+    with pytest.raises(SpecError, match="takes no args"):
+        check(Supervised.read(SMALL | {"model": {"name": str(reference), "args": {"width": 2}}, "training": {"epochs": 1}}))

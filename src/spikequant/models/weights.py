@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def read_weights(path: Path, limit: int = LIMIT) -> dict[str, Tensor]:
     content = files.read(path, limit)
     try:
         archives.refuse_zip_bomb(io.BytesIO(content), limit)
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd about a damaged pickle
+            found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise FormatError(f"{path} holds more than tensors and plain values; save its state_dict() instead") from None
     except FormatError as error:

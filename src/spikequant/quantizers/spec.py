@@ -33,10 +33,14 @@ class Spec(BaseModel):
         Raises:
             SpecError: as the constructor.
         """
+        if not isinstance(fields, Mapping):
+            raise SpecError(f"{cls.__name__}: must be a table of fields, got {fields!r:.80}")
         try:
             return cls.model_validate_json(json.dumps(dict(fields)))
         except ValidationError as error:
             raise SpecError(explain(error, cls)) from None
+        except RecursionError:
+            raise SpecError(f"{cls.__name__}: nests too deeply") from None
 
     def fields(self) -> dict[str, Any]:
         """The plain mapping of this spec, without what is None."""

@@ -12,11 +12,13 @@ from spikequant import files, tensorfile
 from spikequant.documents import parse_json
 from spikequant.errors import FormatError, MismatchError
 from spikequant.models import Network, Wiring
+from spikequant.models.layers import layer
 from spikequant.recipes.hang import attach
 from spikequant.recipes.recipe import Recipe
 
 FORMAT, VERSION = "spikequant-model", 1
 JSON_LIMIT, TENSORS_LIMIT = 16 * 2**20, 16 * 2**30
+SLACK = 2**20  # values that a wiring may declare beyond those in its file before it is refused unbuilt
 
 
 def save(model: Network, folder: str | Path, record: dict[str, Any] | None = None) -> None:
@@ -45,7 +47,9 @@ def load(folder: str | Path) -> Network:
     document = read_document(place)
     try:
         tensors = _read_tensors(place / "model.safetensors", document)
-        network = Network(Wiring.read(document["wiring"]))
+        wiring = Wiring.read(document["wiring"])
+        _refuse_larger(wiring, tensors, place / "model.json")
+        network = Network(wiring)
         if document["recipe"] is not None:
             attach(network, Recipe.read(document["recipe"]))
     except FormatError:
@@ -91,6 +95,16 @@ def _read_tensors(path: Path, document: dict[str, Any]) -> dict[str, Tensor]:
     if _seal(document, content) != document.get("sha256"):
         raise FormatError(f"{path} and model.json beside it do not fit the hash in model.json: damaged, changed by hand, or of two models")
     return tensorfile.read(content, str(path))[0]
+
+
+def _refuse_larger(wiring: Wiring, tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuse a wiring that declares more than its file holds, before memory is taken for it."""
+    with torch.device("meta"):
+        layers = [layer(node) for node in wiring.of_kind("conv2d", "linear", "batch_norm")]
+    declared = sum(tensor.numel() for each in layers for tensor in each.state_dict().values())
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if declared > held + SLACK:
+        raise FormatError(f"{path}: the wiring declares {declared} values, model.safetensors beside it holds {held}")
 
 
 def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:

@@ -4,18 +4,19 @@ import contextlib
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from spikequant.data import Batches, DataSet, crop_and_flip, hold_out
-from spikequant.errors import SpecError
+from spikequant.errors import SpecError, unknown
 from spikequant.models import Network, build, names
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, load, plan, quantize, save
 from spikequant.studies import measures
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
-from spikequant.studies.resolve import cached_data, resolve_model
+from spikequant.studies.resolve import cached_data
 from spikequant.training import Training
 from spikequant.training import train as training_events
 
@@ -23,7 +24,10 @@ AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
 
 class Model(Spec):
-    """A network by its name and the arguments of its wiring; a folder or ``package.module:factory`` takes none."""
+    """A network by its name and the arguments of its wiring, or the folder of a saved one, which takes none.
+
+    ``package.module:factory`` is for the command line: a study may come from a stranger, and what it names is not executed.
+    """
 
     name: str
     args: dict[str, JsonValue] = Field(default_factory=dict)
@@ -34,9 +38,13 @@ class Model(Spec):
         Raises:
             SpecError: the name or an argument is unknown.
         """
-        if self.name in names() or not self.args:
-            return build(self.name, seed=seed, **self.args) if self.name in names() else resolve_model(self.name, seed)
-        raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
+        if self.name in names():
+            return build(self.name, seed=seed, **self.args)
+        if not Path(self.name).is_dir():
+            raise SpecError(f"{unknown('model', self.name, names())}, or the folder of a saved network; a study names no code")
+        if self.args:
+            raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
+        return load(self.name)
 
 
 class Pictured(Setup):
