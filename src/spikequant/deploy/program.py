@@ -130,6 +130,12 @@ class Program:
 
         return check(self, network, loader, batches)
 
+    def write_c(self, folder: str | Path, images: Any = None, prefix: str = "net") -> dict[str, Any]:
+        """Write the program as C99: model, test vectors, Makefile and report; see ``spikequant.deploy.c.write_c``."""
+        from spikequant.deploy.c import write_c
+
+        return write_c(self, folder, images, prefix)
+
     def save(self, path: str | Path) -> None:
         """Write the program as one file.
 

@@ -1,0 +1,31 @@
+import numpy as np
+
+from spikequant.deploy import Program
+from spikequant.deploy.c.layout import channels_last, height_width, plan
+
+
+def test_synapses_run_with_the_neurons_that_alone_read_them(residual: Program) -> None:
+    stages = plan(residual).stages
+    assert [(stage.op.name, stage.name) for stage in stages[:3]] == [("conv1", "lif1"), ("conv2", "lif2"), ("add", "add")]
+
+
+def test_values_that_live_together_lie_apart(residual: Program) -> None:
+    layout = plan(residual)
+    born = {stage.name: index for index, stage in enumerate(layout.stages)}
+    used = {source: index for index, stage in enumerate(layout.stages) for source in stage.op.inputs}
+    for a, first in layout.buffers.items():
+        for b, second in layout.buffers.items():
+            lives = [(born.get(name, -1), len(born) if name == "input" else used.get(name, len(born))) for name in (a, b)]
+            together = lives[0][0] <= lives[1][1] and lives[1][0] <= lives[0][1]
+            apart = first.offset + first.elements <= second.offset or second.offset + second.elements <= first.offset
+            assert a == b or first.kind != second.kind or not together or apart, (a, b)
+
+
+def test_memory_is_shared(residual: Program) -> None:
+    layout = plan(residual)
+    assert sum(arena.elements for arena in layout.arenas) < sum(buffer.elements for buffer in layout.buffers.values())
+
+
+def test_channels_lie_last() -> None:
+    assert channels_last(np.arange(8).reshape(1, 2, 2, 2)).flatten().tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
+    assert height_width((7,)) == (7, 1, 1)

@@ -1,0 +1,63 @@
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.c.vectors import drawn
+from spikequant.deploy.c.writing import as_bytes
+from spikequant.errors import SpecError
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="no gcc or make")
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def sections(text: str) -> dict[str, int]:
+    """What ``size -A`` prints."""
+    return {words[0]: int(words[1]) for words in map(str.split, text.splitlines()) if len(words) == 3 and words[0].startswith(".")}
+
+
+@needs_gcc
+@pytest.mark.parametrize("flags", ["-Os", "-O3", "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"])
+def test_make_test_passes(residual: Program, tmp_path, flags: str) -> None:
+    residual.write_c(tmp_path, prefix="mine")
+    assert run("make", "-s", "-C", str(tmp_path), f"CFLAGS={flags}", "test").count("as the program") == 4
+
+
+@needs_gcc
+def test_a_wrong_model_fails(residual: Program, tmp_path) -> None:
+    residual.write_c(tmp_path)
+    raised = residual.tensors["lif1.threshold"] + [1, 0]
+    Program(residual.header, residual.tensors | {"lif1.threshold": raised}).write_c(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "model.c", tmp_path / "model.c")
+    found = subprocess.run(["make", "-s", "-C", str(tmp_path), "test"], capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode != 0
+    assert "WRONG" in found.stdout
+
+
+@needs_gcc
+def test_the_report_equals_size(residual: Program, tmp_path) -> None:
+    report = residual.write_c(tmp_path)
+    found = sections(run("make", "-s", "-C", str(tmp_path), "size"))
+    assert (found[".rodata"], found[".data"], found[".bss"]) == (report["constant_bytes"], 0, 0)
+    (tmp_path / "held.c").write_text('#include "model.h"\nnet_memory held;\n')
+    run("gcc", "-c", str(tmp_path / "held.c"), "-o", str(tmp_path / "held.o"))
+    assert sections(run("size", "-A", str(tmp_path / "held.o")))[".bss"] == report["memory_bytes"]
+    assert report == json.loads((tmp_path / "report.json").read_text())
+
+
+def test_images_as_the_c_takes_them(residual: Program) -> None:
+    images = drawn(residual, 3)
+    assert as_bytes(residual, images).tolist() == images.reshape(3, -1).tolist()
+    assert as_bytes(residual, (images / 127).astype(np.float32)).tolist() == images.reshape(3, -1).clip(-127, 127).tolist()
+
+
+def test_prefixes_are_names(residual: Program, tmp_path) -> None:
+    with pytest.raises(SpecError, match="C name"):
+        residual.write_c(tmp_path / "c", prefix="a b")
+    assert not (tmp_path / "c").exists()
