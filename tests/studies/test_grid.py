@@ -1,8 +1,11 @@
+import tomllib
 from typing import Any
 
 import pytest
 
+from spikequant.search import paper_rows
 from spikequant.studies.grid import Misplaced, drafts, merge, mistakes, referred
+from spikequant.studies.planning import shipped
 from spikequant.studies.study import Study, grouped
 
 
@@ -92,3 +95,21 @@ def test_names_that_fit_nothing_are_all_told() -> None:
         ("trials", 2, "without"),
     }
     assert "did you mean 'float'" in str(sorted(told))
+
+
+def shipped_drafts(name: str) -> list[Any]:
+    return list(drafts(Study.read(grouped(tomllib.loads(shipped()[name].read_text())))))
+
+
+def test_beyond_accuracy_has_a_trial_for_each_row_of_the_paper() -> None:
+    found = [frozenset(draft.tags) for draft in shipped_drafts("beyond-accuracy") if draft.seed == 0]
+    assert len(found) == len({*found}) == 100
+    assert {tags - {"s0"} for tags in found} == {row.tags for row in paper_rows("beyond-accuracy")}
+    assert len([tags for tags in found if {"table1", "cifar10", "resnet8"} <= tags]) == 16
+
+
+@pytest.mark.parametrize(("name", "count"), [("beyond-accuracy-small", 25), ("beyond-accuracy-digits", 25)])
+def test_smaller_forms_fill_no_cell_of_the_papers(name: str, count: int) -> None:
+    found = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts(name) if draft.seed == 0]
+    assert len(found) == count
+    assert not {*found} & {row.tags for row in paper_rows("beyond-accuracy")}

@@ -45,8 +45,18 @@ def test_without_a_reference_nothing_is_compared(subject: Subject, tmp_path: Pat
     with pytest.raises(SpecError, match="give its group a reference"):
         measured(("emd",), alone, tmp_path)
     paired = Subject(subject.network, subject.data, 128, 1, subject.reference, ())
-    with pytest.raises(SpecError, match="more than one seed"):
-        measured(("training_floor",), paired, tmp_path)
+    for name in ("training_floor", "emd_independent"):
+        with pytest.raises(SpecError, match="more than one seed"):
+            measured((name,), paired, tmp_path)
+
+
+def test_the_parts_bound_the_emd(subject: Subject, tmp_path: Path) -> None:
+    found = measured(("emd", "emd_parts"), subject, tmp_path)
+    shift, shape = found["emd_mean_shift"], found["emd_shape"]
+    assert shift is not None
+    assert shape is not None
+    assert shift <= subject.drift.emd + 1e-12 <= shift + shape + 2e-12
+    assert found["layers_firing_more"] in (0.0, 0.5, 1.0)
 
 
 def test_needs_follow_from_the_names() -> None:

@@ -8,6 +8,7 @@ from spikequant.studies.explorer import Judged, Options, Priced, explore, explor
 from spikequant.studies.planning import Plan, plan, shipped
 from spikequant.studies.price import quoted
 from spikequant.studies.resolve import resolve_data, resolve_model, resolve_recipe
+from spikequant.studies.rows import study_rows
 from spikequant.studies.running import run, states
 from spikequant.studies.search_saved import Search, search_saved
 from spikequant.studies.verbs import Session, compare_saved, quantize_saved, train
@@ -37,5 +38,6 @@ __all__ = [
     "search_saved",
     "shipped",
     "states",
+    "study_rows",
     "train",
 ]

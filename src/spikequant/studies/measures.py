@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from safetensors.torch import save as tensors_to_bytes
@@ -16,6 +17,7 @@ from spikequant.data import Batches, DataSet
 from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
 from spikequant.recipes import memory
+from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
 from spikequant.studies.procedure import Measures
 from spikequant.training import evaluate
 
@@ -90,6 +92,28 @@ def _agreement(subject: Subject) -> Measures:
     return {"agreement": subject.drift.agreement, "matched_shift": subject.drift.matched_shift}
 
 
+def _parts(subject: Subject) -> Measures:
+    layers = subject.drift.layers
+    more = fmean(layer.mean_rate > layer.reference.mean_rate for layer in layers)
+    shift, shape = (fmean(getattr(layer, part) for layer in layers) for part in ("emd_mean_shift", "emd_shape"))
+    return {"emd_mean_shift": shift, "emd_shape": shape, "layers_firing_more": more}
+
+
+def _independent(subject: Subject) -> Measures:
+    others = [record(twin, subject.test, subject.batches) for twin in subject.twins]
+    if not others:
+        raise SpecError("emd_independent needs float networks of other seeds; give the reference's group more than one seed")
+    return {"emd_independent": emd_to_others(subject.firing, others)}
+
+
+def _operations(subject: Subject) -> Measures:
+    return {"synaptic_operations": synaptic_operations(subject.network, subject.test, subject.batches)}
+
+
+def _noisy(subject: Subject) -> Measures:
+    return {"noisy_accuracy": noisy_accuracy(subject.network, subject.test)}
+
+
 NOTHING, REFERENCE, TWINS = frozenset[str](), frozenset({"reference"}), frozenset({"reference", "twins"})
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure(NOTHING, _accuracy),
@@ -98,6 +122,10 @@ MEASURES: dict[str, Measure] = {
     "emd": Measure(REFERENCE, _emd),
     "training_floor": Measure(TWINS, _training_floor),
     "agreement": Measure(REFERENCE, _agreement),
+    "emd_parts": Measure(REFERENCE, _parts),
+    "emd_independent": Measure(TWINS, _independent),
+    "operations": Measure(NOTHING, _operations),
+    "noisy": Measure(NOTHING, _noisy),
 }
 
 

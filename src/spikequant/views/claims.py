@@ -20,7 +20,9 @@ SHOWN = {"accuracy": percent, "dead": percent, "silent": percent}
 
 def claims(
     paper: Annotated[str, typer.Argument(help="A paper whose rows and claims are in the package, as beyond-accuracy.")],
-    rows: Annotated[Path | None, typer.Option(help="Rows of ours as CSV, as in results/: tags, seed, then measures.")] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Ours: a folder of records, as results/<study>, or a CSV of tags, seed, measures.")
+    ] = None,
     only: Annotated[str, typer.Option(help="Of these rows, those that bear all these tags.")] = "",
     as_json: Json = False,
     debug: Debug = False,
@@ -88,10 +90,14 @@ def _values(line: "list[Cell]", measures: Sequence[str], paired: set[str]) -> li
 def _read(path: Path) -> "tuple[Row, ...]":
     from spikequant.search import read_rows
 
+    if path.is_dir():
+        from spikequant.studies import study_rows
+
+        return study_rows(path)
     try:
         return read_rows(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"rows {path} cannot be read: {error}; give a CSV with a column 'tags'") from None
+        raise SpecError(f"rows {path} cannot be read: {error}; give a folder of records, or a CSV with a column 'tags'") from None
 
 
 def _column(key: str) -> Column:

@@ -30,7 +30,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
     explore: "spikequant explore runs/float --data fashion-mnist --space space.toml --max-drop 0.01 --out runs/search",
-    claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits/rows.csv",
+    claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits",
     run: "spikequant run digits-smoke --out runs/smoke",
     report: "spikequant report runs/drift/drift.json --out report.html",
 }
