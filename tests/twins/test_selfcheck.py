@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikequant.numerics.kernels import native
+from spikequant.numerics.kernels import compiling, native
 from spikequant.numerics.kernels.compiling import compile_library
 from spikequant.numerics.kernels.selfcheck import agrees
 
@@ -14,8 +14,21 @@ FAULTS = {
     "contraction": ("rows.c", "decay[i] * v[i] + gain * x[i]", "fmaf(decay[i], v[i], gain * x[i])"),
     "rounding": ("quick.c", "rintf(u / step - shift)", "floorf(u / step - shift)"),
     "comparison": ("rows.c", "v[i] - threshold[i] >= 0", "v[i] - threshold[i] >= 0.2f"),
+    "codes": ("quick.c", "(uint8_t)(int32_t)held_code", "(uint8_t)(1 + (int32_t)held_code)"),
+    "normalizing": ("norm.c", "x[i] * c->a[i] + c->b[i]", "x[i] * c->a[i] - c->b[i]"),
+    "pooling": ("norm.c", "from[i] > to[i] ? from[i] : to[i]", "from[i] < to[i] ? from[i] : to[i]"),
+    "residual sum": ("norm.c", "add_row(c.n, plus + place, out)", "add_row(c.n, plus, out)"),
+    "counts": ("norm.c", "add_row(c.n, out, counts + within(q, &c, r))", "add_row(c.n, out, counts)"),
+    "moments": ("norm.c", "plain[c] += u[c]", "plain[c] += 2 * u[c]"),
+    "rows of a grid each": ("quant.c", "mine.step = r->step[row]", "mine.step = r->step[0]"),
+    "sums of levels": ("quant.c", "-totals[one]", "totals[one]"),
     "surrogate": ("rows.c", "d[i] = half / (1 + y * y)", "d[i] = half / (2 + y * y)"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "FLAGS", ("-O1", *compiling.FLAGS[1:]))
 
 
 def altered(folder: Path, file: str, old: str, new: str) -> ctypes.CDLL:

@@ -10,7 +10,7 @@ from spikequant.numerics.snap import encode
 def signs(bits: int, device: torch.device | None = None) -> Tensor:
     """All sign patterns ``[2^bits, bits]`` of a basis."""
     pattern, place = torch.arange(2**bits, device=device), torch.arange(bits - 1, -1, -1, device=device)
-    return ((pattern.unsqueeze(1) >> place) & 1) * 2.0 - 1.0
+    return (((pattern.unsqueeze(1) >> place) & 1) * 2 - 1).float()
 
 
 def start_basis(bits: int, fan: int, channels: int) -> Tensor:

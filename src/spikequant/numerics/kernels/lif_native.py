@@ -240,7 +240,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         call, order, kept = ctx.call, ctx.order, ctx.saved_tensors
         spikes, last = gradients
-        to_spikes = torch.zeros(call.steps, *call.shape[1:]) if spikes is None else _dense(spikes, order)
+        to_spikes = torch.zeros(call.steps, *call.shape[1:], dtype=torch.float32, device="cpu") if spikes is None else _dense(spikes, order)
         c = library()
         assert c is not None, "forward used it"
         to_current, to_start = run_backward(c, call, kept, to_spikes, None if last is None else _laid(last, order))

@@ -12,6 +12,7 @@ from torch import Tensor
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
 from spikequant.numerics.kernels.lif_native import covers
+from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import decode, encode
 from spikequant.numerics.surrogate import DERIVATIVES
@@ -30,7 +31,8 @@ def _is_usual(state: State) -> bool:
 
 def lif_scan(current: Tensor, d: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None) -> tuple[Tensor, Tensor]:
     """``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
-    if torch.isnan(current).any():
+    # A sum is NaN if any of its terms is; it may be so otherwise, with infinities of both signs.
+    if torch.isnan(current.sum()) and torch.isnan(current).any():
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     if torch.is_grad_enabled() and (current.requires_grad or (start is not None and start.requires_grad)):
         spikes, last = _Scan.apply(current, start, d, state, steps)  # type: ignore[no-untyped-call]
@@ -44,7 +46,7 @@ def _forward(
     """Spikes, the last membrane, and what the threshold saw in every step, where it is to be kept."""
     (d, state), shown = neuron, current.shape[0] if steps is None else steps
     v = torch.zeros_like(current[0]) if start is None else start.clone()
-    spikes, seen = current.new_empty(shown, *v.shape), current.new_empty(shown if keep else 2, *v.shape)
+    spikes, seen = _empty((shown, *v.shape), current), _empty((shown if keep else 2, *v.shape), current)
     stored = None if d.reset_timing == "next" else torch.empty_like(v)
     late = _fired(v, d) if stored is None else None
     for step in range(shown):
@@ -60,6 +62,10 @@ def _forward(
         late = spikes[step] if stored is None else None
         v = u if stored is None else _reset(u, spikes[step], d, out=stored)
     return spikes, v.clone(), seen
+
+
+def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return empty(shape) if like.device.type == "cpu" else like.new_empty(shape)
 
 
 def _fired(v: Tensor, d: Dynamics) -> Tensor:
@@ -110,7 +116,7 @@ class _Scan(torch.autograd.Function):
         seen, start = ctx.saved_tensors
         to_spikes = torch.zeros_like(seen) if gradients[0] is None else gradients[0]
         to_state = torch.zeros_like(start) if gradients[1] is None else gradients[1].clone()
-        to_current = torch.zeros_like(seen[:1]) if ctx.still else torch.empty_like(seen)
+        to_current = torch.zeros_like(seen[:1]) if ctx.still else _empty(seen.shape, seen)
         d = ctx.dynamics
         share = d.gain if d.charge == "scale" else 1 / d.tau
         for step, g, before in _back(d, (start, *seen), to_spikes, to_state):

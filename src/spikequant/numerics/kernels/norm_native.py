@@ -103,7 +103,9 @@ class Call(lif_native.Call):
 
     def room(self, c: ctypes.CDLL, backward: bool) -> Tensor:
         """What C computes in."""
-        return torch.empty(self.threads * _declared(c).sq_norm_room(ctypes.byref(self.shape_of_c), backward), device="cpu")
+        return torch.empty(
+            self.threads * _declared(c).sq_norm_room(ctypes.byref(self.shape_of_c), backward), dtype=torch.float32, device="cpu"
+        )
 
 
 def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], plus: Tensor | None, counts: Tensor | None) -> Tensor:
@@ -138,7 +140,7 @@ class _NormScan(torch.autograd.Function):
         ctx.call = Call(x, neuron, steps, tail.pool)
         a, b = scale.detach().float().contiguous(), shift.detach().float().contiguous()
         added = None if plus is None else channels_last(plus.detach())
-        heard = None if counts is None else torch.zeros(x.shape[1:], device="cpu")
+        heard = None if counts is None else torch.zeros(x.shape[1:], dtype=torch.float32, device="cpu")
         spikes = run_forward(_c(), ctx.call, x, (a, b), added, heard)
         if heard is not None:
             counts.copy_(heard.permute(0, 3, 1, 2))

@@ -59,14 +59,19 @@ def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: G
 
 def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     """The twin of ``spikequant.numerics.lq.fit_basis``, for calls that it ``fits_basis``."""
+    return solve_basis(*equations(_c(), weights, basis), basis, ridge)
+
+
+def equations(c: ctypes.CDLL, weights: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """``B'B`` and ``B'w`` of the sign patterns B that the weights take."""
     (rows, columns), bits = weights.shape, basis.shape[1]
     levels, order = sorted_levels(basis)
     normal = torch.empty(rows, bits, bits, dtype=torch.float64)
     target = torch.empty(rows, bits, dtype=torch.float64)
     places = (each.data_ptr() for each in (weights, levels, order, normal, target))
-    if _c().sq_lq_equations(rows, columns, bits, *places, _threads(weights)):
+    if declared(c).sq_lq_equations(rows, columns, bits, *places, _threads(weights)):
         encode(Table(levels, 0), weights)  # refuses NaN, and says how many
-    return solve_basis(normal, target, basis, ridge)
+    return normal, target
 
 
 def _is_dense(x: Tensor) -> bool:
@@ -126,7 +131,7 @@ def _like(x: Tensor) -> Tensor:
     return empty(x.permute(order).shape).permute([order.index(axis) for axis in range(x.ndim)])
 
 
-def _snapped(x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None) -> Tensor:
+def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None) -> Tensor:
     """``x`` on the grid; ``inside`` is filled in."""
     values: dict[str, Tensor] = {"levels": grid.levels} if isinstance(grid, Table) else dict(zip(grid._fields, grid[:3], strict=False))
     if inside is not None:
@@ -136,19 +141,19 @@ def _snapped(x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None) -
     rows = x.shape[0] if (values["levels"].ndim == 2 if is_table else values["step"].ndim == 1) else 1
     call = Rows(rows, x.numel() // rows, **{name: each.data_ptr() for name, each in values.items()})
     spec = Spec(grid=TABLE if is_table else AFFINE, rounding=ROUNDING[rounding], size=grid.size)
-    middles = torch.empty(rows * (grid.size - 1) if is_table else 0)
-    snapped = _like(x)
-    tensors = (pointer(each) for each in (x, snapped, inside, middles))
-    if _c().sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, _threads(x)):
+    middles = torch.empty(rows * (grid.size - 1) if is_table else 0, dtype=torch.float32)
+    result = _like(x)
+    tensors = (pointer(each) for each in (x, result, inside, middles))
+    if declared(c).sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, _threads(x)):
         encode(grid, x)  # refuses NaN, and says how many
-    return snapped
+    return result
 
 
 class _Snap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, grid: Grid, rounding: Rounding, gradient: Gradient) -> Tensor:
         ctx.inside = torch.empty_like(x, dtype=torch.bool) if gradient == "mask" and ctx.needs_input_grad[0] else None
-        return _snapped(x, grid, rounding, ctx.inside)
+        return snapped(_c(), x, grid, rounding, ctx.inside)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:

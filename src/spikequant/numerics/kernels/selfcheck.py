@@ -5,10 +5,13 @@ import ctypes
 import torch
 from torch import Tensor
 
-from spikequant.numerics import scan
-from spikequant.numerics.grid import affine
+from spikequant.numerics import lq, norm, scan
+from spikequant.numerics.grid import Grid, affine, table
+from spikequant.numerics.kernels import norm_native, quant_native
 from spikequant.numerics.kernels.lif_native import TILE, Call, run_backward, run_forward
+from spikequant.numerics.norm import Tail
 from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.snap import snap
 
 STEPS, NEURONS = 5, TILE + 89
 
@@ -20,9 +23,18 @@ def agrees(c: ctypes.CDLL) -> bool:
         wave = torch.arange(STEPS * NEURONS, dtype=torch.float32).reshape(STEPS, 1, NEURONS).sin()
         plain = Dynamics(torch.tensor(0.7), decay=0.9, detach_reset=False)
         general = plain._replace(compare_at="full")  # leaves the loop that C keeps for the commonest neurons
-        grid = State(affine(-1.0, 1.2, 16), gradient="mask")
+        grid, fine = State(affine(-1.0, 1.2, 16), gradient="mask"), State(affine(-1.0, 1.2, 16))
+        levels = State(table(torch.linspace(-1.0, 1.3, 13, dtype=torch.float32) ** 3))
         # Without a grid the last bit of every sum shows; with one, the rounding.
-        return all(_agrees(c, wave, dynamics, state) for dynamics, state in ((plain, None), (general, None), (plain, grid)))
+        scans = all(
+            _agrees(c, wave, dynamics, state)
+            for dynamics, state in ((plain, None), (general, None), (plain, grid), (plain, fine), (plain, levels))
+        )
+        return (
+            scans
+            and all(_agrees_on_images(c, plain, state, tail) for state, tail in ((None, Tail(2)), (fine, Tail())))
+            and _agrees_on_rows(c)
+        )
 
 
 def _agrees(c: ctypes.CDLL, wave: Tensor, dynamics: Dynamics, state: State | None) -> bool:
@@ -43,3 +55,34 @@ def _reference(current: Tensor, dynamics: Dynamics, state: State | None, to_spik
     spikes, last = scan.lif_scan(leaf, dynamics, state)
     (gradient,) = torch.autograd.grad(spikes, leaf, to_spikes)
     return spikes.detach(), last.detach(), gradient
+
+
+def _agrees_on_images(c: ctypes.CDLL, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
+    x = torch.arange(4 * 2 * 8 * 6 * 6, dtype=torch.float32).reshape(4, 2, 8, 6, 6).sin().requires_grad_()
+    a, b = torch.linspace(1.0, 2.0, 8, dtype=torch.float32), torch.linspace(-0.2, 0.2, 8, dtype=torch.float32)
+    added = norm_native.channels_last(x.detach().round()) if tail.pool == 1 else None
+    counts = torch.zeros(2, 6, 6, 8, dtype=torch.float32)
+    last = norm_native.channels_last(x.detach())
+    call = norm_native.Call(last, (dynamics, state), None, tail.pool)
+    spikes = norm_native.run_forward(c, call, last, (a, b), added, counts)
+    expected_counts = torch.empty(2, 8, 6, 6, dtype=torch.float32)
+    given = Tail(tail.pool, None if added is None else added.permute(0, 1, 4, 2, 3), expected_counts)
+    expected = norm.norm_scan(x, norm.Norm(a, b), dynamics, state, tail=given)
+    same = torch.equal(spikes, norm_native.channels_last(expected)) and torch.equal(counts, expected_counts.permute(0, 2, 3, 1))
+    (gradient,) = torch.autograd.grad(expected, x, expected.detach())
+    to_normal = norm_native.run_backward(c, call, last, (a, b), spikes)
+    sums = norm_native.sums(c, last.reshape(-1, 8), None)
+    close = torch.allclose(to_normal * a, norm_native.channels_last(gradient), atol=1e-4, rtol=1e-3)
+    return same and close and torch.allclose(sums[1], last.double().sum((0, 1, 2, 3)))
+
+
+def _agrees_on_rows(c: ctypes.CDLL) -> bool:
+    x = torch.arange(3 * 700, dtype=torch.float32).reshape(3, 700).sin()
+    grids: list[Grid] = [
+        affine(torch.tensor([-1.0, -0.5, -0.8], dtype=torch.float32), torch.tensor([0.9, 0.5, 1.0], dtype=torch.float32), 16, 0),
+        table(torch.linspace(-1, 1, 40, dtype=torch.float32) ** 3),
+    ]
+    basis = torch.tensor([[0.2, 0.4, 0.8]], dtype=torch.float32).repeat(3, 1)
+    snapped = all(torch.equal(quant_native.snapped(c, x, grid, "nearest_even", None), snap(grid, x)) for grid in grids)
+    fitted = lq.solve_basis(*quant_native.equations(c, x, basis), basis, 1e-4)
+    return snapped and torch.allclose(fitted, lq.fit_basis(x, basis))
