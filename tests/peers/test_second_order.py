@@ -219,3 +219,73 @@ def test_a_recurrence_that_is_not_fed_back_is_seen(snntorch: ModuleType) -> None
     nn.init.zeros_(silent.bias)
     neuron = Synaptic(recurrent=silent, decay=0.9, reset_timing="next_charged", compare=">")
     assert not neuron(features()).equal(guest(module, features())[0])
+
+
+def drawn(seed: int) -> tuple[Tensor, Tensor, str]:
+    """Three random numbers in (0.02, 0.98), random currents, a reset."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.rand(3, generator=generator).mul(0.96).add(0.02)
+    return numbers, torch.randn(12, 2, 5, generator=generator) + numbers[2], list(RESETS)[seed % 3]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_parameters_of_snntorch(snntorch: ModuleType, seed: int) -> None:
+    (a, b, threshold), current, reset = drawn(seed)
+    late = {"reset": RESETS[reset], "reset_timing": "next_charged", "compare": ">", "threshold": float(threshold)}
+    high, low = float(torch.maximum(a, b)), float(torch.minimum(a, b))
+    delay = seed % 2 == 0
+    plain = {**late, "reset_timing": "next" if delay else "now_once"}
+    pairs = [
+        (snntorch.Leaky(float(b), float(threshold), reset_mechanism=reset, reset_delay=delay), LIF(decay=float(b), **plain)),  # type: ignore[arg-type]
+        (
+            snntorch.Synaptic(float(a), float(b), float(threshold), reset_mechanism=reset),
+            Synaptic(synapse=float(a), decay=float(b), **late),
+        ),
+        (
+            snntorch.Alpha(high, low, float(threshold), reset_mechanism=reset),
+            Alpha(decay=high, inhibitory=low, **{**late, "reset_timing": "next"}),
+        ),
+    ]
+    for module, neuron in pairs:
+        expected, states = guest(module, current)
+        spikes, own = stepped(neuron, current)
+        assert spikes.equal(expected)
+        v = [each if isinstance(each, Tensor) else each.v for each in own]
+        assert all(ours.equal(theirs[-1]) for ours, theirs in zip(v, states, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_parameters_of_spikingjelly(spikingjelly: ModuleType, seed: int) -> None:
+    (a, b, threshold), current, _ = drawn(seed)
+    tau, v_reset, decay_input = 1 + 9 * float(a), [None, 0.0, float(b) - 1][seed % 3], seed % 2 == 0
+    kind = {"reset": "subtract"} if v_reset is None else {"reset": "value", "reset_value": v_reset}
+    charge = "relax_input" if decay_input else "relax"
+    options = {"v_threshold": float(threshold), "v_reset": v_reset, "step_mode": "m", "store_v_seq": True}
+    shared = {"threshold": float(threshold), **kind}
+    pairs = [
+        (spikingjelly.IFNode(**options), LIF(decay=1.0, **shared)),  # type: ignore[arg-type]
+        (spikingjelly.LIFNode(tau, decay_input, **options), LIF(tau=tau, charge=charge, **shared)),  # type: ignore[arg-type]
+        (spikingjelly.ParametricLIFNode(tau, decay_input, **options), ParametricLIF(tau, decay_input, **shared)),
+    ]
+    for node, neuron in pairs:
+        expected = node(current)
+        spikes, own = stepped(neuron, current)
+        assert spikes.equal(expected)
+        assert torch.stack(own).equal(node.v_seq)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_parameters_of_norse(norse: ModuleType, seed: int) -> None:
+    (a, b, threshold), current, _ = drawn(seed)
+    leak, reset = (0.0, 0.25, -0.5)[seed % 3], (0.0, -0.25)[seed % 2]
+    tau_syn, tau_mem = a * 1000, b * 1000
+    held = tuple(torch.tensor(value) if isinstance(value, float) else value for value in (tau_syn, tau_mem, leak, threshold, reset))
+    state = norse.lif.LIFFeedForwardState(v=torch.full_like(current[0], leak), i=torch.zeros_like(current[0]))
+    rates = {"charge": "rate_input", "gain": float(0.001 * tau_mem), "rest": leak}
+    fires = {"threshold": float(threshold), "reset": "value", "reset_value": reset, "compare": ">"}
+    spikes, own = stepped(Synaptic(synapse=float(0.001 * tau_syn), form="rate", decay=0.0, **rates, **fires), current)
+    for x, s, mine in zip(current, spikes, own, strict=True):
+        expected, state = norse.lif.lif_feed_forward_step(x, state, norse.lif.LIFParameters(*held))
+        assert s.equal(expected)
+        assert mine.v.equal(state.v)
+        assert mine.i.equal(state.i)
