@@ -1,8 +1,15 @@
 """A small trained network, batches to judge candidates by, and a study of two small trials."""
 
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +71,33 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real PostgreSQL server; it refuses root, so root hands it to another user."""
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not binaries:
+        pytest.skip("no PostgreSQL server is installed: apt install postgresql")
+    place = Path(tempfile.mkdtemp(prefix="spikequant-postgres-"))
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(place, owner.pw_uid, owner.pw_gid)
+        as_user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def call(name: str, *words: str) -> None:
+        subprocess.run([binaries[-1] / name, "-D", place / "data", *words], check=True, cwd="/", stdout=subprocess.DEVNULL, **as_user)
+
+    try:
+        call("initdb", "--auth=trust", "--username=ada", "--no-sync")
+        call("pg_ctl", "start", "--wait", "-l", str(place / "server.log"), "-o", f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -F")
+        try:
+            yield f"postgresql://ada@127.0.0.1:{port}/postgres"
+        finally:
+            call("pg_ctl", "stop", "--mode=immediate", "--wait")
+    finally:
+        shutil.rmtree(place)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from spikequant.errors import MismatchError, SpecError, SpikequantError
 from spikequant.studies import lock
@@ -18,6 +19,7 @@ from spikequant.studies.events import Began, StudyEnded
 from spikequant.studies.job import hashes
 from spikequant.studies.planning import plan
 from spikequant.studies.running import run, states
+from spikequant.studies.store import Store
 
 Rows = list[dict[str, Any]]
 
@@ -128,6 +130,61 @@ def test_any_number_of_workers_and_kills_at_random_moments_give_the_same_rows(wr
     whole, killed = (tensors(tmp_path / name / "trials") for name in ("whole", "out"))
     assert whole == killed
     assert code in (None, 0)
+
+
+SHARED = {
+    'name = "float"': 'name = "float"\nseeds = [0, 1, 2]',
+    '[[trials]]\nname = "ptq"': '[[trials]]\nname = "ptq"\nseeds = [0, 1, 2]',
+    "epochs = 1": "epochs = 30",
+}
+
+
+def joined(study: str, out: Path, url: str) -> "subprocess.Popen[bytes]":
+    words = ["--storage", url, "--join", "--grace-s", "4", "--workers", "1"]
+    return subprocess.Popen([*command(study, out), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def running_at(url: str, study: str) -> int:
+    """How many trials run, as the storage says."""
+    store = Store(url.replace("postgresql", "postgresql+psycopg", 1), study, "maximize")
+    try:
+        return sum(row.state == TrialState.RUNNING for row in store.rows().values())
+    finally:
+        store.close()
+
+
+@pytest.mark.services
+def test_joiners_share_a_database_and_one_that_is_killed_loses_nothing(
+    write_study: Callable[..., str], tmp_path: Path, postgres: str
+) -> None:
+    """Three on one PostgreSQL server, started as a scheduler would; the first of them, which enqueued the grid, is killed at work."""
+    study = write_study(**SHARED)
+    _, expected = finished(study, tmp_path / "whole", workers=2)
+    runs = [joined(study, tmp_path / "out", postgres) for _ in range(3)]
+    while running_at(postgres, "tiny") < 2:
+        time.sleep(0.2)
+    runs[0].kill()
+    answers = [process.communicate(timeout=300) for process in runs]
+    assert [process.returncode for process in runs] == [-9, 0, 0], answers
+    documents = [json.loads(out) for out, _ in answers[1:]]
+    assert [document["trials"] for document in documents] == [expected, expected]
+    store = Store(postgres.replace("postgresql", "postgresql+psycopg", 1), "tiny", "maximize")
+    done = [trial.user_attrs["key"] for trial in store.study.get_trials() if trial.state == TrialState.COMPLETE]
+    store.close()
+    assert sorted(done) == sorted(row["key"] for row in expected)  # none twice
+    assert tensors(tmp_path / "whole" / "trials") == tensors(tmp_path / "out" / "trials")
+
+
+@pytest.mark.services
+def test_without_join_a_second_run_in_one_database_is_refused(write_study: Callable[..., str], tmp_path: Path, postgres: str) -> None:
+    study = write_study(**{'name = "tiny"': 'name = "tiny2"', "epochs = 1": "epochs = 500"})
+    process = joined(study, tmp_path / "out", postgres)
+    while not running_at(postgres, "tiny2"):
+        time.sleep(0.2)
+    with pytest.raises(SpikequantError, match="--join"):
+        finished(study, tmp_path / "out", storage=postgres)
+    process.kill()
+    process.communicate()
 
 
 def tensors(folder: Path) -> dict[str, str]:

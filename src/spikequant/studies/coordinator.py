@@ -19,7 +19,7 @@ from spikequant.studies.job import Job, Outcome, intact
 from spikequant.studies.keys import RESULTS_VERSION
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.records import Record
-from spikequant.studies.store import Store
+from spikequant.studies.store import GRACE_S, Store
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class RunOptions:
     """How a study is run; none of this is part of a trial's key.
 
     ``storage``: URL of a PostgreSQL database, None for a file in ``out``. ``join``: others run the same study there. ``results``: folder
-    of text records, beside ``results/<study>`` in the working directory, which is read, too. ``workers``: trials at a time.
+    of text records, beside ``results/<study>`` in the working directory, which is read, too. ``workers``: trials at a time. ``grace_s``:
+    with a shared storage, a trial without a heartbeat for so long is taken for abandoned.
     """
 
     out: Path
@@ -37,6 +38,7 @@ class RunOptions:
     cluster: bool = False
     results: Path | None = None
     deterministic: bool = False
+    grace_s: int = GRACE_S
 
 
 @dataclass
@@ -99,16 +101,16 @@ class Coordinator:
             self.store.fail_orphans(self.store.rows())
             self.refresh()
             self.check_files()
-            fresh = not self.board.rows
-            if not self.options.join or fresh:
-                self._refuse_company()
-                self.enqueue(self.board.to_enqueue())
+            self._refuse_company()
+            self.enqueue([key for key in self.board.to_enqueue() if not self.options.join or self._is_nobodys(key)])
         for key in self.board.trials:
             self.publish(key)
 
     def _refuse_company(self) -> None:
         if not self.options.join and any(row.state == TrialState.RUNNING for row in self.board.rows.values()):
-            raise SpikequantError("another run is at work on this study in that storage; add --join to help it")
+            raise SpikequantError(
+                "another run is at work on this study in that storage; add --join to help it, or wait until its trials count as abandoned"
+            )
 
     def start_ready(self) -> Iterator[Event]:
         """Claim trials that may begin, as many as there are free workers."""
@@ -234,12 +236,12 @@ class Coordinator:
             with self.store.locked():
                 self.store.fail_orphans(self.board.rows)
                 self.refresh()
-                lost = [key for key in self.board.to_enqueue() if self._is_orphan(key)]
-                self.enqueue(lost)
+                self.enqueue([key for key in self.board.to_enqueue() if self._is_nobodys(key)])
 
-    def _is_orphan(self, key: str) -> bool:
+    def _is_nobodys(self, key: str) -> bool:
+        """Whether a trial was never begun, or abandoned; how others' trials failed is for them to judge."""
         row = self.board.rows.get(key)
-        return row is not None and row.failure is not None and row.failure.kind == "interrupted"
+        return row is None or (row.failure is not None and row.failure.kind == "interrupted")
 
     def over(self) -> bool:
         """Whether nothing is at work here, and nothing can begin any more."""

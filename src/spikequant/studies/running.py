@@ -14,10 +14,11 @@ from spikequant.studies.coordinator import Coordinator, RunOptions, read_texts
 from spikequant.studies.engine import Ended, Engine, Processes, Stepped
 from spikequant.studies.events import Event, Said
 from spikequant.studies.planning import Plan
-from spikequant.studies.store import BEAT_S, Store, sqlite_url, without_password
+from spikequant.studies.store import Store, sqlite_url, told_plainly, without_password
 
 POLL_S = 0.2
 LOOK_S = 1.0
+BEAT_S = 10.0
 STOPPING_S = 4.0
 
 
@@ -37,7 +38,7 @@ def run(plan: Plan, options: RunOptions) -> Iterator[Event]:
         raise SpecError(f"storage {without_password(url)!r} must be postgresql://..., or left out for a file in the run folder")
     if options.storage is not None and url.startswith("sqlite"):
         raise SpecError("storage must be postgresql://...: an SQLite file serves one run, the one in the run folder")
-    with lock.held(options.out, shared=options.storage is not None):
+    with lock.held(options.out, shared=options.storage is not None), told_plainly(url):
         yield from _locked(plan, options, url.replace("postgresql://", "postgresql+psycopg://", 1))
 
 
@@ -50,7 +51,7 @@ def _locked(plan: Plan, options: RunOptions, url: str) -> Iterator[Event]:
     command = {"workers": options.workers, "storage": None if options.storage is None else without_password(options.storage)}
     folder.describe(options.out, plan, command | {"join": options.join, "deterministic": options.deterministic})
     trials = {trial.key: trial for trial in plan.trials}
-    store = Store(url, plan.study.name, plan.study.direction)
+    store = Store(url, plan.study.name, plan.study.direction, options.grace_s)
     engine = _engine(plan, options)
     try:
         state = Coordinator(plan, options, store, engine, Board(trials, {key: texts[key] for key in texts if key in trials}))
@@ -62,11 +63,15 @@ def _locked(plan: Plan, options: RunOptions, url: str) -> Iterator[Event]:
 
 
 def _engine(plan: Plan, options: RunOptions) -> Engine:
+    if options.cluster:
+        from spikequant.studies.cluster import Cluster  # loads Ray, an extra
+
+        return Cluster(options.workers, plan.study.threads, plan.study.gpus)
     return Processes(options.workers, plan.study.threads)
 
 
 def _loop(state: Coordinator) -> Iterator[Event]:
-    pace = Pace()
+    pace = Pace(min(BEAT_S, state.options.grace_s / 4))
     with _signals() as asked:
         yield state.progress()
         while not (pace.stopping and not state.active) and not state.over():
@@ -89,7 +94,8 @@ def _loop(state: Coordinator) -> Iterator[Event]:
 class Pace:
     """What is due when."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat_s: float) -> None:
+        self.beat_s = beat_s
         self.looked = self.beat = time.monotonic()
         self.stop_by: float | None = None
 
@@ -105,7 +111,7 @@ class Pace:
 
     def beats(self) -> bool:
         """Whether a heartbeat is due."""
-        due = time.monotonic() - self.beat >= BEAT_S / 2
+        due = time.monotonic() - self.beat >= self.beat_s
         self.beat = time.monotonic() if due else self.beat
         return due
 

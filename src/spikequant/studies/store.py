@@ -18,7 +18,7 @@ from spikequant.errors import SpikequantError
 from spikequant.studies.failures import Failure
 from spikequant.studies.records import Record, parse
 
-BEAT_S, GRACE_S = 10, 45
+GRACE_S = 45
 LOCK_NUMBER = 0x5B1C_E0DE
 RANK = {TrialState.COMPLETE: 3, TrialState.RUNNING: 2, TrialState.WAITING: 1}
 
@@ -53,7 +53,7 @@ class Store:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self.storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=BEAT_S, grace_period=grace_s)
+                self.storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=grace_s, grace_period=grace_s)
             with _quiet():
                 self.study = optuna.create_study(
                     storage=self.storage,
@@ -100,11 +100,15 @@ class Store:
         self.storage.record_heartbeat(trial)
 
     def tell(self, trial: int, record: Record, value: float) -> None:
-        """A trial is done: its record, with the hashes of its files, is committed before its state."""
-        for name, measure in record.measures.items():
-            self.storage.set_trial_user_attr(trial, name, measure)
-        self.storage.set_trial_user_attr(trial, "record", record.fields())
-        self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
+        """A trial is done: its record, with the hashes of its files, is committed before its state.
+
+        Where others took it for abandoned, it is theirs now, and nothing happens.
+        """
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            for name, measure in record.measures.items():
+                self.storage.set_trial_user_attr(trial, name, measure)
+            self.storage.set_trial_user_attr(trial, "record", record.fields())
+            self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [value])
 
     def fail(self, trial: int, failure: Failure) -> None:
         """A trial is not done, and why."""
@@ -157,6 +161,16 @@ def _row(trial: FrozenTrial) -> Row:
     if trial.state == TrialState.FAIL and failure is None:
         failure = {"kind": "interrupted", "reason": "its worker was heard of no more"}
     return Row(trial._trial_id, trial.state, record, None if failure is None else Failure(failure["kind"], failure["reason"]))
+
+
+@contextlib.contextmanager
+def told_plainly(url: str) -> Iterator[None]:
+    """Turn whatever the database says while it is used into one plain sentence."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise SpikequantError(f"the storage {without_password(url)} failed: {cause}; the same command goes on") from error
 
 
 @contextlib.contextmanager

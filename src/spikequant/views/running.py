@@ -37,6 +37,7 @@ def run(  # noqa: PLR0913 - the options of the command line
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; as many as fit the cores if not given.")] = None,
     storage: Annotated[str | None, typer.Option(help="postgresql://... for many machines; a file in the run folder if not given.")] = None,
     join: Annotated[bool, typer.Option("--join", help="Help others that run this study in the same storage.")] = False,
+    grace_s: Annotated[int, typer.Option(min=2, help="With --storage: a trial without a heartbeat for so long is abandoned.")] = 45,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="Where trials run: on this machine, or on a Ray cluster.")] = "local",
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse operations of torch that are not deterministic.")] = False,
     results: Annotated[Path | None, typer.Option(help="Folder of text records of done trials, to read and to write.")] = None,
@@ -50,7 +51,7 @@ def run(  # noqa: PLR0913 - the options of the command line
     place = out or Path("runs") / plan.study.name
     files.refuse_unwritable(place)
     at_a_time = workers or max(1, (os.cpu_count() or 1) // plan.study.threads)
-    options = studies.RunOptions(place, at_a_time, storage, join, engine == "ray", results, deterministic)
+    options = studies.RunOptions(place, at_a_time, storage, join, engine == "ray", results, deterministic, grace_s)
     if dry_run:
         say("measuring a few steps of every kind of trial")
         return _quoted(studies.quoted(plan, studies.states(plan, options), at_a_time), plan.study.name)
