@@ -1,5 +1,6 @@
 """The engine that places trials on a Ray cluster, each with its cores and GPUs."""
 
+import importlib
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +10,6 @@ from spikequant.studies.engine import Ended, Stepped
 from spikequant.studies.failures import Failure
 from spikequant.studies.job import Job, Outcome, carry_out
 from spikequant.training import Step
-
-try:
-    import ray
-except ImportError as error:
-    raise SpikequantError("--engine ray needs Ray, which is not installed: pip install 'spikequant[cluster]'") from error
 
 
 class Cluster:
@@ -27,6 +23,7 @@ class Cluster:
     """
 
     def __init__(self, workers: int, threads: int, gpus: float) -> None:
+        self.ray = ray = _ray()
         try:
             ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -48,12 +45,13 @@ class Cluster:
         """The tasks that ended."""
         if not self.tasks:
             return
-        ended, _ = ray.wait(list(self.tasks), num_returns=1, timeout=seconds)
+        ended, _ = self.ray.wait(list(self.tasks), num_returns=1, timeout=seconds)
         for task in ended:
             token = self.tasks.pop(task)
             yield Ended(token, self._outcome(task, token))
 
     def _outcome(self, task: Any, token: int) -> Outcome:
+        ray = self.ray
         try:
             outcome: Outcome = ray.get(task)
         except ray.exceptions.TaskCancelledError:
@@ -67,21 +65,28 @@ class Cluster:
     def stop(self) -> None:
         """Interrupt all tasks."""
         for task in self.tasks:
-            ray.cancel(task)
+            self.ray.cancel(task)
 
     def kill(self, token: int, why: Failure) -> None:
         """End a task with its worker."""
         for task, known in self.tasks.items():
             if known == token:
                 self.whys[token] = why
-                ray.cancel(task, force=True)
+                self.ray.cancel(task, force=True)
 
     def close(self) -> None:
         """End all tasks and leave the cluster."""
         for task in self.tasks:
-            ray.cancel(task, force=True)
+            self.ray.cancel(task, force=True)
         self.tasks = {}
-        ray.shutdown()
+        self.ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise SpikequantError("--engine ray needs Ray, which is not installed: pip install 'spikequant[cluster]'") from None
 
 
 def _task(job: Job) -> Outcome:

@@ -62,7 +62,9 @@ class Store:
                     sampler=optuna.samplers.RandomSampler(seed=0),
                     load_if_exists=True,
                 )
-        except (SQLAlchemyError, ImportError, RuntimeError) as error:
+        except ImportError:
+            raise SpikequantError(f"{without_password(url)} needs a driver: pip install 'spikequant[cluster]'") from None
+        except (SQLAlchemyError, RuntimeError) as error:
             raise SpikequantError(f"cannot open the storage {without_password(url)}: {str(error).splitlines()[0]}") from error
 
     def close(self) -> None:

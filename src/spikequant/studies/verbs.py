@@ -18,7 +18,7 @@ from spikequant.models import Network
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, idle_clip, load, memory, quantize, read_document, save
 from spikequant.studies.resolve import resolve_data, resolve_model
-from spikequant.training import Event, Training, evaluate
+from spikequant.training import Event, Training, evaluate, parallel
 from spikequant.training import train as training_events
 
 
@@ -48,9 +48,16 @@ class Trained:
 def train(session: Session, out: Path) -> Iterator[Event | Trained]:
     """Run a session, yielding its events, and save the network to ``out``; the test images are read once, at the end.
 
+    Started by ``torchrun``, the processes train one network together, and the first one saves it.
+
     Raises:
         SpecError: parts of the session contradict each other.
     """
+    with parallel.joined():
+        yield from _trained(session, out)
+
+
+def _trained(session: Session, out: Path) -> Iterator[Event | Trained]:
     network = _start(session)
     data = resolve_data(session.data, network)
     train_split, held = (data.train, None) if session.validation == 0 else hold_out(data.train, session.validation, session.training.seed)
@@ -70,6 +77,7 @@ def train(session: Session, out: Path) -> Iterator[Event | Trained]:
         "memory_bits": memory(network).total_bits,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "processes": parallel.size(),
     }
     save(network, out, record | _notes(network))
     yield Trained(record | _notes(network))

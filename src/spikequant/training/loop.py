@@ -12,6 +12,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from spikequant import files
 from spikequant.errors import SpecError, SpikequantError
+from spikequant.training import parallel
 from spikequant.training.accuracy import evaluate
 from spikequant.training.checkpoint import Checkpoint
 from spikequant.training.divergence import culprit, diverged, finite
@@ -45,6 +46,8 @@ def train(
     every epoch reseeds torch's global generator from ``(seed, epoch)``, so all that is drawn must come from there or follow
     ``set_epoch``.
 
+    Under ``torchrun`` (see ``parallel``) every process takes its part of each batch; the first one alone writes.
+
     Raises:
         SpecError: a field of ``training`` asks for what loader or model do not have, or the loader gave nothing.
         MismatchError: outputs and targets do not fit, or the checkpoint is of another run.
@@ -63,12 +66,14 @@ def train(
             history, best = file.read()
     while history.epochs < training.epochs and not history.stalled(training.patience):
         loss, seconds, steps = yield from _one_pass(model, loader, training, optimizer, history, total_steps)
+        parallel.align(model)
         accuracy = None if validation is None else evaluate(model, validation)
         history = history.after(loss, accuracy, seconds, steps)
         if training.patience is not None and history.best_epoch == history.epochs:
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        if file is not None:
+        if file is not None and parallel.writes():
             file.write(history, best)
+        parallel.wait()
         yield Epoch(history.epochs, loss, accuracy, seconds)
     if best:
         model.load_state_dict(best)
@@ -101,14 +106,16 @@ def _one_pass(
 def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer, training: Training, place: str) -> float:
     """One optimizer step; returns the loss before it."""
     device = device_of(model)
-    x, y = (tensor.to(device) for tensor in batch)
+    x, y, part = parallel.share(*(tensor.to(device) for tensor in batch))
     optimizer.zero_grad()
     outputs = _outputs(model, x, training, place)
     refuse_targets(outputs, y)
     loss = criterion(training, model)(outputs, y)
     loss.backward()  # type: ignore[no-untyped-call]
     moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
-    if not finite([loss.detach(), *(parameter.grad for parameter in moved if parameter.grad is not None)]):
+    gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
+    loss = parallel.combine(gradients, loss, part)
+    if not finite([loss, *gradients]):
         raise diverged(culprit(model, x, training.precision) or "the loss", place)
     if training.grad_clip is not None:
         clip_grad_norm_(moved, training.grad_clip)
