@@ -20,6 +20,7 @@ from spikequant.studies.keys import RESULTS_VERSION
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.records import Record
 from spikequant.studies.store import GRACE_S, Store
+from spikequant.studies.table import PROCEDURES
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,14 @@ class Coordinator:
             self.refresh()
             self.check_files()
             self._refuse_company()
+            folder.refuse_full(self.options.out, self._bytes_to_come())
             self.enqueue([key for key in self.board.to_enqueue() if not self.options.join or self._is_nobodys(key)])
         for key in self.board.trials:
             self.publish(key)
+
+    def _bytes_to_come(self) -> int:
+        trials = [self.board.trials[key] for key in self.board.wanted()]
+        return sum(PROCEDURES[trial.procedure].weight_bytes(trial.setup) for trial in trials)
 
     def _refuse_company(self) -> None:
         if not self.options.join and any(row.state == TrialState.RUNNING for row in self.board.rows.values()):

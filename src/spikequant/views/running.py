@@ -26,6 +26,7 @@ SHOWN = {
     "state_bits": size,
     "qspinn_bits": size,
 }
+LONG_S = 1800
 MAIN = ("accuracy", "emd", "emd_floor", "training_floor", "mean_rate", "dead", "saturated", "memory_bits")
 
 
@@ -123,6 +124,8 @@ def _quoted(document: dict[str, Any], study: str) -> Answer:
         f"time: {duration(price['seconds'])} on {price['workers']} workers, from a few measured steps; measuring at the end comes on top",
         f"disk: {size(8 * price['disk_bytes'])}; memory: {size(8 * price['memory_bytes'])} a worker",
     ]
+    if price["from_tree"] and price["seconds"] > LONG_S:
+        lines.append("this spikequant runs from a source tree: install a wheel for so long a run, lest edits reach it halfway")
     return Answer({"version": 1, "study": study, **document}, "\n".join([text_table(Table(columns, rows)), *lines]))
 
 
