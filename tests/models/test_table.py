@@ -7,7 +7,7 @@ from spikequant.models import build, names
 
 
 def test_names() -> None:
-    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-fmnist"]
+    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-fmnist", "stdp-net"]
 
 
 @pytest.mark.parametrize("name", names())
@@ -46,9 +46,7 @@ def test_named_functions_take_options() -> None:
 
 
 def test_refuses_an_unknown_name() -> None:
-    with pytest.raises(
-        SpecError, match=r"unknown model 'digit': must be one of digits, sew-resnet, .*, squat-fmnist; did you mean 'digits'\?"
-    ):
+    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, sew-resnet, .*, stdp-net; did you mean 'digits'\?"):
         build("digit")
 
 

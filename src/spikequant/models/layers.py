@@ -9,25 +9,25 @@ from torch.nn import functional
 
 from spikequant.errors import SpecError, unknown
 from spikequant.models.wiring import Node
-from spikequant.neurons import LIF, Alpha, ParametricLIF, Synaptic
+from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Synaptic
 from spikequant.numerics import Surrogate, uniform
 
 
 class Encode(nn.Module):
-    """A batch as a sequence. ``direct``: a still image as one constant step; ``rate``: spikes with the pixel's probability;
-    ``events``: already ``[time, batch, ...]``. With ``step``, images become whole numbers of ``bits``, symmetric about 0:
+    """A batch as a sequence. ``direct``: a still image as one constant step; ``rate``: spikes with the pixel's probability,
+    times ``scale``; ``events``: already ``[time, batch, ...]``. With ``step``, images become whole numbers of ``bits``, symmetric about 0:
     ``round(x / step)``.
     """
 
     draws: Tensor
 
-    def __init__(self, encoding: str = "direct", seed: int = 0, step: float | None = None, bits: int = 8) -> None:
+    def __init__(self, encoding: str = "direct", seed: int = 0, step: float | None = None, bits: int = 8, scale: float = 1.0) -> None:
         super().__init__()
         if encoding not in ("direct", "rate", "events"):
             raise SpecError(f"encoding must be 'direct', 'rate' or 'events', got {encoding!r}")
         if step is not None and (encoding != "direct" or not step > 0 or not 2 <= bits <= 8):
             raise SpecError(f"whole numbers need encoding='direct', step above 0, 2 to 8 bits, got {encoding!r}, {step} and {bits}")
-        self.encoding, self.seed, self.step, self.bits = encoding, seed, step, bits
+        self.encoding, self.seed, self.step, self.bits, self.scale = encoding, seed, step, bits, scale
         if encoding == "rate":
             self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
 
@@ -42,7 +42,7 @@ class Encode(nn.Module):
         index = torch.arange(steps.numel(), device=x.device).reshape(steps.shape)
         # Evaluation repeats one draw, so that two networks are shown the same spikes.
         draw = int(self.draws) if self.training else 0
-        return (uniform(self.seed, 0, draw, index) < steps).to(x.dtype)
+        return (uniform(self.seed, 0, draw, index) < self.scale * steps).to(x.dtype)
 
     def codes(self, x: Tensor, step: float) -> Tensor:
         """The whole numbers of an image, in its own dtype."""
@@ -60,6 +60,25 @@ class SumPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Sums over ``size x size`` windows."""
         return functional.avg_pool2d(x, self.size, divisor_override=1)
+
+
+class Vote(nn.Module):
+    """Each neuron votes for its class: per class the spikes of its neurons over their number (BindsNET's "all activity").
+
+    ``labels`` ``[neuron]``: the class of each neuron, -1 where it has none; ``spikequant.training.assign`` finds them.
+    """
+
+    labels: Tensor
+
+    def __init__(self, neurons: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.register_buffer("labels", torch.full((neurons,), -1))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Votes ``[batch, class]`` of spikes ``[batch, neuron]``."""
+        voters = (self.labels.unsqueeze(1) == torch.arange(self.classes, device=spikes.device)).to(spikes.dtype)
+        return spikes @ (voters / voters.sum(0).clamp(min=1))
 
 
 def _lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> LIF:
@@ -123,6 +142,8 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "synaptic": _synaptic,
     "alpha": _alpha,
     "parametric_lif": _parametric_lif,
+    "competing": Competing,
+    "vote": Vote,
     "add": nn.Identity,
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from spikequant.errors import SpecError, unknown
-from spikequant.models import sew, small, squat
+from spikequant.models import sew, small, squat, stdp
 from spikequant.models.network import Network
 from spikequant.models.wiring import Wiring
 
@@ -16,10 +16,14 @@ WIRINGS: dict[str, Callable[..., Wiring]] = {
     "sew-resnet18": sew.sew_resnet18,
     "sew-resnet8": sew.sew_resnet8,
     "squat-fmnist": squat.squat_fmnist,
+    "stdp-net": stdp.stdp_net,
 }
 
 # How a network is drawn where its authors did not leave it to torch.
-INITIALIZERS: dict[str, Callable[[Network], None]] = dict.fromkeys(("sew-resnet", "sew-resnet18", "sew-resnet8"), sew.initialize)
+INITIALIZERS: dict[str, Callable[[Network], None]] = {
+    **dict.fromkeys(("sew-resnet", "sew-resnet18", "sew-resnet8"), sew.initialize),
+    "stdp-net": stdp.initialize,
+}
 
 
 def names() -> list[str]:
@@ -77,3 +81,8 @@ def sew_resnet8(**options: Any) -> Network:
 def squat_fmnist(**options: Any) -> Network:
     """SQUAT's Fashion-MNIST network; see ``spikequant.models.squat.squat_fmnist`` for its options."""
     return build("squat-fmnist", **options)
+
+
+def stdp_net(**options: Any) -> Network:
+    """Q-SpiNN's unsupervised network; see ``spikequant.models.stdp.stdp_net`` for its options."""
+    return build("stdp-net", **options)

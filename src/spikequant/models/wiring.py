@@ -24,9 +24,11 @@ KINDS = {
     "synaptic": 1,
     "alpha": 1,
     "parametric_lif": 1,
+    "competing": 1,
+    "vote": 1,
     "add": 2,
 }
-NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif"})
+NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif", "competing"})
 Args = dict[str, JsonValue]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 

@@ -1,5 +1,6 @@
 """Modules that own the learnable side of a membrane; the taps by which firing is counted."""
 
+from spikequant.neurons.competing import Competing
 from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observable, rest, runs_steps
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
@@ -11,6 +12,7 @@ __all__ = [
     "LIF",
     "STAND_IN",
     "Alpha",
+    "Competing",
     "CountListener",
     "HoldsGrid",
     "Listener",

@@ -103,8 +103,9 @@ class LIF(nn.Module):
         choices.setdefault("charge", "relax_input" if decay is None else "scale")
         self.register_buffer("threshold", constant(threshold))
         self.register_buffer("decay", constant(1 - 1 / tau if decay is None else decay))
-        if not (self.threshold > 0).all():
-            raise SpecError(f"threshold must be above 0, got {float(self.threshold.min())}")
+        rest = choices.get("reset_value", 0.0) if choices.get("reset") == "value" else 0.0
+        if not (self.threshold > min(rest, 0.0)).all():
+            raise SpecError(f"threshold must be above {min(rest, 0.0):g}, got {float(self.threshold.min())}")
         curve = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
         if curve.kind not in DERIVATIVES:
             raise SpecError(unknown("surrogate", str(curve.kind), DERIVATIVES))

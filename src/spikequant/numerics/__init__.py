@@ -11,9 +11,10 @@ from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, 
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_levels, leaking
+from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
-from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, snap
+from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap
 
 __all__ = [
     "CHARGES",
@@ -24,20 +25,28 @@ __all__ = [
     "Bases",
     "Charge",
     "Compare",
+    "Competition",
+    "Conductance",
     "Dynamics",
     "Form",
+    "Format",
+    "Formats",
     "Gradient",
     "Grid",
     "Held",
     "Kernels",
+    "Learned",
     "Norm",
+    "Plasticity",
     "Ranging",
     "Reset",
     "ResetTiming",
     "Rounding",
     "Scope",
+    "Shown",
     "Snapped",
     "State",
+    "Stream",
     "Surrogate",
     "Synapse",
     "Table",
@@ -49,6 +58,7 @@ __all__ = [
     "bounds",
     "charged",
     "charging",
+    "compete",
     "decode",
     "encode",
     "exponential_levels",
@@ -63,6 +73,7 @@ __all__ = [
     "moments",
     "norm_scan",
     "norm_scan_fits",
+    "present",
     "round_to_integer",
     "scale_gradient",
     "settled",

@@ -4,16 +4,17 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from spikequant.numerics import lq, scan
+from spikequant.numerics import lq, scan, stdp
 from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
-from spikequant.numerics.kernels import lif_native, lif_torch, norm_native, quant_native
+from spikequant.numerics.kernels import lif_native, lif_torch, norm_native, quant_native, stdp_native
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
 from spikequant.numerics.scan import Dynamics, Noise, State
 from spikequant.numerics.snap import Gradient
 from spikequant.numerics.snap import snap as snap_reference
+from spikequant.numerics.stdp import Competition, Formats, Learned, Plasticity, Shown, Stream
 
 
 def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None) -> Tensor:
@@ -103,3 +104,17 @@ def norm_scan(
     if norm_scan_fits(current, dynamics, state, tail):
         return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
     return reference.norm_scan(current, norm, dynamics, state, steps, tail)
+
+
+def present(
+    chances: Tensor,
+    learned: Learned,
+    competition: Competition,
+    plasticity: Plasticity | None = None,
+    formats: Formats | None = None,
+    stream: Stream | None = None,
+    watch: bool = False,
+) -> Shown:
+    """``spikequant.numerics.stdp.present`` by its fastest admitted twin: same spikes, same weights, bit for bit."""
+    twin = stdp_native.present if stdp_native.fits(learned, formats) else stdp.present
+    return twin(chances, learned, competition, plasticity, formats, stream, watch)

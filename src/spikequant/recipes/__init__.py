@@ -3,8 +3,8 @@
 from spikequant.recipes.clipping import beyond_clip, idle_clip
 from spikequant.recipes.hang import attach, bake, calibrate, quantize
 from spikequant.recipes.integer import accumulator_shift, fed
-from spikequant.recipes.ledger import Ledger, memory, widths
-from spikequant.recipes.plan import Hung, plan, weighted
+from spikequant.recipes.ledger import Ledger, auxiliary, memory, widths
+from spikequant.recipes.plan import Hung, original, plan, weighted
 from spikequant.recipes.recipe import Arithmetic, Override, Recipe
 from spikequant.recipes.space import Axis, LayerChoices, Space
 from spikequant.recipes.store import load, read_document, save
@@ -22,6 +22,7 @@ __all__ = [
     "Traffic",
     "accumulator_shift",
     "attach",
+    "auxiliary",
     "bake",
     "beyond_clip",
     "calibrate",
@@ -29,6 +30,7 @@ __all__ = [
     "idle_clip",
     "load",
     "memory",
+    "original",
     "plan",
     "quantize",
     "read_document",

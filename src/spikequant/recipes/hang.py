@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.neurons import LIF, SecondOrder, enroll, guests, rest, spiking
+from spikequant.neurons import LIF, Competing, SecondOrder, enroll, guests, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
@@ -53,6 +53,7 @@ def quantize(
     copied = attach(copy.deepcopy(model), recipe)
     enroll(copied)
     _fit_weights(copied)
+    _fit_thresholds(copied)
     waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
     for name in waiting.keys() & (extremes or {}).keys():
         quantizer = waiting.pop(name)
@@ -216,6 +217,14 @@ def _fit_weights(model: nn.Module) -> None:
         for held in getattr(layer, "parametrizations", {}).values():
             held[0].observe(held.original)
             held[0].fit()
+
+
+def _fit_thresholds(model: nn.Module) -> None:
+    """The range of an adaptive threshold is that of the trained one."""
+    for neuron in spiking(model).values():
+        if isinstance(neuron, Competing) and isinstance(neuron.threshold_state, Quantizer):
+            neuron.threshold_state.observe(neuron.threshold + neuron.adapted)
+            neuron.threshold_state.fit()
 
 
 def _state_quantizers(model: nn.Module) -> dict[str, Quantizer]:

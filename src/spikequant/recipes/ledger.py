@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.neurons import SecondOrder, spiking
+from spikequant.neurons import Competing, SecondOrder, spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
 from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, weighted
@@ -20,8 +20,9 @@ class Ledger(NamedTuple):
     """Bits of everything that a network holds while it runs one sample.
 
     ``norm_bits``: batch norm's scale and shift, which an integer program folds into thresholds. ``table_bits``: levels and bases
-    that codes refer to. ``qspinn_bits`` is that paper's formula, ``N_w B_w + sum over neuron parameters of N_k B_k``, with state
-    and threshold stored for every neuron (Q-SpiNN, Eq. 5), and nothing else.
+    that codes refer to. ``auxiliary_bits``: what neurons hold besides (``auxiliary``). ``qspinn_bits`` is that paper's formula,
+    ``N_w B_w + sum over neuron parameters of N_k B_k``, with state and threshold, and V_reset and theta of neurons that compete, stored
+    for every neuron (Q-SpiNN, Eq. 7), and nothing else.
     """
 
     weight_bits: int = 0
@@ -31,6 +32,7 @@ class Ledger(NamedTuple):
     threshold_bits: int = 0
     constant_bits: int = 0
     state_bits: int = 0
+    auxiliary_bits: int = 0
     qspinn_bits: int = 0
 
     @property
@@ -55,7 +57,26 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     entries = [_entry(model, hung, wanted == held, shapes) for hung in plan(model, wanted)]
     norms = sum(2 * FLOAT * module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
     columns = [sum(column) for column in zip(*entries, strict=True)]
-    return Ledger(*columns)._replace(norm_bits=norms)
+    return Ledger(*columns)._replace(norm_bits=norms, auxiliary_bits=sum(auxiliary(model).values()))
+
+
+def auxiliary(model: Network) -> dict[str, int]:
+    """Bits that Q-SpiNN's formula leaves uncounted, by name: what the neurons of an unsupervised network hold besides.
+
+    >>> from spikequant.models import build
+    >>> auxiliary(build("stdp-net"))["refractory counters"]
+    1200
+    """
+    found: dict[str, int] = {}
+    for neuron in spiking(model).values():
+        if isinstance(neuron, Competing):
+            inputs = sum(layer.weight.shape[1] for layer in weighted(model).values() if isinstance(layer.weight, Tensor))
+            found["presynaptic traces"] = FLOAT * inputs
+            found["postsynaptic traces"] = FLOAT * neuron.neurons
+            found["refractory counters"] = neuron.competition.refractory.bit_length() * neuron.neurons
+            found["conductances"] = 2 * FLOAT * neuron.neurons if neuron.competition.conductance else 0
+            found["lateral weights"] = FLOAT  # one strength for all pairs
+    return found
 
 
 def widths(model: Network) -> dict[tuple[str, Part], int]:
@@ -95,13 +116,16 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
         count *= neuron.currents
     if hung.part in HOLDERS:
         bits = count * _width(hung, _quantizer(model, hung) if as_is else None)
-        return Ledger(state_bits=bits, table_bits=_table_bits(hung.spec, shapes[hung.layer][0]), qspinn_bits=bits)
+        tables = _table_bits(hung.spec, shapes[hung.layer][0])
+        if hung.part == "bound":
+            return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=bits)
+        return Ledger(state_bits=bits, table_bits=tables, qspinn_bits=bits)
     constant: Tensor = getattr(neuron, hung.part)
     width = _width(hung, _quantizer(model, hung))
     bits, tables = constant.numel() * width, _table_bits(hung.spec, constant.numel())
     if hung.part == "threshold":
         return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)
-    return Ledger(constant_bits=bits, table_bits=tables)
+    return Ledger(constant_bits=bits, table_bits=tables, qspinn_bits=count * width if isinstance(neuron, Competing) else 0)
 
 
 def _width(hung: Hung, quantizer: object) -> int:

@@ -7,13 +7,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
-from spikequant.neurons import SecondOrder, guests, observable, spiking
-from spikequant.quantizers import QuantizerSpec
-from spikequant.recipes.recipe import Override, Recipe, Variable
+from spikequant.neurons import Competing, SecondOrder, guests, observable, spiking
+from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
+from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
 
-Part = Literal["weights", "biases", "state", "current", "threshold", "decay"]
+Part = Literal["weights", "biases", "state", "current", "bound"] | Constant
 NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
-HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state"}
+HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state", "bound": "threshold_state"}
+CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
+LIF_CONSTANTS: tuple[Constant, ...] = ("threshold", "decay")
+RIVAL_CONSTANTS: tuple[Constant, ...] = ("reset", "theta")
 
 
 class Hung(NamedTuple):
@@ -57,12 +60,27 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         if layer.bias is not None:
             hung.append(Hung(name, "biases", _overridden(recipe, name, "biases", recipe.biases)))
     currents = [name for name, neuron in spiking(model).items() if isinstance(neuron, SecondOrder) and neuron.currents]
+    rivals = {name: neuron for name, neuron in spiking(model).items() if isinstance(neuron, Competing)}
     _refuse_unheld(recipe, currents, model)
+    _refuse_unadapted(recipe, bool(rivals))
     for name in neurons:
         hung.append(Hung(name, "state", _overridden(recipe, name, "state", _variable(recipe, "v"))))
         if name in currents:
             hung.append(Hung(name, "current", _overridden(recipe, name, "state", _variable(recipe, "i"))))
-        hung += [Hung(name, constant, _constant(recipe, name, constant)) for constant in ("threshold", "decay")]
+        if name in rivals:
+            hung += _adaptive(recipe, name, rivals[name])
+        else:
+            hung += [Hung(name, constant, _constant(recipe, name, constant)) for constant in LIF_CONSTANTS]
+    return hung
+
+
+def _adaptive(recipe: Recipe, name: str, neuron: Competing) -> list[Hung]:
+    """The threshold of neurons that compete is a variable; V_reset and theta are their constants."""
+    hung = [Hung(name, "bound", _overridden(recipe, name, "state", _variable(recipe, "threshold")))]
+    for constant in RIVAL_CONSTANTS:
+        spec = _constant(recipe, name, constant)
+        named = isinstance(recipe.constants, dict)
+        hung.append(Hung(name, constant, spec if named else _own_width(spec, getattr(neuron, constant))))
     return hung
 
 
@@ -74,6 +92,13 @@ def _refuse_unheld(recipe: Recipe, currents: list[str], model: nn.Module) -> Non
     shared = any(hasattr(guest, "syn") for guest in guests(model).values())
     if isinstance(recipe.state, dict) and "i" in recipe.state and not currents and not shared:
         raise SpecError("recipe: state names the synaptic current i, and no neuron has one; leave i out")
+
+
+def _refuse_unadapted(recipe: Recipe, competing: bool) -> None:
+    state, constants = (each if isinstance(each, dict) else {} for each in (recipe.state, recipe.constants))
+    found = [*(["threshold"] if "threshold" in state else []), *(name for name in RIVAL_CONSTANTS if name in constants)]
+    if found and not competing:
+        raise SpecError(f"recipe: {', '.join(found)}: only neurons that compete have these; leave them out")
 
 
 def _float_or(wanted: QuantizerSpec | Literal["float", "same"]) -> QuantizerSpec | None:
@@ -94,7 +119,7 @@ def _overridden(
     return default
 
 
-def _constant(recipe: Recipe, layer: str, name: Literal["threshold", "decay"]) -> QuantizerSpec | None:
+def _constant(recipe: Recipe, layer: str, name: Constant) -> QuantizerSpec | None:
     choices = [override.constants for override in reversed(_matching(recipe, layer))]
     for wanted in [*choices, recipe.constants]:
         if isinstance(wanted, dict):
@@ -103,6 +128,14 @@ def _constant(recipe: Recipe, layer: str, name: Literal["threshold", "decay"]) -
         elif wanted is not None:
             return _float_or(wanted)
     return None
+
+
+def _own_width(spec: QuantizerSpec | None, value: Tensor) -> QuantizerSpec | None:
+    """The fraction of a constant depends on its value, not on that of the variables (Q-SpiNN, Fig. 7)."""
+    if not isinstance(spec, FixedPoint):
+        return spec
+    integer = integer_bits(float(value), float(value), 0)
+    return FixedPoint(integer=integer, fraction=max(0, CONSTANT_BITS - 1 - integer), rounding=spec.rounding)
 
 
 def _refuse_unmatched(recipe: Recipe, names: list[str]) -> None:

@@ -4,16 +4,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from spikequant.training.events import Epoch, Event, Finished, History, Step, Stopped
+from spikequant.training.plasticity import Stdp
 from spikequant.training.spec import LossName, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
     from spikequant.training.accuracy import judged as judged
+    from spikequant.training.assignment import assign as assign
+    from spikequant.training.assignment import voted as voted
     from spikequant.training.batch_sizes import accuracy_by_batch as accuracy_by_batch
     from spikequant.training.loop import fit as fit
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
     from spikequant.training.outputs import Loader as Loader
+    from spikequant.training.stdp import Showing as Showing
+    from spikequant.training.stdp import learn as learn
+    from spikequant.training.stdp import respond as respond
 
 __all__ = [
     "LOSSES",
@@ -23,17 +29,28 @@ __all__ = [
     "History",
     "Loader",
     "LossName",
+    "Showing",
+    "Stdp",
     "Step",
     "Stopped",
     "Training",
     "accuracy_by_batch",
+    "assign",
     "evaluate",
     "fit",
     "judged",
+    "learn",
+    "respond",
     "train",
+    "voted",
 ]
 
 _FILES = {
+    "Showing": "spikequant.training.stdp",
+    "assign": "spikequant.training.assignment",
+    "learn": "spikequant.training.stdp",
+    "respond": "spikequant.training.stdp",
+    "voted": "spikequant.training.assignment",
     "LOSSES": "spikequant.training.losses",
     "Loader": "spikequant.training.outputs",
     "accuracy_by_batch": "spikequant.training.batch_sizes",

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from spikequant.behavior.recorder import watching
 from spikequant.errors import Diverged, SpecError
+from spikequant.models import Network
+from spikequant.training.assignment import voted
 from spikequant.training.outputs import Loader, as_steps, device_of, refuse_targets
 
 
@@ -14,7 +16,7 @@ def evaluate(model: nn.Module, loader: Loader) -> float:
     """The share of samples whose largest logit is at the right class, in evaluation mode, without gradients.
 
     ``model(x)`` gives logits ``[batch, class]``, or ``[time, batch, class]``, which are summed over time. Afterwards every module is
-    in the mode in which it was.
+    in the mode in which it was. A network of neurons that compete is shown its images event by event (``voted``).
 
     Raises:
         SpecError: the loader gave nothing.
@@ -24,6 +26,8 @@ def evaluate(model: nn.Module, loader: Loader) -> float:
     >>> evaluate(nn.Identity(), [(torch.eye(4), torch.tensor([0, 1, 2, 0]))])
     0.75
     """
+    if isinstance(model, Network) and model.wiring.of_kind("competing"):
+        return voted(model, loader)
     right = seen = 0
     for answers in judged(model, loader):
         right += int(answers.sum())

@@ -5,3 +5,4 @@
 #include "lif.c"
 #include "norm.c"
 #include "quant.c"
+#include "stdp.c"

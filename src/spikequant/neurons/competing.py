@@ -1,0 +1,116 @@
+"""Neurons that inhibit each other and whose thresholds adapt: the excitatory layer of Q-SpiNN's unsupervised network."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.neurons.lif import LIF, HoldsGrid
+from spikequant.numerics import Competition, Conductance, compete, snap
+
+Reading = Literal["current", "conductance"]
+
+
+class Competing(LIF):
+    """A layer of neurons that compete; the equations are in ``spikequant.numerics.Competition``.
+
+    ``threshold`` is the base, to which each neuron adds its own ``adapted`` theta. ``reading``: ``current`` (BindsNET: input and
+    inhibition move the membrane by their sum; its default here) or ``conductance`` (Diehl & Cook). Outside of training theta stands
+    still. Variables: ``v`` and ``threshold`` (base plus theta); constants: ``reset`` and ``theta``, what a spike adds. Units: mV, ms.
+
+    Shapes: current and spikes are ``[time, batch, neuron]``.
+
+    >>> layer = Competing(neurons=2)
+    >>> layer(torch.tensor([[[20.0, 0.0]]] * 3)).tolist()
+    [[[1.0, 0.0]], [[0.0, 0.0]], [[0.0, 0.0]]]
+    """
+
+    adapted: Tensor
+    reset: Tensor
+    theta: Tensor
+
+    def __init__(
+        self, neurons: int, inhibition: float = 120.0, reading: Reading = "current", single: bool = True, **choices: float
+    ) -> None:
+        if reading not in ("current", "conductance"):
+            raise SpecError(unknown("reading", reading, ("current", "conductance")))
+        given = _converted(choices)
+        tau_ms = choices.get("tau_ms", 100.0)
+        opened = Conductance(leak=1 / tau_ms) if reading == "conductance" else None
+        self.competition = Competition(**given)._replace(inhibition=inhibition, single=single, conductance=opened)
+        c = self.competition
+        super().__init__(c.decay, c.threshold, reset="value", reset_value=c.rest)
+        self.neurons = neurons
+        self.register_buffer("adapted", torch.zeros(neurons))
+        self.register_buffer("reset", torch.tensor(c.reset))
+        self.register_buffer("theta", torch.tensor(c.theta_plus))
+        self.threshold_state: HoldsGrid | None = None
+
+    @property
+    def settings(self) -> Competition:
+        """The dynamics, their quantized constants among them."""
+        return self.competition._replace(reset=float(self.reset), theta_plus=float(self.theta), threshold=float(self.threshold))
+
+    def bound(self) -> Tensor:
+        """The threshold of every neuron, on its grid: base plus theta."""
+        value = self.threshold + self.adapted
+        state = self.threshold_state
+        if state is None:
+            return value
+        noise = None if state.rounding_rule != "stochastic" else _noise(state)(0, value.unsqueeze(0))
+        return snap(state.grid(), value, state.rounding_rule, state.gradient, noise)
+
+    def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
+        if start is not None:
+            raise MismatchError("neurons that compete always begin from rest: pass no start")
+        spikes, v = compete(self._sequence(current, steps), self.settings, self.bound(), self._rounds())
+        if counts is not None:
+            counts.copy_(spikes.sum(0))
+        return spikes, v
+
+    @torch.no_grad()
+    def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:
+        """The membrane of every step before it is rounded and fires, ``[time, batch, neuron]``."""
+        seen: list[Tensor] = []
+        compete(self._sequence(current, steps), self.settings, self.bound(), self._rounds() if on_grid else None, seen=seen)
+        return torch.stack(seen)
+
+    def quantize_constant(self, name: str, value: Tensor) -> None:
+        """Put a quantized constant in place."""
+        getattr(self, name).copy_(value)
+
+    def _sequence(self, current: Tensor, steps: int | None) -> Tensor:
+        if current.ndim != 3 or current.shape[2] != self.neurons:
+            raise MismatchError(f"current must be [time, batch, {self.neurons}], got {list(current.shape)}")
+        return current if steps is None else current.expand(steps, *current.shape[1:])
+
+    def _rounds(self) -> Any:
+        state = self.state
+        if state is None:
+            return None
+
+        def rounded(step: int, v: Tensor) -> Tensor:
+            noise = _noise(state)(step, v) if state.rounding_rule == "stochastic" else None
+            return snap(state.grid(), v, state.rounding_rule, state.gradient, noise)
+
+        return rounded
+
+
+def _noise(state: HoldsGrid) -> Any:
+    noise = getattr(state, "noise", None)
+    if noise is None:
+        raise SpecError(f"{state} rounds stochastically but draws no noise; build a quantizer from it")
+    return noise
+
+
+def _converted(choices: dict[str, float]) -> dict[str, Any]:
+    """Fields of ``Competition`` from constants in mV and ms."""
+    taus = {"tau_ms": "decay", "tau_theta_ms": "theta_decay"}
+    plain = {"rest", "reset", "threshold", "refractory", "theta_plus"}
+    for name in choices:
+        if name not in taus and name not in plain:
+            raise TypeError(f"unknown argument {name!r}: must be one of {', '.join(sorted(plain | set(taus)))}")
+    given: dict[str, Any] = {name: value for name, value in choices.items() if name in plain}
+    return given | {taus[name]: math.exp(-1 / value) for name, value in choices.items() if name in taus}

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from spikequant.data import Batches, hold_out, load
+from spikequant.errors import MismatchError, SpecError
+from spikequant.models import build
+from spikequant.training import Stdp, assign, evaluate, learn, voted
+from spikequant.training.assignment import labels_of
+
+
+def test_labels_are_of_the_highest_mean_response() -> None:
+    # Class 0 was shown twice: its mean for the second neuron is 2, that of class 1 is 3.
+    counts = torch.tensor([[4, 2, 0], [2, 2, 0], [1, 3, 0]])
+    assert labels_of(counts, torch.tensor([0, 0, 1]), 2).tolist() == [0, 1, -1]
+
+
+def test_digits_are_told_apart_without_labels() -> None:
+    rest, few = hold_out(load("digits").train, 0.4, 0)
+    loader, unseen = Batches(few, 100, 16.0), Batches(rest, 400, 16.0)
+    model = build("stdp-net", inputs=64, neurons=60, time=100, rate_hz=250.0, inhibition=60.0)
+    with pytest.raises(SpecError, match="no neuron has a class yet"):
+        voted(model, unseen)
+    list(learn(model, loader, Stdp(epochs=2)))
+    labels = assign(model, loader)
+    assert torch.equal(labels, model.vote.labels)
+    found = voted(model, unseen)
+    assert found > 0.5  # chance is 0.1
+    assert evaluate(model, unseen) == found
+
+
+def test_labels_beyond_the_classes_are_refused() -> None:
+    model = build("stdp-net", inputs=4, neurons=2, classes=2, time=5)
+    with pytest.raises(MismatchError, match="labels from 0 to 2 do not fit the 2 classes of stdp-net"):
+        assign(model, [(torch.ones(2, 1, 2, 2), torch.tensor([0, 2]))])

@@ -1,0 +1,13 @@
+import pytest
+
+from spikequant.errors import SpecError
+from spikequant.training import Stdp
+
+
+def test_defaults_are_bindsnets() -> None:
+    assert (Stdp().pre, Stdp().post, Stdp().trace_ms, Stdp().holding) == (1e-4, 1e-2, 20.0, "on_change")
+
+
+def test_refuses_an_unknown_holding() -> None:
+    with pytest.raises(SpecError, match=r"Stdp\.holding"):
+        Stdp(holding="inplace")  # type: ignore[arg-type]
