@@ -113,3 +113,18 @@ def test_reads_seeds_and_leaves_absent_measures_out() -> None:
 def test_refuses_damaged_tables(text: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         read_rows(text)
+
+
+def test_squat_has_90_rows_and_3_float_networks() -> None:
+    rows = paper_rows("squat")
+    assert len([row for row in rows if "float" not in row.tags]) == 90
+    assert {row.measures["accuracy"] for row in bearing(rows, "float")} == {0.9087, 0.7978, 0.8624}
+    sums = {  # of printed lines, in percent, added up by hand
+        "qat-states exponential fmnist": 263.70,
+        "qat-states uniform fmnist": 210.17,
+        "ptq-both uniform shd": 139.10,
+        "qat-both exponential dvs": 248.96,
+        "ptq-weights dvs": 27.27,
+    }
+    for text, total in sums.items():
+        assert 100 * sum(row.measures["accuracy"] for row in bearing(rows, text)) == pytest.approx(total, abs=0.01)

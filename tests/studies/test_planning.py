@@ -1,9 +1,13 @@
+import tomllib
 from collections.abc import Callable
 
 import pytest
 
 from spikequant.errors import SpecError
+from spikequant.search import paper_rows
+from spikequant.studies.grid import drafts
 from spikequant.studies.planning import plan, shipped
+from spikequant.studies.study import Study, grouped
 
 
 def told(study: str, only: str = "") -> list[str]:
@@ -103,3 +107,15 @@ def test_a_training_floor_needs_more_than_one_seed(write_study: Callable[..., st
 
 def test_another_word_is_no_study() -> None:
     assert told("digits-smok")[0].endswith("did you mean 'digits-smoke'?")
+
+
+def test_squats_trials_bear_the_tags_of_its_rows() -> None:
+    study = Study.read(grouped(tomllib.loads(shipped()["squat"].read_text())))
+    tags = {frozenset(draft.tags) - {"s0", "s1", "s2"} for draft in drafts(study)}
+    assert tags == {row.tags for row in paper_rows("squat")}
+    assert len(list(drafts(study))) == 3 * 93
+
+
+def test_the_plane_holds_the_papers_closing_wish() -> None:
+    names = {draft.name for draft in drafts(Study.read(grouped(tomllib.loads(shipped()["squat-plane"].read_text()))))}
+    assert {"qat/exponential/w3/s5/s0", "qat/exponential/w6/s2/s0"} <= names

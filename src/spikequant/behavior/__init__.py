@@ -7,6 +7,7 @@ from spikequant.behavior.extremes import extremes
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
+from spikequant.behavior.state_health import StateHealth, state_health
 
 __all__ = [
     "Drift",
@@ -16,6 +17,7 @@ __all__ = [
     "LayerFiring",
     "Operations",
     "ReferenceLayer",
+    "StateHealth",
     "TrainingFloor",
     "all_pairs",
     "compare",
@@ -24,4 +26,5 @@ __all__ = [
     "extremes",
     "operations",
     "record",
+    "state_health",
 ]

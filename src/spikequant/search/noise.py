@@ -9,8 +9,9 @@ from spikequant.search.rows import Row, bearing, paper_rows, words
 
 Scale = Literal["difference", "ratio"]
 
-# Pairs of a paper's rows that are two draws of one configuration: with LQ-Net a clip at 1 or 10 touches no weight.
-ALIKE = {"beyond-accuracy": ("lqnet narrow", "lqnet wide")}
+# Pairs of a paper's rows that are two draws of one configuration: with LQ-Net a clip at 1 or 10 touches no weight; SQUAT says that its two
+# kinds of levels do not differ at 8 bits (section V), so that theirs bounds the noise of a printed cell from above.
+ALIKE = {"beyond-accuracy": ("lqnet narrow", "lqnet wide"), "squat": ("exponential 8bits", "uniform 8bits")}
 
 
 class Noise(NamedTuple):

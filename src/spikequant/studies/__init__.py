@@ -3,6 +3,7 @@
 from spikequant.studies.bench import Loaders
 from spikequant.studies.coordinator import RunOptions
 from spikequant.studies.demo import demo
+from spikequant.studies.examine import examine
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
 from spikequant.studies.planning import Plan, plan, shipped
@@ -26,6 +27,7 @@ __all__ = [
     "Session",
     "compare_saved",
     "demo",
+    "examine",
     "explore",
     "exploring",
     "plan",

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, NamedTuple
 import typer
 
 from spikequant import __version__
+from spikequant.errors import SpecError
 from spikequant.views.progress import say
 from spikequant.views.verbs import BROKEN, GOOD, Answer, Debug, Json
 from spikequant.views.wording import plain, size
@@ -44,8 +45,37 @@ def ls(
     return Answer(lists, "\n".join(f"{kind.ljust(width)}  {' '.join(names)}" for kind, names in lists.items()))
 
 
-def doctor(as_json: Json = False, debug: Debug = False) -> Answer:
-    """Check this installation: versions, kernels, memory, disk, optional peers, data sets. Exits with 1 if something needed is wrong."""
+def doctor(
+    model: Annotated[
+        str | None, typer.Argument(help="Examine the state of this network instead: a name, a folder, or module:factory.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data set by name: how its training samples use the state of MODEL.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> Answer:
+    """Check this installation: versions, kernels, memory, disk, optional peers, data sets. Exits with 1 if something needed is wrong.
+
+    With MODEL, examine its state instead: whether zero and the threshold are levels, where the leak stalls, what is clipped or never
+    used, and what to change.
+    """
+    if model is not None:
+        return _examined(model, data)
+    if data is not None:
+        raise SpecError(
+            f"--data {data} says how a network uses its state: name the network, as in 'spikequant doctor digits --data {data}'"
+        )
+    return _installation()
+
+
+def _examined(model: str, data: str | None) -> Answer:
+    from spikequant.studies import examine
+    from spikequant.views.examination import findings
+
+    record = examine(model, data)
+    return Answer(record, findings(record))
+
+
+def _installation() -> Answer:
     from spikequant.studies.catalog import kernels
 
     form = kernels()

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 EXAMPLES: dict[Callable[..., Answer], str] = {
     demo: "spikequant demo --out runs/demo",
-    doctor: "spikequant doctor --json",
+    doctor: "spikequant doctor runs/small --data fashion-mnist",
     ls: "spikequant ls models",
     train: "spikequant train --model squat-fmnist --data fashion-mnist --epochs 3 --lr 5e-3 --out runs/float",
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",

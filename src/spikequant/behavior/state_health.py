@@ -1,0 +1,191 @@
+"""The state doctor: what the grid of a membrane does at rest, at the threshold and under the leak, and what data makes of it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.behavior.recorder import watching
+from spikequant.errors import MismatchError
+from spikequant.neurons import IF, LIF, spiking
+from spikequant.numerics import Grid, bounds, encode, levels, snap
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+
+# From where advice is given: shares of membranes clipped and of codes idle, and a reach in thresholds.
+CLIPPED, IDLE, FAR = 0.01, 0.5, 2.0
+
+
+class GridHealth(NamedTuple):
+    """A grid beside its neuron. ``rest`` is where a membrane of 0 is held; ``fires_from`` the lowest level that fires, None where none
+    does; ``stalled`` the levels but zero that one step's leak does not move, of all ``codes``."""
+
+    low: float
+    high: float
+    codes: int
+    zero: bool
+    rest: float
+    on_threshold: bool
+    fires_from: float | None
+    stalled: int
+
+
+class UseHealth(NamedTuple):
+    """What membranes did before they were rounded: extremes, the shares below and above the grid, how many codes never occurred."""
+
+    low: float
+    high: float
+    below: float | None = None
+    above: float | None = None
+    unused: int | None = None
+
+
+class StateHealth(NamedTuple):
+    """One layer: its neuron, its grid (None: float, or one that follows the data), its use (None: no data), and what to change."""
+
+    layer: str
+    threshold: float
+    decay: float
+    spec: str
+    grid: GridHealth | None
+    use: UseHealth | None
+    advice: tuple[str, ...]
+
+
+def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHealth]:
+    """Every spiking layer examined; with a loader (never of test data) also the use that membranes make of their grids.
+
+    Raises:
+        MismatchError: the model has no spiking neuron.
+
+    >>> from spikequant.quantizers import Uniform
+    >>> sick = state_health(nn.Sequential(LIF(decay=0.9, state=Uniform(bits=2, low=-1.0, high=1.0))))[0]
+    >>> sick.grid.zero, round(sick.grid.rest, 2), sick.grid.stalled
+    (False, 0.33, 4)
+    """
+    neurons = spiking(model)
+    if not neurons:
+        raise MismatchError(f"{type(model).__name__} holds no spiking neuron; there is no state to examine")
+    uses = {} if loader is None else _watched(model, neurons, loader)
+    return [_examined(name, neuron, uses.get(name)) for name, neuron in neurons.items()]
+
+
+def retention(neuron: LIF) -> float:
+    """What a membrane keeps of itself in one step, the largest of its channels."""
+    d = neuron.dynamics
+    if d.charge in ("shift", "shift_min1"):
+        return float(1 - 2.0**-d.shift)
+    return d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else float(neuron.decay.max())
+
+
+def _standing(neuron: LIF) -> Grid | None:
+    """The grid, where there is one that stands."""
+    return None if neuron.state is None or getattr(neuron.state, "ranging", None) is not None else neuron.state.grid()
+
+
+def _examined(name: str, neuron: LIF, use: UseHealth | None) -> StateHealth:
+    threshold, decay, grid = float(neuron.threshold.mean()), retention(neuron), _standing(neuron)
+    found = None if grid is None else _grid_health(grid, threshold, decay, neuron.dynamics.compare == ">")
+    if found is None:
+        advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
+    else:
+        advice = [*_advice_on_levels(found, decay), *_advice_on_use(found, use)]
+    return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice))
+
+
+def _label(neuron: LIF) -> str:
+    spec: Any = getattr(neuron.state, "spec", neuron.state)
+    if spec is None:
+        return "float"
+    return f"{spec.label()} {spec.width} bits" if hasattr(spec, "label") else type(spec).__name__
+
+
+@torch.no_grad()
+def _grid_health(grid: Grid, threshold: float, decay: float, strict: bool) -> GridHealth:
+    values = levels(grid).reshape(-1, grid.size)
+    whole = grid._replace(axis=0) if values.shape[0] > 1 else grid
+    rows = values if values.shape[0] > 1 else values.reshape(-1)
+    kept, rest = snap(whole, rows * decay), snap(whole, torch.zeros_like(values[:, :1]) if values.shape[0] > 1 else torch.zeros(1))
+    firing = values[values > threshold] if strict else values[values >= threshold]
+    low, high = bounds(grid)
+    return GridHealth(
+        low=float(low.min()),
+        high=float(high.max()),
+        codes=grid.size,
+        zero=bool((values == 0).any(1).all()),
+        rest=float(rest.flatten()[rest.abs().argmax()]),
+        on_threshold=bool(((values - threshold).abs() <= 1e-6 * threshold).any(1).all()),
+        fires_from=float(firing.min()) if len(firing) else None,
+        stalled=int(((kept == rows) & (rows != 0)).reshape(values.shape).sum(1).max()),
+    )
+
+
+class _Use:
+    """Extremes, clipped counts and codes of one neuron's membranes, added up over calls."""
+
+    def __init__(self, neuron: LIF) -> None:
+        self.grid = _standing(neuron)
+        self.low, self.high, self.seen, self.below, self.above = torch.inf, -torch.inf, 0, 0, 0
+        self.counts = torch.zeros(0 if self.grid is None else self.grid.size, dtype=torch.int64)
+
+    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
+        assert isinstance(neuron, LIF), "only neurons are watched"
+        v = (neuron.charged(*inputs, on_grid=True) if type(neuron) in (LIF, IF) else neuron.charged(*inputs)).flatten(0, 1)
+        self.low, self.high = min(self.low, float(v.min())), max(self.high, float(v.max()))
+        self.seen += v.numel()
+        if self.grid is not None:
+            low, high = (float(each) for each in (bounds(self.grid)[0].min(), bounds(self.grid)[1].max()))
+            self.below, self.above = self.below + int((v < low).sum()), self.above + int((v > high).sum())
+            self.counts += torch.bincount(encode(self.grid, v).flatten().cpu(), minlength=self.grid.size)
+
+    def health(self) -> UseHealth | None:
+        """What was seen, None if nothing was."""
+        if not self.seen:
+            return None
+        if self.grid is None:
+            return UseHealth(self.low, self.high)
+        return UseHealth(self.low, self.high, self.below / self.seen, self.above / self.seen, int((self.counts == 0).sum()))
+
+
+def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[str, UseHealth | None]:
+    uses = {name: _Use(neuron) for name, neuron in neurons.items()}
+    handles = [neurons[name].register_forward_pre_hook(use) for name, use in uses.items()]
+    try:
+        with watching(model):
+            for x, _ in loader:
+                model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: use.health() for name, use in uses.items()}
+
+
+def _advice_without_grid(use: UseHealth | None, threshold: float, follows: bool) -> Iterator[str]:
+    if follows:
+        yield "the range follows the data: freeze it (range = 'frozen') before export"
+    reach = 0.0 if use is None else max(abs(use.low), abs(use.high)) / threshold
+    if reach > FAR:
+        yield f"membranes reach {reach:.3g} times the threshold: a grid must cover them, or be dense at the threshold"
+
+
+def _advice_on_levels(grid: GridHealth, decay: float) -> Iterator[str]:
+    if grid.fires_from is None:
+        yield "no level fires: raise the top above the threshold (above, upper_limit or high)"
+    if not grid.zero:
+        yield f"zero is no level, rest is held at {grid.rest:.3g}: set zero = true or below, or take anchored"
+    if not grid.on_threshold:
+        yield "the threshold is no level: set on_threshold = true, or take anchored"
+    if grid.stalled:
+        yield f"{grid.stalled} levels outlast the leak: set decay = {decay:.3g}"
+
+
+def _advice_on_use(grid: GridHealth, use: UseHealth | None) -> Iterator[str]:
+    if use is None or use.below is None or use.above is None or use.unused is None:
+        return
+    if use.above > CLIPPED:
+        yield f"membranes are clipped above the top: widen the range to {use.high:.3g}"
+    if use.below > CLIPPED:
+        yield f"membranes are clipped below the bottom: widen the range to {use.low:.3g}"
+    if use.unused > IDLE * grid.codes:
+        yield f"{use.unused} of {grid.codes} codes are never used: fewer bits, or a range from {use.low:.3g} to {use.high:.3g}"

@@ -1,0 +1,54 @@
+"""The state doctor's findings, drawn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spikequant.views.tables import Column, Table, Value, text_table
+from spikequant.views.wording import percent
+
+FINDINGS = (
+    Column("layer", "layer", number=False),
+    Column("spec", "state", number=False),
+    Column("zero", "zero", number=False, meaning="whether 0 is a level"),
+    Column("on_threshold", "threshold", number=False, meaning="whether the threshold is a level"),
+    Column("stalled", "stalled", meaning="levels but zero that a step's leak does not move"),
+    Column("grid", "grid", number=False, meaning="lowest and highest level"),
+    Column("use", "membranes", number=False, meaning="lowest and highest before rounding"),
+    Column("below", "clipped below", percent),
+    Column("above", "clipped above", percent),
+    Column("unused", "unused codes", number=False),
+)
+
+
+def findings(record: Mapping[str, Any]) -> str:
+    """The table of layers, and below it what to change."""
+    layers = record["layers"]
+    table = text_table(Table(FINDINGS, [_row(layer) for layer in layers]))
+    advice = [f"{layer['layer']}: {advice}" for layer in layers for advice in layer["advice"]]
+    on = f" on {record['samples']} training samples of {record['data']}" if record["data"] else "; give --data to see how it is used"
+    return "\n".join([f"state of {record['model']}{on}", table, *(advice or ["nothing to change"])])
+
+
+def _row(layer: Mapping[str, Any]) -> list[Value]:
+    grid, use = layer["grid"] or {}, layer["use"] or {}
+    unused = None if use.get("unused") is None else f"{use['unused']} of {grid['codes']}"
+    return [
+        layer["layer"],
+        layer["spec"],
+        _said(grid.get("zero")),
+        _said(grid.get("on_threshold")),
+        grid.get("stalled"),
+        _extent(grid),
+        _extent(use),
+        use.get("below"),
+        use.get("above"),
+        unused,
+    ]
+
+
+def _said(value: bool | None) -> str | None:
+    return None if value is None else "yes" if value else "no"
+
+
+def _extent(part: Mapping[str, Any]) -> str | None:
+    return f"{part['low']:.3g} to {part['high']:.3g}" if part else None

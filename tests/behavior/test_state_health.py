@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+from spikequant.behavior import state_health
+from spikequant.errors import MismatchError
+from spikequant.models import build
+from spikequant.neurons import LIF
+from spikequant.quantizers import Anchored, ThresholdCentered, Uniform
+from spikequant.recipes import Recipe, quantize
+
+
+def only(state, **lif):
+    return state_health(nn.Sequential(LIF(**{"decay": 0.9, "state": state, **lif})))[0]
+
+
+def test_a_mid_rise_grid_by_hand() -> None:
+    """Levels -1, -1/3, 1/3, 1: rest goes to 1/3, only 1 fires, and every level rounds back to itself after a leak of a tenth."""
+    found = only(Uniform(bits=2, low=-1.0, high=1.0))
+    assert found.grid == (-1.0, 1.0, 4, False, pytest.approx(1 / 3), True, 1.0, 4)
+    assert [line.split(":")[0] for line in found.advice] == ["zero is no level, rest is held at 0.333", "4 levels outlast the leak"]
+
+
+def test_a_repaired_grid_is_healthy() -> None:
+    for state in (Anchored(bits=4, decay=0.9), ThresholdCentered(bits=4, zero=True, on_threshold=True, decay=0.9)):
+        found = only(state)
+        assert found.advice == ()
+        assert (found.grid.zero, found.grid.rest, found.grid.on_threshold, found.grid.stalled) == (True, 0.0, True, 0)
+
+
+def test_a_top_at_the_threshold_cannot_fire_strictly() -> None:
+    assert only(Anchored(bits=3), compare=">").grid.fires_from is None
+    assert only(Anchored(bits=3), compare=">=").grid.fires_from == pytest.approx(1.0)
+    assert any("no level fires" in line for line in only(Anchored(bits=3), compare=">").advice)
+
+
+def test_use_is_counted_by_hand() -> None:
+    """Membranes 0.4, 1.4, -3, 0.6 before rounding to 0, 1, 2 or 3 (threshold 9): one of four lies below, codes 2 and 3 are unused."""
+    model = nn.Sequential(LIF(decay=1.0, threshold=9.0, state=Uniform(bits=2, low=0.0, high=3.0)))
+    batch = torch.tensor([0.4, 1.4, -3.0, 0.6]).reshape(1, 4, 1)
+    use = state_health(model, [(batch, torch.zeros(4))])[0].use
+    assert use == (-3.0, pytest.approx(1.4), 0.25, 0.0, 2)
+
+
+def test_use_follows_the_rounded_way() -> None:
+    model = nn.Sequential(LIF(decay=1.0, threshold=9.0, state=Uniform(bits=2, low=0.0, high=3.0)))
+    assert state_health(model, [(torch.full((3, 1, 1), 0.8), torch.zeros(1))])[0].use.high == pytest.approx(2.8)
+
+
+def test_what_floats_or_follows_has_no_grid() -> None:
+    batch = [(20 * torch.rand(3, 4, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(4))]
+    model = nn.Sequential(LIF(decay=0.9), LIF(decay=0.9, state=Uniform(bits=4, range="step_batch").build((1, 2), 1)))
+    floats, follows = state_health(model, batch)
+    assert (floats.spec, floats.grid, follows.grid) == ("float", None, None)
+    assert "times the threshold" in floats.advice[0]
+    assert "freeze it" in follows.advice[0]
+
+
+def test_a_quantized_network_is_examined_layer_by_layer_and_left_as_it_was() -> None:
+    small = quantize(build("digits"), Recipe(state=Uniform(bits=8, low=-10.0, high=10.0)))
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    found = state_health(small, [(torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.zeros(8))])
+    assert [each.layer for each in found] == ["lif1", "lif2"]
+    assert all("codes are never used" in " ".join(each.advice) for each in found)
+    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
+
+
+def test_a_model_without_neurons_is_refused() -> None:
+    with pytest.raises(MismatchError, match="no spiking neuron"):
+        state_health(nn.Linear(1, 1))

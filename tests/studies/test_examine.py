@@ -1,0 +1,17 @@
+from spikequant.models import build
+from spikequant.quantizers import Uniform
+from spikequant.recipes import Recipe, quantize, save
+from spikequant.studies import examine
+
+
+def test_a_saved_network_is_examined_on_training_samples(tmp_path) -> None:
+    save(quantize(build("digits"), Recipe(state=Uniform(bits=2, low=-1.0, high=1.0))), tmp_path)
+    record = examine(str(tmp_path), "digits", batches=2, batch_size=8)
+    assert (record["samples"], [layer["layer"] for layer in record["layers"]]) == (16, ["lif1", "lif2"])
+    assert record["layers"][0]["grid"]["zero"] is False
+    assert record["layers"][0]["use"]["high"] > 0
+    assert record["layers"][0]["advice"]
+
+
+def test_without_data_nothing_is_said_of_its_use() -> None:
+    assert all(layer["use"] is None for layer in examine("digits")["layers"])
