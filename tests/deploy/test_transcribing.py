@@ -30,14 +30,14 @@ def test_operations_follow_the_wiring(small: Network) -> None:
 
 def test_bytes_and_what_the_network_is_shown_give_the_same(small: Network) -> None:
     pixels = torch.randint(0, 17, (12, 1, 8, 8), dtype=torch.uint8)
-    program = lower(small, Pixels(16.0))
+    program = lower(small, pixels=Pixels(16.0))
     assert np.array_equal(program.run(pixels.numpy()), program.run((pixels / 16.0).numpy()))
     assert program.tensors["input.table"].shape == (1, 256)
 
 
 def test_normalized_pixels(small: Network) -> None:
     pixels = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8)
-    program = lower(small, Pixels(mean=(0.5,), std=(0.25,)))
+    program = lower(small, pixels=Pixels(mean=(0.5,), std=(0.25,)))
     assert np.array_equal(program.run(pixels.numpy()), program.run(((pixels / 255.0 - 0.5) / 0.25).numpy()))
 
 

@@ -24,7 +24,7 @@ def test_one_number(tmp_path) -> None:
     fit(network, train, Training(epochs=4, lr=3e-3))
     small = quantize(network, Recipe.integer(weight_bits=4, state_bits=8), train)
     fit(small, train, Training(epochs=1, lr=1e-3))
-    program, images, classes = lower(small, Pixels(scale=data.scale)), data.test.x.numpy(), data.test.y.numpy()
+    program, images, classes = lower(small, pixels=Pixels(scale=data.scale)), data.test.x.numpy(), data.test.y.numpy()
 
     found = program.check(small, test)
     assert found.exact, found.first

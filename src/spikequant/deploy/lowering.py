@@ -1,21 +1,70 @@
 """lower: the integer program of a network."""
 
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from spikequant.behavior import emd
+from spikequant.deploy.checking import Check, check
+from spikequant.deploy.nearest import approximated
 from spikequant.deploy.program import Program
 from spikequant.deploy.transcribing import Pixels, transcribed
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.recipes import Recipe
+from spikequant.recipes.folding import is_fresh, largest_input
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+BATCHES = 8
 
 
-def lower(model: Network, pixels: Pixels | None = None, events: tuple[int, int] = (0, 1)) -> Program:
-    """The integer program of a network of ``Recipe.integer``: the same spikes, bit for bit.
+def lower(
+    model: Network,
+    calibration: Loader | None = None,
+    *,
+    pixels: Pixels | None = None,
+    events: tuple[int, int] = (0, 1),
+    batches: int = BATCHES,
+) -> Program:
+    """The integer program of a network.
 
-    ``pixels`` says how bytes become what the network is shown; the program then takes bytes too. ``events``: the lowest and
-    highest whole number that a network of events is fed.
+    A network of ``Recipe.integer`` is written down as it is: the same spikes, bit for bit. Any other becomes the nearest program:
+    weights and states on their grids stay there, the rest is rounded; ``program.report`` says what changed, measured on the first
+    ``batches`` of ``calibration``, which is never test data. ``pixels`` says how bytes become what the network is shown; the program
+    then takes bytes. ``events``: the lowest and highest whole number that a network of events is fed.
 
     Raises:
-        SpecError: the network does not compute in whole numbers, a threshold is below 1, or an overflow bound cannot be proven.
+        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed.
     """
-    if not isinstance(model.recipe, Recipe) or model.recipe.arithmetic is None:
-        raise SpecError(f"{model.wiring.name} does not compute in whole numbers; quantize it with Recipe.integer(...)")
-    return transcribed(model.eval(), pixels, events)
+    training = model.training
+    model.eval()
+    try:
+        if isinstance(model.recipe, Recipe) and model.recipe.arithmetic is not None:
+            return _reported(transcribed(model, pixels, events), [])
+        if calibration is None:
+            raise SpecError(f"{model.wiring.name} does not compute in whole numbers: pass calibration=loader, or use Recipe.integer(...)")
+        if is_fresh(model):
+            raise SpecError(f"{model.wiring.name} has batch norms that have seen no data; train it first")
+        still = any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
+        step = largest_input(calibration, batches) / 127 if still else 1.0
+        program, changed = approximated(model, step, pixels, events)
+        return _reported(program, changed, check(program, model, calibration, batches))
+    finally:
+        model.train(training)
+
+
+def _reported(program: Program, changed: list[str], found: Check | None = None) -> Program:
+    """The program with a report in its header."""
+    report: dict[str, Any] = {"exact": found is None, "changed": changed}
+    report["accumulators"] = {
+        name: {"low": proof.widest.low, "high": proof.widest.high, "bits": proof.accumulator_bits} for name, proof in program.proofs.items()
+    }
+    if found is not None:
+        report |= {"images": found.images, "program_accuracy": found.program_accuracy, "network_accuracy": found.network_accuracy}
+        report["layers"] = {
+            layer.name: {"spikes_changed": layer.different / layer.spikes, "emd": emd(layer.network_rates, layer.program_rates)}
+            for layer in found.layers
+        }
+    info = {**program.header.info, "report": report}
+    return Program(program.header.model_copy(update={"info": info}), program.tensors)

@@ -100,6 +100,11 @@ class Program:
         return digest.hexdigest()
 
     @property
+    def report(self) -> dict[str, Any]:
+        """What ``lower`` said: whether the program is exact, what changed, the bounds of every accumulator, and what was measured."""
+        return dict(self.header.info.get("report") or {})  # type: ignore[arg-type]
+
+    @property
     def classes(self) -> int:
         """How many scores a run gives."""
         return math.prod(self.shapes[self.header.operations[-1].name])

@@ -63,7 +63,8 @@ def transcribed(model: Network, pixels: Pixels | None, events: tuple[int, int]) 
             tensors |= stored
         elif node.kind == "lif":
             tensors[f"{node.name}.threshold"] = _thresholds(model, node)
-    source, table = seen(model, pixels, events)
+    encode = next(module for module in model.modules() if isinstance(module, Encode))
+    source, table = seen(encode, model.wiring.input_shape, pixels, events)
     header = Header(
         name=model.wiring.name, time=model.wiring.time, source=source, operations=tuple(operations), info={"recipe": recipe.fields()}
     )
@@ -79,10 +80,8 @@ def stored_as(op: AnyOperation, codes: Codes) -> tuple[AnyOperation, dict[str, I
     return op.model_copy(update={"bits": codes.bits, "coding": coding}), tensors
 
 
-def seen(model: Network, pixels: Pixels | None, events: tuple[int, int]) -> tuple[Source, dict[str, Integers]]:
+def seen(encode: Encode, shape: tuple[int, ...], pixels: Pixels | None, events: tuple[int, int]) -> tuple[Source, dict[str, Integers]]:
     """What the program is fed; and the table of its pixels."""
-    encode = next(module for module in model.modules() if isinstance(module, Encode))
-    shape = model.wiring.input_shape
     if encode.encoding != "direct":
         return Source(shape=shape, still=False, low=events[0], high=events[1]), {}
     assert encode.step is not None, "integer networks have one"

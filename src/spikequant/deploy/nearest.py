@@ -1,0 +1,223 @@
+"""The nearest program of a network that does not compute in whole numbers, and what had to change."""
+
+import math
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from spikequant.deploy.operations import AnyOperation, Dense, Leak, Lif, SumPool
+from spikequant.deploy.program import INPUT, Header, Program
+from spikequant.deploy.transcribing import Codes, Pixels, convolution, plain, seen, stored_as
+from spikequant.errors import SpecError
+from spikequant.models import Network
+from spikequant.models.layers import Encode
+from spikequant.models.wiring import Node
+from spikequant.neurons import LIF
+from spikequant.numerics import Affine, Table, levels
+from spikequant.quantizers import LearnedBasis, Quantizer
+from spikequant.recipes.folding import Folded, fold, retention, units, window
+
+Integers = NDArray[np.int64]
+BITS, STATE_BITS, LEAK_BITS, READOUT_SHIFT = 8, 16, 12, 8
+TABLE_REACH, LARGEST_LEVEL, FINEST = 2**14, 2**20, 4
+SPREAD = 64.0
+
+
+class Whole(NamedTuple):
+    """A layer's weights as codes: ``scale`` is the real value of 1, per channel; ``changed`` says what was lost, if anything."""
+
+    codes: Integers
+    bits: int
+    scale: Tensor
+    basis: Integers | None = None
+    changed: str | None = None
+
+
+class Membranes(NamedTuple):
+    """A layer's neurons as an operation, its tensors, the shift of the accumulator before it, and what was lost."""
+
+    op: Lif
+    tensors: dict[str, Integers]
+    shift: int
+    changed: tuple[str, ...]
+
+
+def approximated(model: Network, step: float, pixels: Pixels | None, events: tuple[int, int]) -> tuple[Program, list[str]]:
+    """The nearest program, and what differs from the network, in words.
+
+    Weights on a grid keep their codes; others become ``BITS`` bits. States on a grid of up to 256 levels become codebooks, others
+    ``STATE_BITS`` bits. Batch norm, scales and time constants become thresholds and biases.
+
+    Raises:
+        SpecError: something has no integer form, a threshold is below 1, or a bound cannot be proven.
+    """
+    folded = fold(model, units(model, step))
+    wholes = {name: whole_weights(model.get_submodule(name), each) for name, each in folded.items()}
+    shapes = {INPUT: model.wiring.input_shape, **model.shapes()}
+    before = {each.lif: name for name, each in folded.items() if each.lif is not None}
+    neurons = {lif: membranes(model, lif, wholes[name].scale) for lif, name in before.items()}
+    named, operations, tensors = {INPUT: INPUT}, list[AnyOperation](), dict[str, Integers]()
+    gone = {each.norm for each in folded.values()}
+    for node in model.wiring.nodes:
+        inputs = tuple(named[source] for source in node.inputs)
+        named[node.name] = node.name
+        if node.kind in ("encode", "dropout") or node.name in gone:
+            named[node.name] = inputs[0]
+        elif node.name in folded:
+            each = folded[node.name]
+            shift = READOUT_SHIFT if each.lif is None else neurons[each.lif].shift
+            op, stored = _synapses(model.get_submodule(node.name), node.name, inputs, wholes[node.name], (each.bias, shift))
+            operations.append(op)
+            tensors |= stored
+        elif node.name in neurons:
+            operations.append(neurons[node.name].op.model_copy(update={"inputs": inputs}))
+            tensors |= neurons[node.name].tensors
+        else:
+            operations.append(_other(model, node, inputs, shapes))
+    source, table = seen(_encode(model, step), model.wiring.input_shape, pixels, events)
+    header = Header(name=model.wiring.name, time=model.wiring.time, source=source, operations=tuple(operations))
+    changed = [f"input: images become {source.low} to {source.high}"] if source.still else []
+    changed += [f"{name}: {each.changed}" for name, each in wholes.items() if each.changed]
+    changed += [f"{name}: {words}" for name, each in neurons.items() for words in each.changed]
+    return Program(header, tensors | table), changed
+
+
+def whole_weights(layer: nn.Module, folded: Folded) -> Whole:
+    """The codes of a layer's weights: those of their grid where it has whole numbers, else the nearest of ``BITS`` bits."""
+    held = getattr(getattr(layer, "parametrizations", None), "weight", [None])[0]
+    found = _on_grid(held, cast(Tensor, layer.weight).detach().double(), folded.gamma) if isinstance(held, Quantizer) else None
+    if found is not None and (folded.lif is not None or bool((found.scale == found.scale[0]).all())):
+        return found
+    weight = folded.weight
+    reach = weight.abs().reshape(len(weight), -1).amax(1) / (2 ** (BITS - 1) - 1)
+    if not reach.max() > 0:
+        raise SpecError("a layer has no weight but 0; train it first")
+    scale = torch.maximum(reach, reach.max() / SPREAD) if folded.lif is not None else reach.max().expand(len(weight))
+    codes = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    why = "its classes need one scale" if found is not None else "its weights are float, or on a grid without whole numbers"
+    return Whole(_integers(codes), BITS, scale, changed=f"weights become {BITS} bits ({why})")
+
+
+def _on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None:
+    """The codes of weights that lie on a grid; a negative gamma turns their signs."""
+    rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
+    if bool((gamma == 0).any()):
+        return None
+    if isinstance(quantizer, LearnedBasis):
+        return _planes(quantizer.basis.double(), weight, gamma)
+    grid = quantizer.grid()
+    if not isinstance(grid, Affine):
+        return None
+    step = grid.step.detach().double()
+    step = step.reshape(-1, *[1] * (weight.ndim - 1)) if step.ndim else step
+    shift, bits = float(grid.shift.reshape(-1)[0]), (grid.size - 1).bit_length()
+    if shift == 0:
+        codes = torch.round(weight / step) * torch.sign(rows)
+        needed = next(each for each in range(1, 64) if -(1 << (each - 1)) <= codes.min() and codes.max() < 1 << (each - 1))
+        scale = (step * rows.abs()).reshape(-1)
+        return Whole(_integers(codes), max(needed, bits), scale) if max(needed, bits) <= BITS else None
+    if shift == 0.5 and grid.size == 1 << bits and bits <= BITS and float(grid.lowest.reshape(-1)[0]) == -(grid.size // 2):
+        code = torch.round(weight / step - 0.5) + grid.size // 2
+        code = torch.where(rows < 0, grid.size - 1 - code, code)
+        basis = np.tile(1 << np.arange(bits), (len(weight), 1))
+        return Whole(_integers(code), bits, (step / 2 * rows.abs()).reshape(-1), basis)
+    return None
+
+
+def _planes(basis: Tensor, weight: Tensor, gamma: Tensor) -> Whole:
+    """LQ-Net: codes of the signs, and the basis in 8 bits."""
+    bits = basis.shape[1]
+    signs = 2.0 * ((torch.arange(1 << bits).unsqueeze(1) >> torch.arange(bits)) & 1) - 1
+    near = weight.reshape(len(weight), -1, 1) - (basis @ signs.double().T).unsqueeze(1)
+    code = near.abs().argmin(2).reshape(weight.shape)
+    code = torch.where(gamma.reshape(-1, *[1] * (weight.ndim - 1)) < 0, (1 << bits) - 1 - code, code)
+    step = basis.abs().amax(1) / 127
+    whole = _integers(torch.round(basis / step.unsqueeze(1)))
+    return Whole(_integers(code), bits, step * gamma.abs(), whole, "its basis becomes 8 bits")
+
+
+def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
+    """The neurons of a layer whose currents come in steps of ``scale``, per channel."""
+    lif = model.get_submodule(name)
+    assert isinstance(lif, LIF), "the table of layers builds it"
+    d, state = lif.dynamics, lif.held()
+    if d.reset_timing not in ("now", "next") or d.reset_value or d.rest:
+        got = f"timing {d.reset_timing!r}, rest {d.rest}, reset_value {d.reset_value}"
+        raise SpecError(f"{name}: a neuron of a program rests and resets at 0, now or in the next step; got {got}")
+    threshold = lif.threshold.double().expand(len(scale)) / scale
+    fields: dict[str, Any] = {
+        "name": name, "inputs": (INPUT,), "reset": d.reset, "timing": d.reset_timing, "compare": d.compare, "compare_at": d.compare_at,
+        "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
+    }  # fmt: skip
+    if state is None or not isinstance(state.grid, Affine | Table) or state.grid.size > 256 or levels(state.grid).ndim > 1:
+        return _plain_state(fields, threshold, retention(lif), state is not None)
+    return _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).double()), state)
+
+
+def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, had_grid: bool) -> Membranes:
+    shift = min(math.floor(math.log2(0.5 * 2 ** (STATE_BITS - 1) / float(threshold.max()))), 8)
+    bits = max(min(LEAK_BITS, STATE_BITS - 1 + min(shift, 0)), 1)  # its product with a shifted state stays within 32 bits
+    leak = Leak(kind="multiply_shift", multiplier=round(kept * 2**bits), shift=bits, rounding="half_up")
+    op = Lif(**fields, state_bits=STATE_BITS, shift=max(-shift, 0), leak=leak if kept != 1 else Leak())
+    words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if had_grid else "")
+    tensors = {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}
+    return Membranes(op, tensors, max(shift, 0), (words, f"leak becomes {leak.multiplier} / 2^{leak.shift}"))
+
+
+def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tuple[float, Tensor], state: Any) -> Membranes:
+    """A grid of few levels, as whole numbers in steps of each channel."""
+    kept, values = real
+    shared = bool((scale == scale[0]).all())
+    steps = values.unsqueeze(0) / (scale[:1] if shared else scale).unsqueeze(1)
+    reach = max(float(steps.abs().max()), float(threshold.max()))
+    # 16 bits hold the tables, unless levels would then lie closer than a few whole numbers.
+    usual, most = (math.floor(math.log2(each / reach)) for each in (TABLE_REACH, LARGEST_LEVEL))
+    needed = math.ceil(math.log2(FINEST / float(steps.diff(dim=1).min())))
+    shift = max(0, min(max(usual, min(needed, most)), 16))
+    rounded = {part: _integers(torch.round(table * 2.0**shift)) for part, table in (("levels", steps), ("leaked", kept * steps))}
+    op = Lif(
+        **fields, state_bits=max((len(values) - 1).bit_length(), 1), levels=len(values), leak=Leak(kind="table"),
+        tables="layer" if shared else "channel",
+    )  # fmt: skip
+    changed = ["levels are rounded to whole numbers"]
+    changed += ["a membrane is rounded after its reset too"] if op.reset == "subtract" and op.snapped == "before_fire" else []
+    changed += [f"rounding {state.rounding} becomes nearest"] if state.rounding in ("truncate", "stochastic") else []
+    changed += ["a membrane saturates instead of wrapping around"] if state.wrap else []
+    tensors = {f"{op.name}.{part}": table for part, table in rounded.items()}
+    return Membranes(op, tensors | {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}, shift, tuple(changed))
+
+
+def _synapses(
+    layer: nn.Module, name: str, inputs: tuple[str, ...], whole: Whole, sums: tuple[Tensor, int]
+) -> tuple[AnyOperation, dict[str, Integers]]:
+    real, shift = sums
+    bias = _integers(torch.round(real / whole.scale * 2.0**shift))
+    common: dict[str, Any] = {"name": name, "inputs": inputs}
+    if isinstance(layer, nn.Conv2d):
+        op: AnyOperation = convolution(layer, common, shift)
+    else:
+        assert isinstance(layer, nn.Linear), "the table of layers builds these"
+        op = Dense(**common, bits=8, features=layer.out_features, shift=shift)
+    return stored_as(op, Codes(whole.codes, whole.bits, bias, whole.basis))
+
+
+def _other(model: Network, node: Node, inputs: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> AnyOperation:
+    common: dict[str, Any] = {"name": node.name, "inputs": inputs}
+    if node.kind == "average_pool":
+        size = window(node, shapes[node.inputs[0]], shapes[node.name])
+        return SumPool(**common, size=size, stride=size)
+    return plain(node, model.get_submodule(node.name), common)
+
+
+def _encode(model: Network, step: float) -> Encode:
+    encode = next((module for module in model.modules() if isinstance(module, Encode)), None)
+    if encode is None:
+        raise SpecError(f"{model.wiring.name}: a program begins with an encode node; add one to the wiring")
+    return Encode("direct", step=step) if encode.encoding == "direct" else encode
+
+
+def _integers(value: Tensor) -> Integers:
+    return cast(Integers, value.cpu().numpy().astype(np.int64))

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+from spikequant.deploy import lower
+from spikequant.deploy.bounds import weights
+from spikequant.deploy.nearest import membranes, whole_weights
+from spikequant.errors import SpecError
+from spikequant.models import Network, build
+from spikequant.neurons import LIF
+from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, ThresholdCentered, Uniform
+from spikequant.recipes import Recipe, quantize
+from spikequant.recipes.folding import fold, units
+
+BATCHES = [(torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(seed)), torch.arange(16) % 10) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def float_network() -> Network:
+    torch.manual_seed(0)
+    network = build("digits")
+    for norm in (network.norm1, network.norm2):
+        norm.weight.data.uniform_(0.5, 1.5)
+        norm.weight.data[::3] *= -1
+        norm.bias.data.uniform_(-0.2, 0.5)
+    network.train()
+    for x, _ in BATCHES * 10:
+        network(x)
+    return network.eval()
+
+
+WEIGHTS = {
+    "LQ-Net": LQNet(bits=2),
+    "mid-rise": Uniform(bits=4, low=-1.0, high=1.0),
+    "mid-tread": Uniform(bits=3, low=-0.2, high=0.2, levels_at="zero"),
+    "per channel": Uniform(bits=4, per_channel=True, levels_at="zero"),
+    "fixed point": FixedPoint(integer=0, fraction=3),
+    "LSQ": LSQ(bits=4),
+    "binary": Binary(),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_on_a_grid_stay_there(float_network: Network, name: str) -> None:
+    """Whole numbers times scales are the folded weights: exactly, but for LQ-Net's basis of 8 bits."""
+    network = quantize(float_network, Recipe(weights=WEIGHTS[name]), BATCHES)
+    folded = fold(network, units(network, 1.0))["conv2"]
+    found = whole_weights(network.conv2, folded)
+    program = lower(network, BATCHES)
+    op = next(op for op in program.header.operations if op.name == "conv2")
+    real = torch.from_numpy(weights(op, program.tensors)) * found.scale.reshape(-1, 1, 1, 1)
+    error = float((real - folded.weight).abs().max() / folded.weight.abs().max())
+    assert error < (0.01 if name == "LQ-Net" else 1e-6)
+    assert found.bits <= WEIGHTS[name].width + (name == "fixed point")
+    assert (found.changed is None) == (name != "LQ-Net")
+
+
+STATES = [None, Uniform(bits=4, low=-1.0, high=1.0), ThresholdCentered(bits=4), FixedPoint(integer=3, fraction=4)]
+STATES += [FixedPoint(integer=8, fraction=8)]
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("snapped", [None, "after_reset"])
+def test_spikes_hardly_change(float_network: Network, state, snapped: str | None) -> None:
+    network = quantize(float_network, Recipe(weights=Uniform(bits=4, low=-1.0, high=1.0), state=state, snapped=snapped), BATCHES)
+    report = lower(network, BATCHES).report
+    assert not report["exact"]
+    for layer in report["layers"].values():
+        assert layer["spikes_changed"] < 0.08  # few levels: what lies between two of them may take the other
+        assert layer["emd"] < 0.02
+    assert report["changed"][0] == "input: images become -127 to 127"
+    assert any(("16 bits" if state is None or state.width > 8 else "levels") in words for words in report["changed"])
+
+
+def test_codebooks_hold_the_levels_in_steps_of_each_channel() -> None:
+    network = build("digits")
+    network.lif1.state = ThresholdCentered(bits=2)
+    scale = torch.linspace(0.01, 0.02, 16, dtype=torch.float64)
+    found = membranes(network, "lif1", scale)
+    levels = ThresholdCentered(bits=2).levels()
+    for channel in (0, 15):
+        real = found.tensors["lif1.levels"][channel] * float(scale[channel]) / 2.0**found.shift
+        assert np.allclose(real, levels.numpy(), atol=1e-3)
+        leaked = found.tensors["lif1.leaked"][channel] * float(scale[channel]) / 2.0**found.shift
+        assert np.allclose(leaked, levels.numpy() / 2, atol=1e-3)
+
+
+def test_a_simulation_without_luck_is_told(float_network: Network) -> None:
+    network = quantize(float_network, Recipe(state=Uniform(bits=4, low=-1.0, high=1.0, rounding="truncate")), BATCHES)
+    assert any("truncate becomes nearest" in words for words in lower(network, BATCHES).report["changed"])
+
+
+def test_classes_need_one_scale(float_network: Network) -> None:
+    network = quantize(float_network, Recipe(weights=LQNet(bits=2)), BATCHES)
+    assert any(words.startswith("readout: weights become 8 bits (its classes") for words in lower(network, BATCHES).report["changed"])
+
+
+def test_bounds_are_in_the_report(float_network: Network) -> None:
+    found = lower(quantize(float_network, Recipe.integer(), BATCHES)).report
+    assert found["exact"]
+    assert found["accumulators"]["conv1"]["bits"] == 16
+    assert found["changed"] == []
+
+
+@pytest.mark.parametrize("neuron", [LIF(tau=2.0, reset="value", reset_value=-0.2), LIF(decay=0.9, reset_timing="now_once")])
+def test_other_neurons_are_refused(float_network: Network, neuron: LIF) -> None:
+    network = build("digits")
+    network.load_state_dict(float_network.state_dict())
+    network.lif1 = neuron
+    with pytest.raises(SpecError, match="lif1"):
+        lower(network.eval(), BATCHES)
+
+
+def test_untrained_norms_are_refused() -> None:
+    with pytest.raises(SpecError, match="no data"):
+        lower(build("digits"), BATCHES)
