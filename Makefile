@@ -24,7 +24,7 @@ test: env
 	$(VENV)/bin/python -m pytest -n 2 -q
 
 bench: $(VENV)/peers.stamp
-	@for script in lif weights squat_step state_quant emd; do $(VENV)/bin/python benchmarks/$$script.py $(BENCH) || exit 1; done
+	@for script in lif weights squat_step sew_step state_quant emd; do $(VENV)/bin/python benchmarks/$$script.py $(BENCH) || exit 1; done
 
 $(VENV)/peers.stamp: constraints/peers.txt $(VENV)/test.stamp
 	$(VENV)/bin/python -m pip install --no-deps -r constraints/peers.txt

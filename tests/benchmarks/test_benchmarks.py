@@ -15,14 +15,23 @@ TINY = {
     "weights": "--channels 4",
     "squat_step": "--time 2 --batch 2 --images 2",
     "state_quant": "--batch 2 --channels 2 --size 4",
+    "sew_step": "--batch 2 --width 4",
     "emd": "--layers 2 --neurons 20 --images 2 --time 2",
 }
-OURS = {"lif": "LIF bandwidth", "weights": "LQ-Net", "squat_step": "LQ-Net weights", "state_quant": "threshold-centered", "emd": "recorder"}
+OURS = {
+    "lif": "LIF bandwidth",
+    "weights": "LQ-Net",
+    "squat_step": "LQ-Net weights",
+    "sew_step": "SEW-ResNet-8 step",
+    "state_quant": "threshold-centered",
+    "emd": "recorder",
+}
 AGAINST = {
     "lif": {"snntorch": "snnTorch state_quant", "spikingjelly": "SpikingJelly", "norse": "Norse"},
     "weights": {"brevitas": "Brevitas"},
     "squat_step": {"snntorch": "snnTorch, float", "spikingjelly": "SpikingJelly, float"},
     "state_quant": {"snntorch": "snnTorch"},
+    "sew_step": {"spikingjelly": "SpikingJelly, float"},
     "emd": {"scipy": "scipy"},
 }
 

@@ -131,7 +131,7 @@ class LIF(nn.Module):
 
     def room_for_counts(self, current: Tensor) -> Tensor | None:
         """Where a scan of this current puts how often each neuron fired; None where nobody asks."""
-        return torch.empty(current.shape[1:], dtype=torch.float32, device=current.device) if self.counters else None
+        return torch.empty_like(current[0], dtype=torch.float32, requires_grad=False) if self.counters and len(current) else None
 
     def hear(self, counts: Tensor | None, steps: int) -> None:
         """Tell all who count what one scan of ``steps`` time steps counted."""

@@ -140,9 +140,9 @@ class _NormScan(torch.autograd.Function):
         ctx.call = Call(x, neuron, steps, tail.pool)
         a, b = scale.detach().float().contiguous(), shift.detach().float().contiguous()
         added = None if plus is None else channels_last(plus.detach())
-        heard = None if counts is None else torch.zeros(x.shape[1:], dtype=torch.float32, device="cpu")
+        heard = None if counts is None else counts.zero_().permute(0, 2, 3, 1).contiguous()  # itself where it is channels last too
         spikes = run_forward(_c(), ctx.call, x, (a, b), added, heard)
-        if heard is not None:
+        if heard is not None and heard.data_ptr() != counts.data_ptr():
             counts.copy_(heard.permute(0, 3, 1, 2))
         ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
         return spikes.permute(0, 1, 4, 2, 3)
