@@ -82,6 +82,29 @@ def test_snntorch_convolutions(snntorch: ModuleType) -> None:
     check_equal(Unrolled(net, STEPS), own, images(5, 1, 12, 12))
 
 
+def test_snntorch_residual(snntorch: ModuleType) -> None:
+    """A branch around a layer, and a last neuron that hands its membrane out."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.lif1 = nn.Linear(6, 8), snntorch.Leaky(0.75, 0.5, init_hidden=True)
+            self.fc, self.lif2 = nn.Linear(8, 8), snntorch.Leaky(0.5, 0.5, init_hidden=True)
+            self.out, self.lif3 = nn.Linear(8, 4), snntorch.Leaky(0.5, 0.5, init_hidden=True, output=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes = self.lif1(self.stem(x))
+            spikes = spikes + self.lif2(self.fc(spikes))
+            counted, _ = self.lif3(self.out(spikes))
+            return counted  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    net = dyadic(Net())
+    own = adopt(net, (6,), time=STEPS)
+    assert [node.inputs for node in own.wiring.of_kind("add")] == [("lif1", "lif2")]
+    check_equal(Unrolled(net, STEPS), own, images(5, 6))
+
+
 def residual(spikingjelly: ModuleType, mode: str) -> nn.Module:
     """A network of SEW blocks, written as SpikingJelly's own models are."""
     from spikingjelly.activation_based import functional, layer
