@@ -95,14 +95,19 @@ def test_storages_that_cannot_be_shared_are_refused(
         finished(write_study(), tmp_path / "out", **options)
 
 
-def test_ctrl_c_ends_soon_and_the_same_command_goes_on(write_study: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_soon_and_the_same_command_goes_on(write_study: Callable[..., str], tmp_path: Path, times: int) -> None:
+    """As a terminal does it: the signal goes to the workers, too."""
     study = write_study(**{"epochs = 1": "epochs = 200"})
-    with subprocess.Popen(command(study, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    with subprocess.Popen(command(study, tmp_path / "out"), **pipes) as process:
         while not list((tmp_path / "out").glob("trials/*/checkpoint.safetensors")):
             time.sleep(0.05)
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
         began = time.monotonic()
+        for _ in range(times):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.05)
         document = json.loads(process.communicate(timeout=30)[0])
     assert time.monotonic() - began < 15  # 5 s, and room for a busy machine
     assert process.returncode == 130

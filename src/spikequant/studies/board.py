@@ -55,7 +55,8 @@ class Board:
 
     def to_enqueue(self) -> list[str]:
         """Wanted trials that nobody waits for or works on, and which the rules let begin again."""
-        return [key for key in self.trials if key in self.wanted() and self._may_begin(self.rows.get(key))]
+        wanted = self.wanted()
+        return [key for key in self.trials if key in wanted and self._may_begin(self.rows.get(key))]
 
     def _may_begin(self, row: Row | None) -> bool:
         if row is None or row.state == TrialState.COMPLETE:  # complete and yet wanted: it has no record

@@ -255,10 +255,12 @@ class Coordinator:
             return False
         if not self.going_on:
             return True
-        states = {self.board.state(key) for key in self.board.wanted()}
-        rows = [self.board.rows.get(key) for key in self.board.wanted()]
-        elsewhere = not self.store.exclusive and any(row is not None and row.state == TrialState.RUNNING for row in rows)
-        return not elsewhere and not (states & {"waiting"} or any(self.board.ready(key) for key in self.board.wanted()))
+        wanted = self.board.wanted()
+        states = {self.board.state(key) for key in wanted}
+        elsewhere = not self.store.exclusive and any(
+            row.state == TrialState.RUNNING for key, row in self.board.rows.items() if key in wanted
+        )
+        return not elsewhere and "waiting" not in states and not any(self.board.ready(key) for key in wanted)
 
     def progress(self) -> Progress:
         """How far the study is."""

@@ -49,6 +49,7 @@ class Store:
 
     def __init__(self, url: str, study: str, direction: Literal["maximize", "minimize"], grace_s: int = GRACE_S) -> None:
         self.exclusive = url.startswith("sqlite")
+        self.ended: dict[int, Row] = {}
         options: dict[str, Any] = {"connect_args": {"factory": Synced, "timeout": 60}} if self.exclusive else {"pool_pre_ping": True}
         try:
             with warnings.catch_warnings():
@@ -81,7 +82,16 @@ class Store:
                 continue
             if key not in best or RANK.get(trial.state, 0) >= RANK.get(best[key].state, 0):
                 best[key] = trial
-        return {key: _row(trial) for key, trial in best.items()}
+        return {key: self._row(trial) for key, trial in best.items()}
+
+    def _row(self, trial: FrozenTrial) -> Row:
+        """A trial as a row; one that has ended never changes, and is read once."""
+        if trial._trial_id not in self.ended:
+            row = _row(trial)
+            if not trial.state.is_finished():
+                return row
+            self.ended[trial._trial_id] = row
+        return self.ended[trial._trial_id]
 
     def enqueue(self, key: str, name: str, tags: tuple[str, ...]) -> None:
         """Let a trial wait to be claimed; written at once, so that none waits without its key."""
