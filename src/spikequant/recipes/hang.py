@@ -16,6 +16,7 @@ from spikequant.neurons import LIF, Competing, SecondOrder, enroll, guests, rest
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
+from spikequant.recipes.norms import reestimate, without_norms
 from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
@@ -50,7 +51,7 @@ def quantize(
     if recipe.arithmetic is not None:
         return cast(Model, _in_integers(model, recipe, calibration, batches))
     rest(model)  # what a guest holds of its last graph cannot be copied
-    copied = attach(copy.deepcopy(model), recipe)
+    copied = attach(_prepared(model, recipe, calibration), recipe)
     enroll(copied)
     _fit_weights(copied)
     _fit_thresholds(copied)
@@ -64,7 +65,22 @@ def quantize(
             needy = ", ".join(waiting)
             raise SpecError(f"the states of {needy} need data to fit their range; pass calibration=loader, or give a fixed range")
         calibrate(copied, waiting, calibration, batches)
+    if recipe.batch_norm == "reestimated" and calibration is not None:
+        reestimate(copied, calibration, batches)
     return copied
+
+
+def _prepared(model: Model, recipe: Recipe, calibration: Loader | None) -> Model:
+    """A copy to hang grids on."""
+    if recipe.batch_norm == "reestimated" and calibration is None:
+        raise SpecError("batch_norm='reestimated' needs calibration: pass calibration=loader")
+    if recipe.batch_norm != "folded":
+        return copy.deepcopy(model)
+    if not isinstance(model, Network):
+        raise SpecError(f"batch_norm='folded' rewrites the wiring of a Network, and {type(model).__name__} has none; adopt it first")
+    if _is_quantized(model):
+        raise SpecError("the model is quantized already; quantize the float model")
+    return cast(Model, without_norms(model))
 
 
 def _in_integers(model: nn.Module, recipe: Recipe, calibration: Loader | None, batches: int) -> Network:

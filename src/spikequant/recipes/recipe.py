@@ -45,6 +45,8 @@ class Recipe(Spec):
     ``theta``. ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their
     own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches
     nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
+    ``batch_norm``: ``kept`` in float (None too), ``folded`` into the weights before they are quantized, or its statistics
+    ``reestimated`` after, from calibration.
 
     >>> from spikequant.quantizers import LQNet
     >>> Recipe(weights=LQNet(bits=2)) == Recipe.from_toml(Recipe(weights=LQNet(bits=2)).to_toml())
@@ -62,6 +64,7 @@ class Recipe(Spec):
     snapped: Literal["before_fire", "after_reset", "both"] | None = None
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
     arithmetic: Arithmetic | None = None
+    batch_norm: Literal["kept", "folded", "reestimated"] | None = None
 
     @classmethod
     def integer(cls, weight_bits: int = 4, state_bits: int = 8, **how: Any) -> Self:
