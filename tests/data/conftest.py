@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import os
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,61 @@ from spikequant.data.official import Official
 @pytest.fixture(autouse=True)
 def _no_folder_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPIKEQUANT_DATA", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPIKEQUANT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def nmnist_bytes(official_root: Path) -> Callable[[int], bytes]:
+    """The n-th real N-MNIST recording in its official form, from the packed copy."""
+    file = official_root / "NMNIST-small" / "nmnist_small.npz"
+    if not file.is_file():
+        pytest.skip(f"real data: no file {file}")
+    with np.load(file, allow_pickle=False) as packed:
+        kept = {name: packed[name] for name in ("x", "y", "p", "dt", "offsets")}
+
+    def build(sample: int) -> bytes:
+        begin, end = kept["offsets"][sample : sample + 2]
+        x, y, p, dt = (kept[name][begin:end].astype(np.int64) for name in ("x", "y", "p", "dt"))
+        t = dt.cumsum()
+        return np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], axis=1).astype(np.uint8).tobytes()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def nmnist_root(official_root: Path, nmnist_bytes: Callable[[int], bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the real N-MNIST in the official folders: 60 recordings to train, 20 to test."""
+    root = tmp_path_factory.mktemp("sets")
+    with np.load(official_root / "NMNIST-small" / "nmnist_small.npz", allow_pickle=False) as packed:
+        labels, tested, names = packed["label"], packed["is_test"].astype(bool), packed["sample_id"]
+    for part, chosen in (("Train", np.flatnonzero(~tested)[:60]), ("Test", np.flatnonzero(tested)[:20])):
+        for sample in chosen:
+            folder = root / "nmnist" / part / str(labels[sample])
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{names[sample]:05}.bin").write_bytes(nmnist_bytes(sample))
+    return root
+
+
+@pytest.fixture(scope="session")
+def fsdd_root(official_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of the real spoken digits as WAV files: indices 4 and 5 of one speaker."""
+    file = official_root / "FSDD" / "fsdd.npz"
+    if not file.is_file():
+        pytest.skip(f"real data: no file {file}")
+    folder = tmp_path_factory.mktemp("sounds") / "fsdd"
+    folder.mkdir()
+    with np.load(file, allow_pickle=False) as packed:
+        audio, offsets = packed["audio"], packed["offsets"]
+        for sample in np.flatnonzero((packed["speaker"] == 1) & np.isin(packed["index"], (4, 5))):
+            name = f"{packed['label'][sample]}_{packed['speaker_names'][1]}_{packed['index'][sample]}.wav"
+            with wave.open(str(folder / name), "wb") as wav:
+                wav.setparams((1, 2, 8000, 0, "NONE", ""))
+                wav.writeframes(audio[offsets[sample] : offsets[sample + 1]].astype("<i2").tobytes())
+    return folder.parent
 
 
 @pytest.fixture(scope="session")

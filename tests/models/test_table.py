@@ -7,7 +7,7 @@ from spikequant.models import build, names
 
 
 def test_names() -> None:
-    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-fmnist", "stdp-net"]
+    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-dvs", "squat-fmnist", "squat-shd", "stdp-net"]
 
 
 @pytest.mark.parametrize("name", names())
@@ -15,7 +15,9 @@ def test_builds_by_name(name: str) -> None:
     network = build(name)
     assert network.wiring.name == name
     assert network.recipe is None
-    assert network(torch.rand(2, *network.wiring.input_shape)).shape == (2, 10)
+    classes = {"squat-dvs": 11, "squat-shd": 20}.get(name, 10)
+    axes = (3, 2) if network.takes_sequence else (2,)
+    assert network(torch.rand(*axes, *network.wiring.input_shape)).shape == (2, classes)
 
 
 @pytest.mark.parametrize("name", names())

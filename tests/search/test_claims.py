@@ -22,8 +22,10 @@ def test_reads_claims() -> None:
         ({"most": -1.0}, "least 0.0 must not be above most -1.0"),
         ({"against": "b", "along": ("c", "d")}, "against or along, not both"),
         ({"along": ("c",)}, "at least 2 tags"),
-        ({"beside": "dead"}, "belongs to compare = 'correlation'"),
-        ({"compare": "correlation"}, "belongs to compare = 'correlation'"),
+        ({"beside": "dead"}, "belong to compare = 'correlation'"),
+        ({"compare": "correlation"}, "belong to compare = 'correlation'"),
+        ({"given": ("dead",)}, "belong to compare = 'correlation'"),
+        ({"compare": "correlation", "beside": "dead", "along": ("a", "b")}, "a correlation has no along"),
         ({"compare": "ratio", "against": "b"}, "bounds of a ratio must be above 0"),
         ({"colour": "red"}, "Extra inputs"),
         ({"seeds": 0}, "greater than or equal to 1"),
@@ -54,6 +56,14 @@ def test_every_claim_speaks_of_measures_and_tags_that_are(claim: Claim) -> None:
     known = set[str]().union(*(row.tags for row in paper_rows("beyond-accuracy"))) | {"digits"}
     spoken = [claim.of, claim.against or "", *claim.along, *claim.each]
     assert {word for text in spoken for word in text.split()} <= known
-    assert {claim.measure, claim.beside or "emd"} <= {"accuracy", "mean_rate", "emd", "dead", "layers_firing_more"}
+    assert {claim.measure, claim.beside or "emd"} <= {
+        "accuracy",
+        "mean_rate",
+        "emd",
+        "dead",
+        "layers_firing_more",
+        "synaptic_operations",
+        "noisy_accuracy",
+    }
     assert claim.source
     assert bearing(paper_rows("beyond-accuracy"), claim.of) or claim.name == "membrane-lqnet-collapses"

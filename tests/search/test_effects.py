@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from spikequant.search import Claim, Noise, Row
-from spikequant.search.effects import Effect, effects
+from spikequant.search.correlations import Effect
+from spikequant.search.effects import effects
 from spikequant.search.rows import words
 
 
@@ -64,17 +65,3 @@ def test_ratios_are_logarithms() -> None:
 def test_each_narrows_the_rows() -> None:
     table = rows(("a x", 0, 3.0), ("a y", 0, 4.0), ("a z", 0, 5.0))
     assert [effect.value for effect in effects(claim(each=("x", "z")), table, silent)] == [3.0, 5.0]
-
-
-def test_correlation_is_fishers_z_of_pearsons_r() -> None:
-    points = [(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0), (5.0, 5.0)]  # r = .8
-    table = [Row(words(f"a x {index}"), {"emd": x, "dead": y}) for index, (x, y) in enumerate(points)]
-    (found,) = effects(claim(compare="correlation", beside="dead", each=("x", "y")), table, silent)
-    assert found == Effect("a x", pytest.approx(math.atanh(0.8)), pytest.approx(1 / math.sqrt(2)), 2, 5)
-
-
-def test_a_constant_correlates_with_nothing_and_a_line_fully() -> None:
-    flat = [Row(words(f"a {index}"), {"emd": float(index), "dead": 1.0}) for index in range(5)]
-    line = [Row(words(f"a {index}"), {"emd": float(index), "dead": 2.0 * index}) for index in range(5)]
-    asked = claim(compare="correlation", beside="dead")
-    assert [math.tanh(effects(asked, table, silent)[0].value) for table in (flat, line)] == [0.0, pytest.approx(1.0)]

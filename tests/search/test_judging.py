@@ -124,4 +124,8 @@ def test_what_the_paper_prints_no_row_of() -> None:
         "wide-fires-more-in-most-layers",
         "membrane-2-bits-fires-less-than-float",
         "membrane-lqnet-collapses",
+        "emd-foretells-operations",
+        "emd-foretells-noise",
+        "dead-foretells-operations",
+        "dead-foretells-noise",
     }

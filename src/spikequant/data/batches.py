@@ -16,6 +16,7 @@ Augment = Callable[[Tensor, Generator], Tensor]
 
 class Batches:
     """Batches ``(x, y)``: x float32 ``[batch, c, h, w]`` in [0, 1], y int64 ``[batch]``; the last may be smaller.
+    Sequences come as event counts ``[time, batch, ...]``.
 
     Without a seed in order; with one shuffled anew for every epoch. An epoch's order and augmentation depend on
     ``(seed, epoch)`` only, so these two numbers resume a run. ``augment`` maps ``(x, generator)`` to x.
@@ -60,7 +61,7 @@ class Batches:
             x = self.split.x[index].float() / self.scale
             if self.augment is not None and generator is not None:
                 x = self.augment(x, generator)
-            yield x, self.split.y[index]
+            yield x.transpose(0, 1) if self.split.sequence else x, self.split.y[index]
 
 
 def _generator(*entropy: int) -> Generator:
@@ -92,7 +93,7 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
         held[members[: round(fraction * len(members))]] = True
     if held.all() or not held.any():
         raise SpecError(f"fraction {fraction} of {len(split.y)} samples leaves one part empty; take one nearer to 0.5")
-    return Split(split.x[~held], split.y[~held]), Split(split.x[held], split.y[held])
+    return split._replace(x=split.x[~held], y=split.y[~held]), split._replace(x=split.x[held], y=split.y[held])
 
 
 def crop_and_flip(padding: int = 4) -> Augment:

@@ -9,15 +9,20 @@ from spikequant.errors import DataError
 
 
 class Split(NamedTuple):
-    """Samples ``x`` uint8 ``[n, c, h, w]`` and their classes ``y`` int64 ``[n]``."""
+    """Samples ``x`` uint8 ``[n, c, h, w]`` and their classes ``y`` int64 ``[n]``.
+
+    A ``sequence`` has samples ``[n, time, ...]`` of event counts; its batches come time first.
+    """
 
     x: Tensor
     y: Tensor
+    sequence: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set in memory: ``shape`` is that of one sample, ``scale`` what ``x`` is divided by to lie in [0, 1].
+    """A data set in memory: ``shape`` is that of one sample (of one step of a sequence), ``scale`` what pixels are divided by to lie in
+    [0, 1]; event counts are left as they are.
 
     ``sha256`` maps each official file to the hash of its unpacked content, so that a packed and a plain copy are
     known to be the same data.

@@ -6,7 +6,11 @@ from pathlib import Path
 from spikequant.data.cifar import cifar10, cifar100
 from spikequant.data.dataset import DataSet
 from spikequant.data.digits import digits
+from spikequant.data.dvs_gesture import dvs_gesture
+from spikequant.data.fsdd import fsdd
 from spikequant.data.idx import fashion_mnist, mnist
+from spikequant.data.nmnist import nmnist
+from spikequant.data.shd import shd
 from spikequant.errors import SpecError, unknown
 
 READERS: dict[str, Callable[[Path | str | None], DataSet]] = {
@@ -15,6 +19,10 @@ READERS: dict[str, Callable[[Path | str | None], DataSet]] = {
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "nmnist": nmnist,
+    "shd": shd,
+    "dvs-gesture": dvs_gesture,
+    "fsdd": fsdd,
 }
 
 
@@ -22,7 +30,7 @@ def names() -> list[str]:
     """The data sets that `load` can read.
 
     >>> names()
-    ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100']
+    ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'nmnist', 'shd', 'dvs-gesture', 'fsdd']
     """
     return list(READERS)
 

@@ -2,7 +2,18 @@
 
 from spikequant.models.adopt import Unrolled, adopt
 from spikequant.models.network import Network
-from spikequant.models.table import build, digits, names, sew_resnet, sew_resnet8, sew_resnet18, squat_fmnist, stdp_net
+from spikequant.models.table import (
+    build,
+    digits,
+    names,
+    sew_resnet,
+    sew_resnet8,
+    sew_resnet18,
+    squat_dvs,
+    squat_fmnist,
+    squat_shd,
+    stdp_net,
+)
 from spikequant.models.weights import read_weights
 from spikequant.models.wiring import Node, Wiring, chain
 
@@ -20,6 +31,8 @@ __all__ = [
     "sew_resnet",
     "sew_resnet8",
     "sew_resnet18",
+    "squat_dvs",
     "squat_fmnist",
+    "squat_shd",
     "stdp_net",
 ]

@@ -15,7 +15,9 @@ WIRINGS: dict[str, Callable[..., Wiring]] = {
     "sew-resnet": sew.sew_resnet,
     "sew-resnet18": sew.sew_resnet18,
     "sew-resnet8": sew.sew_resnet8,
+    "squat-dvs": squat.squat_dvs,
     "squat-fmnist": squat.squat_fmnist,
+    "squat-shd": squat.squat_shd,
     "stdp-net": stdp.stdp_net,
 }
 
@@ -78,9 +80,19 @@ def sew_resnet8(**options: Any) -> Network:
     return build("sew-resnet8", **options)
 
 
+def squat_dvs(**options: Any) -> Network:
+    """SQUAT's DVS Gesture network; see ``spikequant.models.squat.squat_dvs`` for its options."""
+    return build("squat-dvs", **options)
+
+
 def squat_fmnist(**options: Any) -> Network:
     """SQUAT's Fashion-MNIST network; see ``spikequant.models.squat.squat_fmnist`` for its options."""
     return build("squat-fmnist", **options)
+
+
+def squat_shd(**options: Any) -> Network:
+    """SQUAT's Spiking Heidelberg Digits network; see ``spikequant.models.squat.squat_shd`` for its options."""
+    return build("squat-shd", **options)
 
 
 def stdp_net(**options: Any) -> Network:

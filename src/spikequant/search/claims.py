@@ -16,8 +16,10 @@ class Claim(BaseModel):
 
     The effect is a ``difference`` or ``ratio`` of ``measure`` in rows that bear the tags ``of``: to the row with the tags ``against``
     instead and all others alike; or, with ``along``, from each tag of it to the next; or the value itself. ``correlation``: that of
-    ``measure`` and ``beside`` over the rows of one case, a case being what ``of`` and one text of ``each`` select. Other
-    comparisons also take ``each``: only rows of one of its texts count. ``seeds``: fewer decide nothing, where seeds are known.
+    ``measure`` and ``beside`` over the configurations (means over seeds) of one case, a case being what ``of`` and one text of
+    ``each`` select; with ``against``, of how far each moved from that baseline, where it has the measure; with ``given``, the partial
+    correlation once these measures are known. Other comparisons also take ``each``: only rows of one of its texts count. ``seeds``:
+    fewer decide nothing, where seeds are known.
 
     >>> Claim(name="wide", says="Wide fires more.", source="4.1", measure="mean_rate", of="wide", against="narrow", least=0.0).compare
     'difference'
@@ -34,6 +36,7 @@ class Claim(BaseModel):
     along: Annotated[tuple[str, ...], Field(strict=False)] = ()
     each: Annotated[tuple[str, ...], Field(strict=False)] = ("",)
     beside: str | None = None
+    given: Annotated[tuple[str, ...], Field(strict=False)] = ()
     compare: Literal["difference", "ratio", "correlation"] = "difference"
     least: Least | None = None
     most: Least | None = None
@@ -48,8 +51,10 @@ class Claim(BaseModel):
             raise ValueError(f"least {self.least} must not be above most {self.most}")
         if self.against is not None and self.along:
             raise ValueError("give against or along, not both")
-        if (self.compare == "correlation") != (self.beside is not None) or (self.beside and (self.against or self.along)):
-            raise ValueError("beside, and neither against nor along, belongs to compare = 'correlation'")
+        if (self.compare == "correlation") != (self.beside is not None) or (self.beside is None and self.given):
+            raise ValueError("beside, and given if wanted, belong to compare = 'correlation'")
+        if self.beside is not None and self.along:
+            raise ValueError("a correlation has no along")
         if len(self.along) == 1:
             raise ValueError(f"along needs at least 2 tags, got {self.along}")
         if self.compare == "ratio" and any(bound is not None and bound <= 0 for bound in (self.least, self.most)):

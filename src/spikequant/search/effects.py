@@ -1,12 +1,11 @@
 """The effects that a claim is about: one for each case that its rows hold, with its standard error."""
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
-from typing import NamedTuple
 
 from spikequant.search.claims import Claim
+from spikequant.search.correlations import Effect, correlations
 from spikequant.search.noise import Noise, Scale, on_scale
 from spikequant.search.rows import Row, Tags, words
 
@@ -15,24 +14,11 @@ Cells = Mapping[Tags, Values]
 NoiseOf = Callable[[str, Scale], Noise | None]
 
 
-class Effect(NamedTuple):
-    """One case: what it is of, the effect (a logarithm where ratios are compared), its standard error, None where unknown.
-
-    ``seeds``: how many runs of either side; ``freedom``: degrees of freedom of the error.
-    """
-
-    case: str
-    value: float
-    error: float | None
-    freedom: int
-    seeds: int
-
-
 def effects(claim: Claim, rows: Iterable[Row], noise: NoiseOf) -> list[Effect]:
     """The effects of a claim in these rows; ``noise`` gives that of a single run, used where a case has but one seed."""
     chosen = [row for row in rows if any(words(text) <= row.tags for text in claim.each)]
     if claim.compare == "correlation":
-        return list(_correlations(claim, chosen))
+        return list(correlations(claim, chosen))
     scale: Scale = claim.compare
     found = list[Effect]()
     for case, left, right in _cases(claim, _cells(chosen, claim.measure)):
@@ -89,24 +75,3 @@ def _effect(case: str, left: Values, right: Values | None, scale: Scale, noise: 
 def _difference(sides: list[float], scale: Scale) -> float:
     value, *other = (on_scale(side, scale) for side in sides)
     return value - (other[0] if other else 0.0)
-
-
-def _correlations(claim: Claim, rows: list[Row]) -> Iterator[Effect]:
-    """Pearson's, as Fisher's z, whose standard error is ``1 / sqrt(n - 3)``."""
-    assert claim.beside is not None, "the claim has checked it"
-    for text in claim.each:
-        wanted = words(claim.of) | words(text)
-        points = [
-            (row.measures[claim.measure], row.measures[claim.beside])
-            for row in rows
-            if wanted <= row.tags and {claim.measure, claim.beside} <= row.measures.keys()
-        ]
-        if len(points) > 3:
-            z = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, _pearson(points))))
-            yield Effect(_named(wanted), z, 1 / math.sqrt(len(points) - 3), len(points) - 3, len(points))
-
-
-def _pearson(points: list[tuple[float, float]]) -> float:
-    xs, ys = zip(*points, strict=True)
-    # A column of one value moves with nothing.
-    return statistics.correlation(xs, ys) if len(set(xs)) > 1 and len(set(ys)) > 1 else 0.0

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from spikequant.search.claims import Claim
-from spikequant.search.effects import Effect, NoiseOf, effects
+from spikequant.search.correlations import Effect
+from spikequant.search.effects import NoiseOf, effects
 from spikequant.search.quantile import half_width
 from spikequant.search.rows import Row
 
