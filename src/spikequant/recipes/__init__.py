@@ -5,6 +5,7 @@ from spikequant.recipes.hang import attach, bake, calibrate, quantize
 from spikequant.recipes.integer import accumulator_shift, fed
 from spikequant.recipes.ledger import Ledger, auxiliary, memory, widths
 from spikequant.recipes.plan import Hung, original, plan, weighted
+from spikequant.recipes.ranges import Range, observe_ranges
 from spikequant.recipes.recipe import Arithmetic, Override, Recipe
 from spikequant.recipes.space import Axis, LayerChoices, Space
 from spikequant.recipes.store import load, read_document, save
@@ -17,6 +18,7 @@ __all__ = [
     "LayerChoices",
     "Ledger",
     "Override",
+    "Range",
     "Recipe",
     "Space",
     "Traffic",
@@ -30,6 +32,7 @@ __all__ = [
     "idle_clip",
     "load",
     "memory",
+    "observe_ranges",
     "original",
     "plan",
     "quantize",

@@ -6,6 +6,7 @@ from spikequant.studies.demo import demo
 from spikequant.studies.examine import examine
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
+from spikequant.studies.observing import ranges
 from spikequant.studies.planning import Plan, plan, shipped
 from spikequant.studies.price import quoted
 from spikequant.studies.resolve import resolve_data, resolve_model, resolve_recipe
@@ -33,6 +34,7 @@ __all__ = [
     "plan",
     "quantize_saved",
     "quoted",
+    "ranges",
     "resolve_data",
     "resolve_model",
     "resolve_recipe",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spikequant.training.assignment import assign as assign
     from spikequant.training.assignment import voted as voted
     from spikequant.training.batch_sizes import accuracy_by_batch as accuracy_by_batch
+    from spikequant.training.extremes import learning_ranges as learning_ranges
     from spikequant.training.loop import fit as fit
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
@@ -40,12 +41,14 @@ __all__ = [
     "fit",
     "judged",
     "learn",
+    "learning_ranges",
     "respond",
     "train",
     "voted",
 ]
 
 _FILES = {
+    "learning_ranges": "spikequant.training.extremes",
     "Showing": "spikequant.training.stdp",
     "assign": "spikequant.training.assignment",
     "learn": "spikequant.training.stdp",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
 from spikequant.neurons import Competing, HoldsGrid
-from spikequant.numerics import Format, Formats, Learned, Plasticity, Stream, present
+from spikequant.numerics import Format, Formats, Learned, Plasticity, Shown, Stream, present
 from spikequant.quantizers import Quantizer
 from spikequant.recipes import original
 from spikequant.training.outputs import Loader
@@ -66,25 +66,25 @@ def learn(network: Network, loader: Loader, stdp: Stdp) -> Iterator[Showing]:
         SpecError: grids that are not fixed point of a fixed range, or a loader that gave nothing.
     """
     found = parts(network)
-    shown, total = 0, _images(loader, stdp)
+    seen, total = 0, _images(loader, stdp)
     for epoch in range(stdp.epochs):
-        begun, before = time.perf_counter(), shown
+        begun, before = time.perf_counter(), seen
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(epoch)
         for x, _ in loader:
-            counts = show(network, x, stdp, Stream(network.wiring.time, stdp.seed, shown))
-            shown += len(x)
-            speed = (shown - before) / (time.perf_counter() - begun)
-            yield Showing(shown, total, epoch + 1, float(counts.sum(1).float().mean()), speed)
-        if shown == before:
+            counts = shown(network, x, stdp, Stream(network.wiring.time, stdp.seed, seen)).counts
+            seen += len(x)
+            speed = (seen - before) / (time.perf_counter() - begun)
+            yield Showing(seen, total, epoch + 1, float(counts.sum(1).float().mean()), speed)
+        if seen == before:
             raise SpecError(f"the loader gave no image in epoch {epoch + 1}; it must be iterable anew for every epoch")
     found.neurons.eval()
     network.eval()
 
 
 @torch.no_grad()
-def show(network: Network, x: Tensor, stdp: Stdp, stream: Stream) -> Tensor:
-    """Show images ``[image, ...]`` to a network that learns; the spikes of each neuron, ``[image, neuron]``."""
+def shown(network: Network, x: Tensor, stdp: Stdp, stream: Stream, watch: bool = False) -> Shown:
+    """Show images ``[image, ...]`` to a network that learns, in place."""
     found = parts(network)
     weight = original(found.synapses, "weight")
     if weight is None:
@@ -93,10 +93,10 @@ def show(network: Network, x: Tensor, stdp: Stdp, stream: Stream) -> Tensor:
     total = 0.1 * inputs if stdp.total is None else stdp.total
     rule = Plasticity(stdp.pre, stdp.post, stdp.low, stdp.high, total, math.exp(-1 / stdp.trace_ms))
     learned = Learned(weight.t().contiguous(), found.neurons.adapted)
-    shown = present(_chances(x, found.scale), learned, found.neurons.settings, rule, formats(found, stdp.holding), stream)
-    weight.copy_(shown.learned.weight.t())
-    found.neurons.adapted.copy_(shown.learned.theta)
-    return shown.counts
+    answer = present(_chances(x, found.scale), learned, found.neurons.settings, rule, formats(found, stdp.holding), stream, watch)
+    weight.copy_(answer.learned.weight.t())
+    found.neurons.adapted.copy_(answer.learned.theta)
+    return answer
 
 
 @torch.no_grad()

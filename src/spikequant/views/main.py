@@ -10,6 +10,7 @@ from spikequant.views.claims import claims
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
 from spikequant.views.making import quantize, train
+from spikequant.views.observing import ranges
 from spikequant.views.running import run
 from spikequant.views.searching import explore
 from spikequant.views.verbs import INTERRUPTED, Answer, verb
@@ -30,6 +31,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     quantize: "spikequant quantize runs/float --recipe 'W(Q1.6)-N(Q11.6)' --out runs/small",
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
     explore: "spikequant explore runs/float --data fashion-mnist --space space.toml --max-drop 0.01 --out runs/search",
+    ranges: "spikequant ranges stdp-net --data mnist --images 1000",
     claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits",
     run: "spikequant run digits-smoke --out runs/smoke",
     report: "spikequant report runs/drift/drift.json --out report.html",

@@ -1,0 +1,15 @@
+import pytest
+
+from spikequant.errors import SpecError
+from spikequant.studies import ranges
+
+
+def test_rows_of_a_network() -> None:
+    rows = ranges("digits", "digits", images=20)
+    assert [row["parameter"] for row in rows] == ["w", "w", "w", "V", "V_th", "decay", "V", "V_th", "decay"]
+    assert all(row["low"] <= row["high"] and row["integer_bits"] >= 1 for row in rows)
+
+
+def test_refuses_data_of_another_shape() -> None:
+    with pytest.raises(SpecError, match="stdp-net takes"):
+        ranges("stdp-net", "digits")
