@@ -17,14 +17,16 @@ TINY = {
     "state_quant": "--batch 2 --channels 2 --size 4",
     "sew_step": "--batch 2 --width 4",
     "emd": "--layers 2 --neurons 20 --images 2 --time 2",
+    "stdp": "--images 1 --neurons 4 --steps 3",
 }
 OURS = {
     "lif": "LIF bandwidth",
     "weights": "LQ-Net",
     "squat_step": "LQ-Net weights",
-    "sew_step": "SEW-ResNet-8 step",
     "state_quant": "threshold-centered",
+    "sew_step": "SEW-ResNet-8 step",
     "emd": "recorder",
+    "stdp": "STDP",
 }
 AGAINST = {
     "lif": {"snntorch": "snnTorch state_quant", "spikingjelly": "SpikingJelly", "norse": "Norse"},
@@ -33,6 +35,7 @@ AGAINST = {
     "state_quant": {"snntorch": "snnTorch"},
     "sew_step": {"spikingjelly": "SpikingJelly, float"},
     "emd": {"scipy": "scipy"},
+    "stdp": {},
 }
 
 
