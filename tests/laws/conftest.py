@@ -81,6 +81,11 @@ class Method(NamedTuple):
         """``[channel, level]``."""
         return levels(self.grid).expand(5, -1)
 
+    def edges(self) -> Tensor | None:
+        """``[channel, level - 1]`` of a grid that rounds by edges of its own."""
+        own = getattr(self.grid, "edges", None)
+        return None if own is None else own.expand(5, -1).contiguous()
+
     def whole(self, rows: Tensor) -> Tensor:
         """``[channel, value]`` as the quantizer takes it."""
         return rows if self.quantizer.axis == 0 else rows.T.contiguous()

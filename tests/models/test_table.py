@@ -7,7 +7,8 @@ from spikequant.models import build, names
 
 
 def test_names() -> None:
-    assert names() == ["digits", "sew-resnet", "sew-resnet18", "sew-resnet8", "squat-dvs", "squat-fmnist", "squat-shd", "stdp-net"]
+    spiking = ["sew-resnet", "sew-resnet18", "sew-resnet8", "squat-dvs", "squat-fmnist", "squat-shd", "stdp-net"]
+    assert names() == ["digits", "resnet18", "resnet20", "resnet50", "resnet8", *spiking]
 
 
 @pytest.mark.parametrize("name", names())
@@ -48,7 +49,7 @@ def test_named_functions_take_options() -> None:
 
 
 def test_refuses_an_unknown_name() -> None:
-    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, sew-resnet, .*, stdp-net; did you mean 'digits'\?"):
+    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, resnet18, .*, stdp-net; did you mean 'digits'\?"):
         build("digit")
 
 

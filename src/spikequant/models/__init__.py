@@ -1,11 +1,16 @@
 """Wirings: the networks of the literature, and `adopt/`, the door through which foreign ones come in."""
 
+from spikequant.models.activation import Activation, activations
 from spikequant.models.adopt import Unrolled, adopt
 from spikequant.models.network import Network
 from spikequant.models.table import (
     build,
     digits,
     names,
+    resnet8,
+    resnet18,
+    resnet20,
+    resnet50,
     sew_resnet,
     sew_resnet8,
     sew_resnet18,
@@ -18,16 +23,22 @@ from spikequant.models.weights import read_weights
 from spikequant.models.wiring import Node, Wiring, chain
 
 __all__ = [
+    "Activation",
     "Network",
     "Node",
     "Unrolled",
     "Wiring",
+    "activations",
     "adopt",
     "build",
     "chain",
     "digits",
     "names",
     "read_weights",
+    "resnet8",
+    "resnet18",
+    "resnet20",
+    "resnet50",
     "sew_resnet",
     "sew_resnet8",
     "sew_resnet18",

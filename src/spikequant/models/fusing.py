@@ -62,7 +62,15 @@ def fused(model: nn.Module, chain: Chain, current: Tensor, plus: Tensor | None, 
     if not isinstance(norm, nn.BatchNorm2d) or not isinstance(lif, LIF) or any(_watched(part) for part in (norm, lif, after)):
         return None
     size = 1 if after is None or plus is not None else _size(after)
-    if size is None or norm.momentum is None or not norm.track_running_stats or not norm.affine or lif.is_noisy or lif.rest:
+    if (
+        size is None
+        or norm.momentum is None
+        or not norm.track_running_stats
+        or not norm.affine
+        or lif.is_noisy
+        or lif.rest
+        or lif.frozen is not None
+    ):
         return None
     shown = current.shape[0] if steps is None else steps
     if plus is not None and plus.shape[0] != shown:

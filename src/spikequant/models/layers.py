@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikequant.errors import SpecError, unknown
+from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Synaptic
 from spikequant.numerics import Surrogate, uniform
@@ -138,6 +139,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "average_pool": nn.AdaptiveAvgPool2d,
     "flatten": nn.Flatten,
     "dropout": nn.Dropout,
+    "activation": Activation,
     "lif": _lif,
     "synaptic": _synaptic,
     "alpha": _alpha,

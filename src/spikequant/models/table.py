@@ -6,12 +6,16 @@ from typing import Any
 import torch
 
 from spikequant.errors import SpecError, unknown
-from spikequant.models import sew, small, squat, stdp
+from spikequant.models import resnet, sew, small, squat, stdp
 from spikequant.models.network import Network
 from spikequant.models.wiring import Wiring
 
 WIRINGS: dict[str, Callable[..., Wiring]] = {
     "digits": small.digits,
+    "resnet18": resnet.resnet18,
+    "resnet20": resnet.resnet20,
+    "resnet50": resnet.resnet50,
+    "resnet8": resnet.resnet8,
     "sew-resnet": sew.sew_resnet,
     "sew-resnet18": sew.sew_resnet18,
     "sew-resnet8": sew.sew_resnet8,
@@ -63,6 +67,26 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
 def digits(**options: Any) -> Network:
     """The network of the demo; see ``spikequant.models.small.digits`` for its options."""
     return build("digits", **options)
+
+
+def resnet8(**options: Any) -> Network:
+    """ResNet-8 without membranes; see ``spikequant.models.resnet.resnet8`` for its options."""
+    return build("resnet8", **options)
+
+
+def resnet18(**options: Any) -> Network:
+    """ResNet-18 without membranes; see ``spikequant.models.resnet.resnet18`` for its options."""
+    return build("resnet18", **options)
+
+
+def resnet20(**options: Any) -> Network:
+    """ResNet-20 without membranes; see ``spikequant.models.resnet.resnet20`` for its options."""
+    return build("resnet20", **options)
+
+
+def resnet50(**options: Any) -> Network:
+    """ResNet-50 without membranes; see ``spikequant.models.resnet.resnet50`` for its options."""
+    return build("resnet50", **options)
 
 
 def sew_resnet(**options: Any) -> Network:

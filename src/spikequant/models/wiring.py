@@ -20,6 +20,7 @@ KINDS = {
     "average_pool": 1,
     "flatten": 1,
     "dropout": 1,
+    "activation": 1,
     "lif": 1,
     "synaptic": 1,
     "alpha": 1,

@@ -19,6 +19,7 @@ from spikequant.numerics import (
     State,
     Surrogate,
     charged,
+    graded_scan,
     lif_scan,
     settled,
 )
@@ -83,6 +84,7 @@ class LIF(nn.Module):
 
     threshold: Tensor
     decay: Tensor
+    frozen: Tensor | None  # there while training freezes grades to spikes: which neurons of a sample spike already
 
     def __init__(
         self,
@@ -112,6 +114,8 @@ class LIF(nn.Module):
         self.dynamics = Dynamics(self.threshold, surrogate=curve, **choices)
         self.state, self.snapped = state, snapped
         self.counters: tuple[Counter, ...] = ()
+        self.register_buffer("frozen", None)
+        self.window, self.straight_through = 1.0, False
 
     def scan(self, current: Tensor, start: Tensor | None = None, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane after the last step; ``start`` is the membrane before the first, at rest if None.
@@ -124,6 +128,10 @@ class LIF(nn.Module):
 
     def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
         wide = widened(current)
+        if self.frozen is not None:
+            if self.state is not None or start is not None or counts is not None:
+                raise SpecError("grades freeze to spikes unwatched, on a float membrane from rest; quantize states, or watch, afterwards")
+            return graded_scan(wide, self.broadcast(wide), self.frozen, self.window, self.straight_through, steps)
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(wide) if start is None else start
         spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps, counts)

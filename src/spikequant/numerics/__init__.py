@@ -1,6 +1,7 @@
 """The arithmetic of grids and membranes, with its gradients: tensors in, tensors out. `kernels/` holds fast twins."""
 
 from spikequant.numerics.charging import charged, charging, settled
+from spikequant.numerics.freezing import graded_scan, mixed, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
@@ -63,6 +64,7 @@ __all__ = [
     "encode",
     "exponential_levels",
     "fit_basis",
+    "graded_scan",
     "integers",
     "kernels_in_use",
     "leaking",
@@ -70,13 +72,16 @@ __all__ = [
     "lif_scan",
     "lq_grid",
     "midpoints",
+    "mixed",
     "moments",
     "norm_scan",
     "norm_scan_fits",
     "present",
+    "refreshed",
     "round_to_integer",
     "scale_gradient",
     "settled",
+    "share",
     "signs",
     "snap",
     "sorted_levels",

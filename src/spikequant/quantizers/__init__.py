@@ -18,7 +18,7 @@ from spikequant.quantizers.specs import (
 )
 
 if TYPE_CHECKING:
-    from spikequant.quantizers.modules import Fitted, LearnedBasis, Quantizer
+    from spikequant.quantizers.modules import Fitted, LearnedBasis, Quantizer, TwoLevels
     from spikequant.quantizers.state_quant import StateQuant
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Spec",
     "StateQuant",
     "ThresholdCentered",
+    "TwoLevels",
     "Uniform",
     "ZeroCentered",
     "integer_bits",
@@ -43,7 +44,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The modules load torch; specs must not (house rule: specs are imported without torch)."""
-    if name in ("Quantizer", "Fitted", "LearnedBasis"):
+    if name in ("Quantizer", "Fitted", "LearnedBasis", "TwoLevels"):
         from spikequant.quantizers import modules
 
         return getattr(modules, name)

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics import (
     Affine,
+    Gradient,
     Grid,
     Rounding,
     Table,
     fit_basis,
     integers,
+    mixed,
     scale_gradient,
     snap,
     sorted_levels,
@@ -50,7 +52,7 @@ class Quantizer(nn.Module, ABC):
         return self.spec.rounding_rule
 
     @property
-    def gradient(self) -> str:
+    def gradient(self) -> Gradient:
         """Straight-through gradient."""
         return self.spec.gradient
 
@@ -85,7 +87,7 @@ class Quantizer(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
         noise = self.noise(0, x.unsqueeze(0))
-        return snap(self.grid(), x, self.rounding_rule, self.spec.gradient, None if noise is None else noise[0])
+        return snap(self.grid(), x, self.rounding_rule, self.gradient, None if noise is None else noise[0])
 
     def _rows(self, x: Tensor, per_channel: bool) -> Tensor:
         """``x`` as ``[channel, value]``, or ``[1, value]``; half types are widened.
@@ -295,14 +297,26 @@ class LearnedStep(Quantizer):
 
 
 class TwoLevels(Quantizer):
-    """A sign, times one or times the mean magnitude of its channel."""
+    """A sign, times one or times the mean magnitude of its channel.
+
+    ``frozen`` is there while training freezes values progressively: free values are clipped to [-1, 1], and a frozen one passes no
+    gradient unless ``straight_through``. Without it all are hard, with the gradient that the spec asks for.
+    """
 
     scale: Tensor
+    frozen: Tensor | None
 
     def __init__(self, spec: Binary, shape: tuple[int, ...], axis: int) -> None:
         super().__init__(spec, shape, axis)
-        self.averaged = spec.scale == "mean"
+        self.binary, self.averaged = spec, spec.scale == "mean"
+        self.straight_through = False
         self.register_buffer("scale", torch.ones(shape[axis]) if self.averaged else torch.ones(()))
+        self.register_buffer("frozen", None)
+
+    @property
+    def gradient(self) -> Gradient:
+        """Straight-through gradient, as a scan of membranes takes it."""
+        return "mask" if self.binary.gradient == "unit" else self.binary.gradient
 
     @property
     def needs_data(self) -> bool:
@@ -321,7 +335,11 @@ class TwoLevels(Quantizer):
             self.scale.copy_(self._rows(x.detach(), per_channel=True).abs().mean(1).clamp(min=1e-8))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` on the grid."""
+        """``x`` on the grid, or on its way there."""
         if self.training:
             self.observe(x)
-        return super().forward(x)
+        if self.frozen is not None:
+            return mixed(x, super().forward(x.detach()), self.frozen, self.straight_through)
+        if self.binary.gradient != "unit":
+            return super().forward(x)
+        return mixed(x, super().forward(x.detach()), torch.ones_like(x, dtype=torch.bool), straight_through=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError
-from spikequant.models import Network
+from spikequant.models import Network, activations
 from spikequant.neurons import LIF, Competing, SecondOrder, enroll, guests, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
@@ -106,7 +106,10 @@ def attach(model: Model, recipe: Recipe) -> Model:
     for index, hung in enumerate(plan(model, recipe)):
         if hung.spec is None:
             continue
-        if hung.part not in ("weights", "biases"):
+        if hung.part == "activations":
+            fixed = _of_fixed_range(hung.spec, shapes.get(hung.layer, (1,)))
+            activations(model)[hung.layer].quantizer = _numbered(fixed, recipe, index)
+        elif hung.part not in ("weights", "biases"):
             quantizer = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index) if hung.part in HOLDERS else None
             _hang_on_neuron(model, hung, hung.spec, quantizer)
         elif recipe.arithmetic is not None and isinstance(model, Network):
@@ -118,6 +121,13 @@ def attach(model: Model, recipe: Recipe) -> Model:
     if isinstance(model, Network):
         model.recipe = recipe
     return model
+
+
+def _of_fixed_range(spec: QuantizerSpec, shape: tuple[int, ...]) -> Quantizer:
+    quantizer = spec.build((1, *shape), 1)
+    if quantizer.needs_data:
+        raise SpecError(f"activations take a grid of a fixed range, and {spec.label()} asks for data; give its range, or scale='one'")
+    return quantizer
 
 
 def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:

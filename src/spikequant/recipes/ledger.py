@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 
 from spikequant.errors import SpecError
-from spikequant.models import Network
+from spikequant.models import Network, activations
 from spikequant.neurons import Competing, SecondOrder, spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
@@ -95,6 +95,8 @@ def _quantizer(model: Network, hung: Hung) -> object:
     if hung.part in ("weights", "biases"):
         layer = weighted(model)[hung.layer]
         return getattr(getattr(layer, "parametrizations", None), NAMES[hung.part], [None])[0]
+    if hung.part == "activations":
+        return activations(model)[hung.layer].quantizer
     neuron = spiking(model)[hung.layer]
     if hung.part in HOLDERS:
         return cast("object", getattr(neuron, HOLDERS[hung.part]))
@@ -111,6 +113,8 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
         if hung.part == "weights":
             return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(bias_bits=bits, table_bits=tables)
+    if hung.part == "activations":  # passed on at once, never stored
+        return Ledger()
     neuron, count = neurons[hung.layer], math.prod(shapes[hung.layer])
     if isinstance(neuron, SecondOrder) and hung.part == "current":
         count *= neuron.currents

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
+from spikequant.models import activations
 from spikequant.neurons import Competing, SecondOrder, guests, observable, spiking
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
 from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
 
-Part = Literal["weights", "biases", "state", "current", "bound"] | Constant
+Part = Literal["weights", "biases", "activations", "state", "current", "bound"] | Constant
 NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
 HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state", "bound": "threshold_state"}
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
@@ -49,8 +50,8 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     Raises:
         SpecError: a pattern of the recipe matches no layer.
     """
-    layers, neurons = weighted(model), list(observable(model))
-    _refuse_unmatched(recipe, [*layers, *neurons])
+    layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
+    _refuse_unmatched(recipe, [*layers, *acts, *neurons])
     hung = []
     ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
     for name, layer in layers.items():
@@ -59,6 +60,7 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         hung.append(Hung(name, "weights", _overridden(recipe, name, "weights", weights)))
         if layer.bias is not None:
             hung.append(Hung(name, "biases", _overridden(recipe, name, "biases", recipe.biases)))
+    hung += [Hung(name, "activations", _overridden(recipe, name, "activations", recipe.activations)) for name in acts]
     currents = [name for name, neuron in spiking(model).items() if isinstance(neuron, SecondOrder) and neuron.currents]
     rivals = {name: neuron for name, neuron in spiking(model).items() if isinstance(neuron, Competing)}
     _refuse_unheld(recipe, currents, model)
@@ -110,7 +112,7 @@ def _matching(recipe: Recipe, layer: str) -> list[Override]:
 
 
 def _overridden(
-    recipe: Recipe, layer: str, field: Literal["weights", "biases", "state"], default: QuantizerSpec | None
+    recipe: Recipe, layer: str, field: Literal["weights", "biases", "activations", "state"], default: QuantizerSpec | None
 ) -> QuantizerSpec | None:
     for override in reversed(_matching(recipe, layer)):
         wanted = getattr(override, field)

@@ -23,6 +23,7 @@ class Override(Spec):
 
     weights: Wanted | None = None
     biases: Wanted | None = None
+    activations: Wanted | None = None
     state: Wanted | None = None
     constants: Wanted | dict[Constant, AnySpec] | None = None
 
@@ -46,7 +47,7 @@ class Recipe(Spec):
     own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches
     nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
     ``batch_norm``: ``kept`` in float (None too), ``folded`` into the weights before they are quantized, or its statistics
-    ``reestimated`` after, from calibration.
+    ``reestimated`` after, from calibration. ``activations`` are those of networks without membranes, on a fixed range.
 
     >>> from spikequant.quantizers import LQNet
     >>> Recipe(weights=LQNet(bits=2)) == Recipe.from_toml(Recipe(weights=LQNet(bits=2)).to_toml())
@@ -56,6 +57,7 @@ class Recipe(Spec):
     version: Literal[1] = 1
     weights: AnySpec | None = None
     biases: AnySpec | None = None
+    activations: AnySpec | None = None
     state: AnySpec | dict[Variable, AnySpec] | None = None
     constants: AnySpec | dict[Constant, AnySpec] | None = None
     first: Wanted | Literal["same"] = "same"

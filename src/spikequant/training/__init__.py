@@ -3,9 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from spikequant.training.events import Epoch, Event, Finished, History, Step, Stopped
+from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
 from spikequant.training.plasticity import Stdp
-from spikequant.training.spec import LossName, Training
+from spikequant.training.spec import Freezing, LossName, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
@@ -27,6 +27,8 @@ __all__ = [
     "Epoch",
     "Event",
     "Finished",
+    "Freezing",
+    "Froze",
     "History",
     "Loader",
     "LossName",

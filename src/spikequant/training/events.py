@@ -81,6 +81,19 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Froze:
+    """How far freezing is after an epoch: the frozen share and the norm of the last gradient of each layer.
+
+    ``hard_accuracy``: of the network as if all were frozen; ``Epoch`` has that of the mixed one.
+    """
+
+    epoch: int
+    shares: dict[str, float]
+    gradients: dict[str, float]
+    hard_accuracy: float | None
+
+
+@dataclass(frozen=True)
 class Stopped:
     """Training stopped early, since no epoch after ``best_epoch`` was better."""
 
@@ -95,4 +108,4 @@ class Finished:
     history: History
 
 
-Event = Step | Epoch | Stopped | Finished
+Event = Step | Epoch | Froze | Stopped | Finished

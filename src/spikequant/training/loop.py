@@ -16,7 +16,8 @@ from spikequant.training import parallel
 from spikequant.training.accuracy import evaluate
 from spikequant.training.checkpoint import Checkpoint
 from spikequant.training.divergence import culprit, diverged, finite
-from spikequant.training.events import Epoch, Event, Finished, History, Step, Stopped
+from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
+from spikequant.training.freezing import Freezer
 from spikequant.training.losses import criterion
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
 from spikequant.training.schedule import learning_rate
@@ -59,13 +60,14 @@ def train(
     total_steps = _total_steps(loader, training)
     optimizer = _optimizer(model, training)
     history, best = History.of(training), dict[str, Tensor]()
+    freezer = Freezer.of(model, training.freezing, total_steps, training.seed)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), model, optimizer, training, _length(loader))
     if file is not None:
         files.folder(file.path.parent)
         if file.path.exists():
             history, best = file.read()
     while history.epochs < training.epochs and not history.stalled(training.patience):
-        loss, seconds, steps = yield from _one_pass(model, loader, training, optimizer, history, total_steps)
+        loss, seconds, steps = yield from _one_pass(model, loader, training, optimizer, history, total_steps, freezer)
         parallel.align(model)
         accuracy = None if validation is None else evaluate(model, validation)
         history = history.after(loss, accuracy, seconds, steps)
@@ -75,6 +77,8 @@ def train(
             file.write(history, best)
         parallel.wait()
         yield Epoch(history.epochs, loss, accuracy, seconds)
+        yield from _froze(freezer, model, validation, history.epochs)
+    freezer.finish()
     if best:
         model.load_state_dict(best)
     model.eval()
@@ -84,7 +88,13 @@ def train(
 
 
 def _one_pass(
-    model: nn.Module, loader: Loader, training: Training, optimizer: Optimizer, history: History, total_steps: int | None
+    model: nn.Module,
+    loader: Loader,
+    training: Training,
+    optimizer: Optimizer,
+    history: History,
+    total_steps: int | None,
+    freezer: Freezer,
 ) -> Generator[Step, None, tuple[float, float, int]]:
     """One epoch; returns the mean loss of a sample, the seconds that it took, and the steps so far."""
     epoch, step = history.epochs + 1, history.steps
@@ -95,12 +105,20 @@ def _one_pass(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(training, step, total_steps)
         step += 1
-        loss = _update(model, (x, y), optimizer, training, f"step {step} in epoch {epoch}")
+        with freezer.step(step):
+            loss = _update(model, (x, y), optimizer, training, f"step {step} in epoch {epoch}")
         seen, summed = seen + len(y), summed + loss * len(y)
         yield Step(loss, step, total_steps, epoch, seen / (time.perf_counter() - began))
     if not seen:
         raise SpecError(f"the loader gave no sample in epoch {epoch}; it must be iterable anew for every epoch, and a generator is not")
     return summed / seen, time.perf_counter() - began, step
+
+
+def _froze(freezer: Freezer, model: nn.Module, validation: Loader | None, epoch: int) -> Iterator[Froze]:
+    if freezer.layers:
+        with freezer.hard():
+            accuracy = None if validation is None else evaluate(model, validation)
+        yield Froze(epoch, freezer.shares(), freezer.gradients(), accuracy)
 
 
 def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer, training: Training, place: str) -> float:

@@ -14,6 +14,31 @@ Pairing = Literal["same", "independent"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Freezing(Spec):
+    """How binary grids are frozen while a network trains.
+
+    ``order``: layer after layer ``forward`` from the input or in ``reverse``, or all at once (``global``). Within its window the
+    share of frozen values rises as the ``power`` of time; about one value in ``refresh`` is drawn anew at each step. The last
+    ``tail`` of all steps trains what cannot freeze, all else being frozen. ``straight_through``: frozen values pass a gradient
+    after all (StoMPP+STE). ``spikes``: neurons freeze as well, from grades over ``window`` thresholds to spikes. ``clamp`` keeps
+    latent weights in [-1, 1].
+
+    Source: StoMPP; window length and refresh rate are not in its abstract (tail 0.05 and 100 are our reading).
+
+    >>> Freezing().order
+    'forward'
+    """
+
+    order: Literal["forward", "reverse", "global"] = "forward"
+    power: Annotated[float, Field(gt=0, le=100)] = 3.0
+    refresh: Annotated[int, Field(ge=1)] = 100
+    tail: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    straight_through: bool = False
+    spikes: bool = False
+    window: Annotated[float, Field(gt=0)] = 1.0
+    clamp: bool = False
+
+
 class Training(Spec):
     """A supervised training run.
 
@@ -24,6 +49,8 @@ class Training(Spec):
     as its readout says; ``correct_rate`` and ``incorrect_rate`` are the rates to which mean square
     losses pull the output of the right class and of the others. ``patience``: epochs without a better validation accuracy after
     which training stops; with it the best weights are kept, without it the last. ``seed`` decides all that is drawn while training.
+
+    ``freezing``: binary grids are not trained straight through but frozen progressively (StoMPP).
 
     ``start`` and ``pairing`` are recorded for whoever prepares the model, and change nothing here: whether a quantized network starts
     from the trained ``float`` network or from ``scratch``, and with the ``same`` initialization and data order as its baseline or
@@ -52,6 +79,7 @@ class Training(Spec):
     patience: Annotated[int, Field(ge=1)] | None = None
     precision: Precision = "float32"
     grad_clip: Annotated[float, Field(gt=0)] | None = None
+    freezing: Freezing | None = None
     start: Start = "scratch"
     pairing: Pairing = "same"
 
@@ -61,6 +89,8 @@ class Training(Spec):
             raise ValueError(
                 f"momentum belongs to optimizer='sgd', got momentum={self.momentum} with {self.optimizer!r}; nearest valid value: 0.0"
             )
+        if self.freezing is not None and self.patience is not None:
+            raise ValueError("patience would keep a network that is not frozen yet; leave it out where freezing is given")
         if self.incorrect_rate >= self.correct_rate:
             raise ValueError(f"incorrect_rate must be below correct_rate, got {self.incorrect_rate} and {self.correct_rate}")
         if (self.correct_rate, self.incorrect_rate) != (1.0, 0.0) and not self.aims_at_rates:

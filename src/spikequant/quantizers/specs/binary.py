@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from spikequant.quantizers.specs.base import Gradient, QuantizerSpec
+from spikequant.quantizers.specs.base import QuantizerSpec
 
 
 class Binary(QuantizerSpec):
     """Two levels, ``-scale`` and ``+scale``; zero becomes ``+scale``.
 
-    ``scale``: ``one``, or ``mean``, the mean magnitude of each output channel (XNOR-Net).
+    ``scale``: ``one``, or ``mean``, the mean magnitude of each output channel (XNOR-Net). ``gradient``: ``unit`` passes it where
+    ``|x| <= 1``, whatever the scale (BinaryConnect); a membrane masks it outside its levels.
 
     >>> Binary().width
     1
@@ -17,7 +18,7 @@ class Binary(QuantizerSpec):
     kind: Literal["binary"] = "binary"
     rounding: Literal["nearest_even"] = "nearest_even"
     scale: Literal["one", "mean"] = "mean"
-    gradient: Gradient = "mask"
+    gradient: Literal["pass", "mask", "unit"] = "unit"  # type: ignore[assignment]
 
     @property
     def width(self) -> int:
