@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,13 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
     assert without_password("sqlite:///x") == "sqlite:///x"
+
+
+@pytest.mark.services
+def test_many_may_open_an_empty_database_at_once(postgres: str) -> None:
+    url = postgres.replace("postgresql", "postgresql+psycopg", 1).replace("/postgres", "/template1")
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: Store(url, "together", "maximize"), range(8)))
+    assert len({store.study._study_id for store in stores}) == 1
+    for store in stores:
+        store.close()

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from spikequant.errors import SpikequantError
@@ -52,21 +52,25 @@ class Store:
         self.ended: dict[int, Row] = {}
         options: dict[str, Any] = {"connect_args": {"factory": Synced, "timeout": 60}} if self.exclusive else {"pool_pre_ping": True}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self.storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=grace_s, grace_period=grace_s)
-            with _quiet():
-                self.study = optuna.create_study(
-                    storage=self.storage,
-                    study_name=study,
-                    direction=direction,
-                    sampler=optuna.samplers.RandomSampler(seed=0),
-                    load_if_exists=True,
-                )
+            with contextlib.nullcontext() if self.exclusive else _alone(url):
+                self._open(url, options, study, direction, grace_s)
         except ImportError:
             raise SpikequantError(f"{without_password(url)} needs a driver: pip install 'spikequant[cluster]'") from None
         except (SQLAlchemyError, RuntimeError) as error:
             raise SpikequantError(f"cannot open the storage {without_password(url)}: {str(error).splitlines()[0]}") from error
+
+    def _open(self, url: str, options: dict[str, Any], study: str, direction: Literal["maximize", "minimize"], grace_s: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.storage = RDBStorage(url, engine_kwargs=options, heartbeat_interval=grace_s, grace_period=grace_s)
+        with _quiet():
+            self.study = optuna.create_study(
+                storage=self.storage,
+                study_name=study,
+                direction=direction,
+                sampler=optuna.samplers.RandomSampler(seed=0),
+                load_if_exists=True,
+            )
 
     def close(self) -> None:
         """Give all connections back."""
@@ -148,6 +152,18 @@ class Store:
         with self.storage.engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
             yield
+
+
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """One at a time: of many runs that a scheduler starts together on an empty database, each would make its tables."""
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+            yield
+    finally:
+        engine.dispose()
 
 
 def sqlite_url(folder: Path) -> str:
