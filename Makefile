@@ -7,12 +7,13 @@ PINS := pyproject.toml constraints/cpu.txt
 PYTHON = $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help env demo test bench
+.PHONY: help env demo test bench chaos
 
 help:
 	@echo "make demo   install into $(VENV), run the demo, say where its report lies"
 	@echo "make env    install into $(VENV) with the test tools"
 	@echo "make test   make env, then all tests (under 10 minutes on 2 cores)"
+	@echo "make chaos  make env, then the whole reliability campaign (about two hours); CHAOS holds its options: make chaos CHAOS='--seed 3'"
 	@echo "make bench  make env with the peers, then every benchmark; BENCH holds its options: make bench BENCH='--rounds 7 --save'"
 
 demo: $(VENV)/plain.stamp
@@ -22,6 +23,9 @@ env: $(VENV)/test.stamp
 
 test: env
 	$(VENV)/bin/python -m pytest -n 2 -q
+
+chaos: env
+	@for part in fuzz steps mutants kills; do $(VENV)/bin/python -m chaos $$part $(CHAOS) || exit 1; done
 
 bench: $(VENV)/peers.stamp
 	@for script in lif weights squat_step sew_step state_quant emd; do $(VENV)/bin/python benchmarks/$$script.py $(BENCH) || exit 1; done

@@ -9,10 +9,21 @@ from chaos.targets import KINDS, TARGETS
 
 # Shares of each kind's inputs; the wanted sums are those of docs/reliability.md.
 COUNTS = {
-    "tensors": 700_000, "program": 260_000, "model": 40_000,
-    "npz": 20_000, "npy": 20_000, "idx": 10_000, "cifar": 10_000, "archive": 20_000, "hdf5": 10_000, "weights": 10_000,
-    "recipe": 40_000, "session": 20_000, "wiring": 20_000, "study": 20_000,
-}  # fmt: skip
+    "tensors": 720_000,
+    "program": 260_000,
+    "model": 20_000,
+    "npz": 20_000,
+    "npy": 20_000,
+    "idx": 10_000,
+    "cifar": 10_000,
+    "archive": 20_000,
+    "hdf5": 10_000,
+    "weights": 10_000,
+    "recipe": 60_000,
+    "session": 20_000,
+    "wiring": 12_000,
+    "study": 8_000,
+}
 PIECE = 10_000
 
 
