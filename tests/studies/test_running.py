@@ -98,7 +98,7 @@ def test_storages_that_cannot_be_shared_are_refused(
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_ends_soon_and_the_same_command_goes_on(write_study: Callable[..., str], tmp_path: Path, times: int) -> None:
     """As a terminal does it: the signal goes to the workers, too."""
-    study = write_study(**{"epochs = 1": "epochs = 200"})
+    study = write_study(**{"epochs = 1": "epochs = 80"})
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
     with subprocess.Popen(command(study, tmp_path / "out"), **pipes) as process:
         while not list((tmp_path / "out").glob("trials/*/checkpoint.safetensors")):
