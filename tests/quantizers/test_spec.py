@@ -128,3 +128,8 @@ def test_what_nests_without_end_is_refused() -> None:
         deep = [deep]
     with pytest.raises(SpecError, match="Cup: nests too deeply"):
         Cup.read({"size": deep})
+
+
+def test_a_name_with_a_backslash_is_told_as_it_is() -> None:
+    with pytest.raises(SpecError, match=r"Shelf\.by_name\.C:\\canary"):
+        Shelf.read({"by_name": {"C:\\canary": {"kind": "uniform", "bits": 4, "low": 2.0, "high": 1.0}}})

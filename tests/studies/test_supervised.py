@@ -103,6 +103,12 @@ def test_a_study_names_no_code(name: str, tmp_path: Path, monkeypatch: pytest.Mo
         check(setup)
 
 
+@pytest.mark.parametrize("name", ["", "."])
+def test_a_folder_that_holds_no_network_is_a_mistake_of_the_study(name: str) -> None:
+    with pytest.raises(SpecError, match=r"holds no model\.json"):
+        check(Supervised.read(SMALL | {"model": name, "training": {"epochs": 1}}))
+
+
 def test_a_study_takes_a_saved_network_as_its_model(reference: Path) -> None:
     check(Supervised.read(SMALL | {"model": str(reference), "training": {"epochs": 1}}))
     with pytest.raises(SpecError, match="takes no args"):

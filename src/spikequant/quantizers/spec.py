@@ -60,7 +60,7 @@ def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
     if detail["type"] == "missing":
         return f"{place}: is required"
     if detail["type"] == "value_error" and isinstance(context["error"], SpecError):
-        return re.sub(r"^\w+", place, str(context["error"]), flags=re.MULTILINE)  # a spec inside has explained itself
+        return re.sub(r"^\w+", lambda _: place, str(context["error"]), flags=re.MULTILINE)  # a spec inside has explained itself
     if detail["type"] == "value_error":
         return f"{place}: {context['error']}"
     if detail["type"] == "union_tag_invalid":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from spikequant.data import Batches, DataSet, crop_and_flip, hold_out
-from spikequant.errors import SpecError, unknown
+from spikequant.errors import FormatError, MismatchError, SpecError, unknown
 from spikequant.models import Network, build, names
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, load, plan, quantize, save
@@ -44,7 +44,10 @@ class Model(Spec):
             raise SpecError(f"{unknown('model', self.name, names())}, or the folder of a saved network; a study names no code")
         if self.args:
             raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
-        return load(self.name)
+        try:
+            return load(self.name)
+        except (FormatError, MismatchError) as error:
+            raise SpecError(str(error)) from None
 
 
 class Pictured(Setup):
