@@ -32,7 +32,7 @@ procedure = "supervised"
 data = "digits"
 model = { name = "digits", args = { width = 2, time = 1 } }
 batch_size = 512
-training = { epochs = 3 }
+training = { epochs = 1 }
 measures = ["accuracy"]
 
 [[trials]]
@@ -166,7 +166,7 @@ def on_ray(seed: int, wanted: int, seconds: float) -> Counter[str]:
             name, known = str(total["lives"]), dict[str, dict[str, str]]()
             while True:
                 process = _spawned(root, name, {"RAY_ADDRESS": address})
-                total += _harassed(process, random)
+                total += _harassed(process, random, began + seconds, wanted - total["kills"])
                 known = kills.audit(root / name, known)
                 if process.returncode == 0:
                     break
@@ -191,11 +191,15 @@ def _rows(process: "subprocess.Popen[str]") -> Any:
     return json.loads(Path("last.json").read_text())["trials"]
 
 
-def _harassed(process: "subprocess.Popen[str]", random: Random) -> Counter[str]:
+def _harassed(process: "subprocess.Popen[str]", random: Random, end: float, wanted: int) -> Counter[str]:
+    """Kill until enough was killed or the time is over; then let the run end."""
     counts = Counter[str]()
     until = time.monotonic() + random.uniform(4.0, 40.0)
     while process.poll() is None:
-        time.sleep(random.uniform(0.2, 2.5))
+        time.sleep(random.uniform(0.2, 1.0))
+        if time.monotonic() > end or counts["kills"] >= wanted:
+            process.wait()
+            continue
         if time.monotonic() > until:
             process.kill()
             process.wait()
@@ -204,7 +208,7 @@ def _harassed(process: "subprocess.Popen[str]", random: Random) -> Counter[str]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
                 counts["kills"] += 1
-            time.sleep(random.uniform(2.0, 6.0))
+            time.sleep(random.uniform(1.0, 9.0))
     return counts
 
 
