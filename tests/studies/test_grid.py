@@ -113,3 +113,18 @@ def test_smaller_forms_fill_no_cell_of_the_papers(name: str, count: int) -> None
     found = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts(name) if draft.seed == 0]
     assert len(found) == count
     assert not {*found} & {row.tags for row in paper_rows("beyond-accuracy")}
+
+
+def test_stompp_pairs_every_method_with_its_baseline_under_one_recipe() -> None:
+    drafted = {draft.tags: draft for draft in shipped_drafts("stompp-small") if draft.seed == 0}
+    assert len(drafted) == 29
+    tags = {frozenset(each) - {"s0"} for each in drafted}
+    for network in ("resnet8", "resnet20"):
+        for parts in ("bwn", "bnn"):
+            assert {frozenset({network, parts, method}) for method in ("ste", "stompp", "stompp-ste", "global")} <= tags
+    full = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts("stompp") if draft.seed == 0]
+    assert len({*full}) == 40
+    printed = {row.tags for row in paper_rows("stompp") if "accuracy" in row.measures}
+    assert printed <= {*full}
+    digits = [frozenset(draft.tags) for draft in shipped_drafts("stompp-digits") if draft.seed == 0]
+    assert len({*digits}) == 16

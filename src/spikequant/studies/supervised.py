@@ -15,6 +15,7 @@ from spikequant.models import Network, build, names
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, load, plan, quantize, save
 from spikequant.studies import measures
+from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data
 from spikequant.training import Training
@@ -108,7 +109,8 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     own = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
     checkpoint = bench.folder / "checkpoint.safetensors"
     training = setup.training.model_copy(update=own)
-    yield from training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
+    events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
+    yield from kept(events, bench.folder)
     found = _measured(network, data, setup, bench)
     checkpoint.unlink(missing_ok=True)
     return found

@@ -82,14 +82,17 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Froze:
-    """How far freezing is after an epoch: the frozen share and the norm of the last gradient of each layer.
+    """How far freezing is after an epoch, told before its checkpoint is written.
 
-    ``hard_accuracy``: of the network as if all were frozen; ``Epoch`` has that of the mixed one.
+    ``shares`` and ``gradients``: the frozen share, and the norm of the last gradient, of each layer. ``accuracy`` is that of the mixed
+    network on the validation samples, ``hard_accuracy`` that of the network as if all were frozen; None without validation.
     """
 
     epoch: int
+    loss: float
     shares: dict[str, float]
     gradients: dict[str, float]
+    accuracy: float | None
     hard_accuracy: float | None
 
 

@@ -71,13 +71,13 @@ def train(
         parallel.align(model)
         accuracy = None if validation is None else evaluate(model, validation)
         history = history.after(loss, accuracy, seconds, steps)
+        yield from _froze(freezer, model, validation, history)
         if training.patience is not None and history.best_epoch == history.epochs:
             best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         if file is not None and parallel.writes():
             file.write(history, best)
         parallel.wait()
         yield Epoch(history.epochs, loss, accuracy, seconds)
-        yield from _froze(freezer, model, validation, history.epochs)
     freezer.finish()
     if best:
         model.load_state_dict(best)
@@ -114,11 +114,12 @@ def _one_pass(
     return summed / seen, time.perf_counter() - began, step
 
 
-def _froze(freezer: Freezer, model: nn.Module, validation: Loader | None, epoch: int) -> Iterator[Froze]:
+def _froze(freezer: Freezer, model: nn.Module, validation: Loader | None, history: History) -> Iterator[Froze]:
     if freezer.layers:
         with freezer.hard():
-            accuracy = None if validation is None else evaluate(model, validation)
-        yield Froze(epoch, freezer.shares(), freezer.gradients(), accuracy)
+            hard = None if validation is None else evaluate(model, validation)
+        mixed = history.accuracies[-1] if history.accuracies else None
+        yield Froze(history.epochs, history.losses[-1], freezer.shares(), freezer.gradients(), mixed, hard)
 
 
 def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer, training: Training, place: str) -> float:
