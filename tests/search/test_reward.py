@@ -3,10 +3,14 @@
 import pytest
 
 from spikequant.errors import SpecError
-from spikequant.search import PUBLISHED_MU, Scored, reward, select
+from spikequant.search import PUBLISHED_MU, Scored, bearing, paper_rows, reward, select
 
-UNSUPERVISED = [Scored(0.8656, 1 / 3.194), Scored(0.8627, 1 / 3.94), Scored(0.8624, 1 / 3.987)]
-SUPERVISED = [Scored(0.9614, 1 / 1.165), Scored(0.9514, 1 / 1.926), Scored(0.9414, 1 / 2.132)]
+
+def candidates(network: str) -> list[Scored]:
+    return [Scored(row.measures["accuracy"], 1 / row.measures["memory_saving"]) for row in bearing(paper_rows("qspinn"), network)]
+
+
+UNSUPERVISED, SUPERVISED = candidates("unsupervised"), candidates("supervised")
 
 
 def test_unsupervised_rewards_and_selections() -> None:

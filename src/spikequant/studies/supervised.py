@@ -111,7 +111,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     training = setup.training.model_copy(update=own)
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
-    found = _measured(network, data, setup, bench)
+    found = concluded(network, data, setup, bench)
     checkpoint.unlink(missing_ok=True)
     return found
 
@@ -122,7 +122,7 @@ def quantize_only(setup: PostTraining, bench: Bench) -> Work:
     loader = Batches(data.train, setup.batch_size, data.scale, setup.seed)
     network = quantize(_source(bench, setup), setup.recipe, loader, setup.calibration_batches)
     yield from ()
-    return _measured(network.to(bench.device), data, setup, bench)
+    return concluded(network.to(bench.device), data, setup, bench)
 
 
 def _source(bench: Bench, setup: Pictured) -> Network:
@@ -133,7 +133,8 @@ def _source(bench: Bench, setup: Pictured) -> Network:
     return load(bench.reference)
 
 
-def _measured(network: Network, data: DataSet, setup: Pictured, bench: Bench) -> Measures:
+def concluded(network: Network, data: DataSet, setup: Pictured, bench: Bench) -> Measures:
+    """The measures of a finished network, which is saved first."""
     save(network, bench.folder, {"data_sha256": data.sha256, "seed": setup.seed})
     wanted = measures.needs(setup.measures)
     source = _reference(bench, setup, network) if wanted else None

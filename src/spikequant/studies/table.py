@@ -2,8 +2,10 @@
 
 from spikequant.studies.procedure import Procedure
 from spikequant.studies.supervised import POST_TRAINING, SUPERVISED
+from spikequant.studies.unsupervised import STDP
 
 PROCEDURES: dict[str, Procedure] = {
     "post_training": POST_TRAINING,
+    "stdp": STDP,
     "supervised": SUPERVISED,
 }
