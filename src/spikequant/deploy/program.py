@@ -21,6 +21,7 @@ from spikequant.quantizers import Spec
 Integers = NDArray[np.int64]
 if TYPE_CHECKING:
     from spikequant.deploy.checking import Check, Loader
+    from spikequant.deploy.onnx import Written
     from spikequant.models import Network
 
 INPUT = "input"
@@ -104,6 +105,10 @@ class Program:
         """What ``lower`` said: whether the program is exact, what changed, the bounds of every accumulator, and what was measured."""
         return dict(self.header.info.get("report") or {})  # type: ignore[arg-type]
 
+    def reach(self, name: str) -> Range:
+        """What a value can take, the input's among them."""
+        return Range(self.header.source.low, self.header.source.high) if name == INPUT else self.proofs[name].value
+
     @property
     def classes(self) -> int:
         """How many scores a run gives."""
@@ -140,6 +145,14 @@ class Program:
         from spikequant.deploy.c import write_c
 
         return write_c(self, folder, images, prefix)
+
+    def write_onnx(self, path: str | Path, images: Any = None) -> "Written":
+        """Write the program as ONNX, checked in onnxruntime; see ``spikequant.deploy.onnx.write_onnx``."""
+        try:
+            from spikequant.deploy.onnx import write_onnx
+        except ImportError as error:
+            raise SpecError(f"ONNX needs {error.name}, which is not installed: pip install 'spikequant[onnx]'") from None
+        return write_onnx(self, path, images)
 
     def save(self, path: str | Path) -> None:
         """Write the program as one file.
