@@ -1,5 +1,9 @@
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from spikequant.errors import DataError
 from spikequant.studies.planning import plan
 from spikequant.studies.price import KEPT_BYTES, kind_of, measure, prices, quoted
 
@@ -27,3 +31,15 @@ def test_only_what_is_not_done_is_priced(write_study: Callable[..., str]) -> Non
     assert document["price"]["trials"] == 1
     assert document["price"]["disk_bytes"] > KEPT_BYTES
     assert [("price" in trial, trial["state"]) for trial in document["trials"]] == [(False, "done"), (True, "new")]
+
+
+def test_trials_without_their_data_are_listed_without_key_and_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEQUANT_DATA", str(tmp_path))
+    absent = plan("beyond-accuracy", only="cifar100 resnet8 s0", absent_data=True)
+    assert len(absent.trials) > 20
+    document = quoted(absent, {trial.key: "new" for trial in absent.trials}, workers=1)
+    assert {(trial["key"], trial["state"]) for trial in document["trials"]} == {(None, "data_absent")}
+    assert "no folder" in document["trials"][0]["reason"]
+    assert document["price"]["trials"] == 0
+    with pytest.raises(DataError, match="no folder"):
+        plan("beyond-accuracy", only="cifar100 resnet8 s0")

@@ -23,7 +23,10 @@ LARGEST = 2**20
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial, checked: ``configuration`` and ``data_sha256`` are what its key is made of; references are keys."""
+    """One trial, checked: ``configuration`` and ``data_sha256`` are what its key is made of; references are keys.
+
+    ``absent`` says why its data cannot be read, where a plan was asked for all the same: then its key is not its last one.
+    """
 
     name: str
     tags: tuple[str, ...]
@@ -35,6 +38,7 @@ class Trial:
     reference: str | None
     twins: tuple[str, ...]
     pairing: str | None
+    absent: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -62,19 +66,19 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def plan(word: str, only: str = "", deterministic: bool = False, procedures: Procedures = PROCEDURES) -> Plan:
+def plan(word: str, only: str = "", deterministic: bool = False, procedures: Procedures = PROCEDURES, absent_data: bool = False) -> Plan:
     """The plan of a study, by the name of one that is shipped or by its file.
 
     ``only``: keep the trials that bear all these tags, and those that they need. ``deterministic`` trials are other trials: torch may
-    take other kernels for them, which add in another order.
+    take other kernels for them, which add in another order. ``absent_data``: plan trials whose data is not at hand, too.
 
     Raises:
         SpecError: everything that is wrong with the study, each with file, line, value and nearest valid value.
-        DataError: a data set is absent or damaged.
+        DataError: a data set is absent or damaged, and ``absent_data`` is not set.
     """
     path = shipped().get(word, Path(word))
     text = _text(path, word)
-    reader = Reader(path, text, procedures, deterministic)
+    reader = Reader(path, text, procedures, deterministic, absent_data)
     study = reader.study()
     every = list(drafts(study))
     wanted = reader.wanted(study, every, only.split())
@@ -115,6 +119,7 @@ class Reader:
     text: str
     procedures: Procedures
     deterministic: bool
+    absent_data: bool = False
 
     def study(self) -> Study:
         """The document, its own fields checked."""
@@ -190,7 +195,8 @@ class Reader:
         try:
             procedure.check(setup)
         except DataError:
-            raise
+            if not self.absent_data:
+                raise
         except SpecError as error:
             raise error if re.match(r"Setup\.", str(error)) else SpecError(f"Setup: {error}") from None
         return setup
@@ -212,13 +218,21 @@ class Reader:
             twins = tuple(self._trial(study, every, twin, setups, made, (*above, draft.name)).key for twin in found[1])
             if not twins:
                 raise Misplaced(("trials", draft.group, "reference"), f"trial {draft.name!r} needs references of other seeds, and has none")
-        hashes = dict(cached_data(setup.data).sha256)
+        hashes, absent = self._hashes(setup.data)
         configuration = {"procedure": name, "threads": study.threads, "setup": said(setup)}
         configuration |= {"reference": reference, "twins": list(twins), "pairing": pairing}
         configuration |= {"deterministic": True} if self.deterministic else {}
         key = key_of(configuration, hashes)
-        made[draft.name] = Trial(draft.name, draft.tags, name, setup, key, configuration, hashes, reference, twins, pairing)
+        made[draft.name] = Trial(draft.name, draft.tags, name, setup, key, configuration, hashes, reference, twins, pairing, absent)
         return made[draft.name]
+
+    def _hashes(self, data: str) -> tuple[dict[str, str], str | None]:
+        try:
+            return dict(cached_data(data).sha256), None
+        except DataError as error:
+            if not self.absent_data:
+                raise
+            return {data: "absent"}, str(error)
 
     def _refuse_twice(self, chosen: Sequence[Draft], made: dict[str, Trial]) -> None:
         keys: dict[str, str] = {}

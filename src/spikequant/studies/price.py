@@ -22,6 +22,7 @@ from spikequant.studies.table import PROCEDURES
 from spikequant.training import Event, Step
 
 STEPS = 3
+LIGHT = 32  # samples in a step that is only measured
 COPIES = 4  # network, checkpoint with its two moments
 KEPT_BYTES = 256 * 1024
 
@@ -47,9 +48,14 @@ def prices(plan: Plan, keys: Iterable[str]) -> Iterator[tuple[str, Price]]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         for trials in kinds.values():
             setup = trials[0].setup.fields()
-            seconds, memory = pool.submit(measure, trials[0].procedure, setup, plan.study.threads).result()
+            seconds, memory = pool.submit(measure, trials[0].procedure, _light(setup), plan.study.threads).result()
             disk = COPIES * PROCEDURES[trials[0].procedure].weight_bytes(trials[0].setup) + KEPT_BYTES
             yield from ((trial.key, Price(seconds, disk, memory)) for trial in trials)
+
+
+def _light(setup: dict[str, Any]) -> dict[str, Any]:
+    """The same trial in smaller batches and as many more steps: a step of a large network alone may take a minute."""
+    return setup | {"batch_size": min(setup["batch_size"], LIGHT)} if "batch_size" in setup else setup
 
 
 def kind_of(trial: Trial) -> str:
@@ -93,10 +99,13 @@ def _timed(steps: Iterator[Event]) -> float:
 
 def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
     """The trials of a plan with their states and, where they are not done, their prices; and the sum."""
-    found = dict(prices(plan, [key for key, state in states.items() if state != "done"]))
+    absent = {trial.key for trial in plan.trials if trial.absent}
+    found = dict(prices(plan, [key for key, state in states.items() if state != "done" and key not in absent]))
     trials = []
     for trial in plan.trials:
-        shown: dict[str, Any] = {"key": trial.key, "name": trial.name, "tags": list(trial.tags), "state": states[trial.key], "measures": {}}
+        key, state = (None, "data_absent") if trial.absent else (trial.key, states[trial.key])
+        shown: dict[str, Any] = {"key": key, "name": trial.name, "tags": list(trial.tags), "state": state, "measures": {}}
+        shown |= {"reason": trial.absent} if trial.absent else {}
         price = found.get(trial.key)
         trials.append(shown if price is None else shown | {"price": vars(price)})
     total = sum(price.seconds for price in found.values())

@@ -1,6 +1,7 @@
 """The verb that runs a study."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,7 +49,7 @@ def run(  # noqa: PLR0913 - the options of the command line
     """Run a study, or go on with it: every trial that is not done yet."""
     from spikequant import studies
 
-    plan = studies.plan(study, only, deterministic)
+    plan = studies.plan(study, only, deterministic, absent_data=dry_run)
     place = out or Path("runs") / plan.study.name
     files.refuse_unwritable(place)
     at_a_time = workers or max(1, (os.cpu_count() or 1) // plan.study.threads)
@@ -119,8 +120,11 @@ def _quoted(document: dict[str, Any], study: str) -> Answer:
     price, trials = document["price"], document["trials"]
     columns = [Column("name", "trial", number=False), Column("state", "state", number=False), Column("seconds", "time", _duration)]
     rows: list[list[Value]] = [[trial["name"], trial["state"], trial.get("price", {}).get("seconds")] for trial in trials]
+    states = Counter(trial["state"] for trial in trials)
+    absent = dict.fromkeys(trial["reason"] for trial in trials if trial["state"] == "data_absent")
     lines = [
-        f"{len(trials)} trials, {len(trials) - price['trials']} done, {price['trials']} to run",
+        f"{len(trials)} trials, {states['done']} done, {len(trials) - states['done']} to run",
+        *(f"{states['data_absent']} of them wait for data, and have neither key nor price: {plain(reason)}" for reason in absent),
         f"time: {duration(price['seconds'])} on {price['workers']} workers, from a few measured steps; measuring at the end comes on top",
         f"disk: {size(8 * price['disk_bytes'])}; memory: {size(8 * price['memory_bytes'])} a worker",
     ]
