@@ -100,14 +100,17 @@ def _write_log(folder: Path, log: io.StringIO) -> None:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a trial's folder, by its path in there; temporary files do not count.
+    """SHA-256 of every file of a trial's folder, by its path in there; temporary files and the log do not count.
+
+    The log tells how a trial went, not what it found: after a kill it begins anew, and a task that outlives its coordinator on a
+    cluster may still write it when the trial is done.
 
     Raises:
         FormatError: something there is no plain file.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.name.startswith(".tmp-") or path.is_dir():
+        if path.name.startswith(".tmp-") or path.is_dir() or path == folder / LOG:
             continue
         if path.is_symlink() or not path.is_file():
             raise FormatError(f"{path} is no plain file; a trial's folder holds plain files only")
