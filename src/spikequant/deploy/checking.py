@@ -37,7 +37,7 @@ class Divergence(NamedTuple):
     def __str__(self) -> str:
         """One sentence."""
         place = f"image {self.image}, neuron {self.neuron} of {self.layer} at step {self.step}"
-        return f"{place}: the program gives {self.spikes}, {self.distance} from its threshold; the network does not"
+        return f"{place}: the program gives {self.spikes}, {self.distance} from its threshold; the other does not"
 
 
 class LayerCheck(NamedTuple):
@@ -112,7 +112,7 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
             values = dict(simulation.values(torch.from_numpy(codes)))
             places = {op.name: tallies[op.name].add(values[op.name], spikes[op.name]) for op in neurons}
             if first is None and any(places.values()):
-                first = _first(program, neurons, codes, places, images)
+                first = first_divergence(program, codes, places, images)
             scores = simulation.scores(values[program.header.operations[-1].name])
             right = [so_far + int((each.argmax(1) == y).sum()) for so_far, each in zip(right, (scores, logits), strict=True)]
             images += len(y)
@@ -146,8 +146,9 @@ def _heard(network: Network, x: Tensor, layers: dict[str, Tally]) -> tuple[dict[
     return heard, logits
 
 
-def _first(program: Program, neurons: list[Lif], codes: Integers, places: dict[str, tuple[int, ...] | None], before: int) -> Divergence:
-    """The earliest of the first differing spikes of every layer, as the interpreter sees it."""
+def first_divergence(program: Program, codes: Integers, places: dict[str, tuple[int, ...] | None], before: int = 0) -> Divergence:
+    """The earliest of the first differing spikes ``(step, image, neuron...)`` of every layer, as the interpreter sees it."""
+    neurons = [op for op in program.header.operations if isinstance(op, Lif)]
     order = [op.name for op in neurons]
     (step, layer), place = min(((place[0], order.index(name)), place) for name, place in places.items() if place is not None)
     op, image = neurons[layer], place[1]

@@ -6,6 +6,7 @@ from spikequant.studies.demo import demo
 from spikequant.studies.examine import examine
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
+from spikequant.studies.exporting import export, verify_saved
 from spikequant.studies.observing import ranges
 from spikequant.studies.planning import Plan, plan, shipped
 from spikequant.studies.price import quoted
@@ -31,6 +32,7 @@ __all__ = [
     "examine",
     "explore",
     "exploring",
+    "export",
     "plan",
     "quantize_saved",
     "quoted",
@@ -44,4 +46,5 @@ __all__ = [
     "states",
     "study_rows",
     "train",
+    "verify_saved",
 ]

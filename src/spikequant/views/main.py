@@ -7,6 +7,7 @@ import typer
 
 from spikequant import __version__
 from spikequant.views.claims import claims
+from spikequant.views.exporting import export, verify
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
 from spikequant.views.making import quantize, train
@@ -32,6 +33,8 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     compare: "spikequant compare runs/float runs/small --data fashion-mnist --max-emd 0.02 --out runs/drift",
     explore: "spikequant explore runs/float --data fashion-mnist --space space.toml --max-drop 0.01 --out runs/search",
     ranges: "spikequant ranges stdp-net --data mnist --images 1000",
+    export: "spikequant export onnx runs/small --data fashion-mnist --out net.onnx",
+    verify: "spikequant verify net.sqp --data fashion-mnist",
     claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits",
     run: "spikequant run digits-smoke --out runs/smoke",
     report: "spikequant report runs/drift/drift.json --out report.html",

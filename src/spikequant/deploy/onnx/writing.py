@@ -211,6 +211,22 @@ def _scores(program: Program, codes: NDArray[Any]) -> list[list[int]]:
     return program.run(codes.astype(np.int64)).tolist()  # type: ignore[no-any-return]
 
 
+def traced(program: Program, images: Any) -> dict[str, NDArray[Any]]:
+    """What every layer of neurons emits in onnxruntime, ``[time, batch, ...]``."""
+    names = [op.name for op in program.header.operations if isinstance(op, Lif)]
+    session = _session(model(program, trace=True).SerializeToString())
+    found = session.run([f"{name}.value" for name in names], {INPUT: _fed(program, images)}) if names else []
+    return dict(zip(names, found, strict=True))
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
 def _refuse_unequal(content: bytes, place: str) -> str:
     import onnxruntime
 
@@ -219,10 +235,7 @@ def _refuse_unequal(content: bytes, place: str) -> str:
         vectors, known = json.loads(props[f"{OURS}.vectors"]), props[f"{OURS}.hash"]
         kind = np.uint8 if json.loads(props[f"{OURS}.header"])["source"]["table"] else np.int8
         codes = np.frombuffer(base64.b64decode(vectors["input"]), kind).reshape(vectors["shape"])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        scores = session.run(["scores"], {INPUT: codes})[0].tolist()
+        scores = _session(content).run(["scores"], {INPUT: codes})[0].tolist()
     except Exception as error:  # protobuf and onnxruntime raise classes of their own for damaged files
         raise FormatError(f"{place} is no ONNX model of this project: {type(error).__name__}: {error}") from None
     if scores != vectors["scores"]:

@@ -1,0 +1,67 @@
+"""The forms of a program beside its interpreter, value by value of every layer of neurons."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikequant.deploy.checking import Divergence, Tally, first_divergence
+from spikequant.deploy.machine import encode, moments
+from spikequant.deploy.operations import Lif
+from spikequant.deploy.program import Program
+from spikequant.deploy.simulation import Simulation
+from spikequant.errors import SpecError
+
+Integers = NDArray[np.int64]
+Values = dict[str, NDArray[Any]]
+Form = Callable[[Program, Any], Values]
+
+
+class Comparison(NamedTuple):
+    """One form: spikes compared with the interpreter's, those that differ, and the first of these."""
+
+    form: str
+    spikes: int
+    different: int
+    first: Divergence | None
+
+
+def in_torch(program: Program, images: Any) -> Values:
+    """What every layer of neurons emits ``[time, batch, ...]``, in torch."""
+    found = dict(Simulation(program).values(torch.from_numpy(encode(program, images))))
+    return {op.name: found[op.name].numpy() for op in program.header.operations if isinstance(op, Lif)}
+
+
+def in_onnxruntime(program: Program, images: Any) -> Values:
+    """The same, in onnxruntime."""
+    try:
+        from spikequant.deploy.onnx.writing import traced
+    except ImportError as error:
+        raise SpecError(f"ONNX needs {error.name}, which is not installed: pip install 'spikequant[onnx]'") from None
+    return traced(program, images)
+
+
+FORMS: dict[str, Form] = {"onnx": in_onnxruntime, "torch": in_torch}
+
+
+def verify(program: Program, images: Any, forms: Mapping[str, Form] = FORMS) -> list[Comparison]:
+    """Compare every form with the interpreter on images as ``program.run`` takes them.
+
+    Raises:
+        MismatchError: the images do not fit the program.
+        SpecError: a form needs what is not installed.
+    """
+    codes = encode(program, images)
+    names = [op.name for op in program.header.operations if isinstance(op, Lif)]
+    judge = {name: np.stack([moment.values[name] for moment in moments(program, codes)]) for name in names}
+    return [_compared(program, codes, judge, form, run(program, images)) for form, run in forms.items()]
+
+
+def _compared(program: Program, codes: Integers, judge: Values, form: str, found: Values) -> Comparison:
+    tallies = {name: Tally(name) for name in judge}
+    places = {name: tallies[name].add(torch.from_numpy(judge[name]), torch.from_numpy(found[name]).long()) for name in judge}
+    first = first_divergence(program, codes, places) if any(places.values()) else None
+    layers = [tally.result() for tally in tallies.values()]
+    return Comparison(form, sum(layer.spikes for layer in layers), sum(layer.different for layer in layers), first)

@@ -1,0 +1,88 @@
+"""The verbs export and verify: a network or program out of Python, and its forms beside each other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spikequant.data import Batches, DataSet, load
+from spikequant.deploy import Pixels, Program, lower
+from spikequant.deploy.verifying import FORMS, verify
+from spikequant.errors import SpecError
+from spikequant.studies.resolve import resolve_data, resolve_model
+
+BATCH, SHOWN = 128, 64
+
+
+def export(form: str, origin: str, out: Path, data: str | None = None) -> dict[str, Any]:
+    """Write ``origin``, a program's file or a network, in a form; ``data`` names the set whose *training* images calibrate what is no
+    integer network yet, say how active its layers are, and become test vectors.
+
+    Raises:
+        SpecError: the form is unknown, data is needed or does not fit, or something has no integer form.
+    """
+    program, images = _program(origin, data)
+    written = WRITERS[form](program, out, images)
+    return {"form": form, "out": str(out), "program": program.hash, "report": program.report, **written}
+
+
+def _program(origin: str, data: str | None) -> tuple[Program, Any]:
+    if Path(origin).is_file():
+        program = Program.load(origin)
+        return program, None if data is None else _shown(program, load(data), "train", SHOWN)
+    network = resolve_model(origin)
+    if data is None:
+        program = lower(network)
+        return program, None
+    found = resolve_data(data, network)
+    pixels = None if found.train.sequence else Pixels(scale=found.scale)
+    program = lower(network, Batches(found.train, BATCH, found.scale, seed=0), pixels=pixels)
+    return program, _shown(program, found, "train", SHOWN)
+
+
+def _shown(program: Program, data: DataSet, split: str, count: int) -> Any:
+    """The first samples of a split, as the program takes them."""
+    source, samples = program.header.source, getattr(data, split)
+    if samples.sequence == source.still or data.shape != source.shape:
+        kind = "sequences" if samples.sequence else "images"
+        raise SpecError(f"{data.name} has {kind} of shape {data.shape}, {program.header.name} takes {source.shape}, still: {source.still}")
+    x = samples.x[:count]
+    if samples.sequence:
+        return x.transpose(0, 1).numpy()
+    return x.numpy() if source.table else (x.float() / data.scale).numpy()
+
+
+def _program_file(program: Program, out: Path, images: Any) -> dict[str, Any]:
+    program.save(out)
+    return {"bytes": out.stat().st_size}
+
+
+def _onnx(program: Program, out: Path, images: Any) -> dict[str, Any]:
+    return program.write_onnx(out, images)._asdict()
+
+
+def _c(program: Program, out: Path, images: Any) -> dict[str, Any]:
+    sizes = program.write_c(out, images)
+    return {name: sizes[name] for name in ("constant_bytes", "memory_bytes", "state_bytes")}
+
+
+WRITERS: dict[str, Callable[[Program, Path, Any], dict[str, Any]]] = {"c": _c, "onnx": _onnx, "program": _program_file}
+
+
+def verify_saved(path: str, data: str, images: int = 200, model: str | None = None) -> dict[str, Any]:
+    """Every form of a program beside its interpreter on the first test images; and the network ``model``, if one is named.
+
+    Raises:
+        FormatError: the program's file is damaged.
+        SpecError: the data does not fit.
+    """
+    program, found = Program.load(path), load(data)
+    rows = [] if model else [each._asdict() for each in verify(program, _shown(program, found, "test", images), FORMS)]
+    if model is not None:
+        part = found.test._replace(x=found.test.x[:images], y=found.test.y[:images])
+        checked = program.check(resolve_model(model), Batches(part, BATCH, found.scale))
+        spikes, different = (sum(getattr(layer, name) for layer in checked.layers) for name in ("spikes", "different"))
+        rows.append({"form": model, "spikes": spikes, "different": different, "first": checked.first})
+    for row in rows:
+        row["said"] = None if row["first"] is None else str(row["first"])
+        row["first"] = None if row["first"] is None else row["first"]._asdict()
+    return {"program": program.hash, "images": min(images, len(found.test.y)), "forms": rows}

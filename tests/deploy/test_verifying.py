@@ -1,0 +1,34 @@
+import sys
+
+import numpy as np
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.c.vectors import drawn
+from spikequant.deploy.verifying import FORMS, in_torch, verify
+from spikequant.errors import SpecError
+
+
+def test_all_forms_agree(residual: Program) -> None:
+    found = verify(residual, drawn(residual, 6))
+    assert [(each.form, each.different, each.first) for each in found] == [("onnx", 0, None), ("torch", 0, None)]
+    assert found[0].spikes == 6 * 4 * (2 * 64 + 2 * 64 + 5)
+
+
+def test_the_first_divergence_is_named(residual: Program) -> None:
+    other = Program(residual.header, residual.tensors | {"lif2.threshold": residual.tensors["lif2.threshold"] + [0, 1]})
+    images = drawn(residual, 6)
+    (found,) = verify(residual, images, {"other": lambda program, images: in_torch(other, images)})
+    first = found.first
+    assert first is not None
+    assert (first.layer, first.neuron[0], first.distance, first.spikes) == ("lif2", 1, 0, 1)
+    assert found.different > 0
+    differing = in_torch(residual, images)["lif2"] != in_torch(other, images)["lif2"]
+    assert first.step == np.argwhere(differing)[0][0]
+    assert str(first).startswith(f"image {first.image}, neuron {first.neuron} of lif2 at step {first.step}: the program gives 1, 0 from")
+
+
+def test_without_the_extra_the_way_to_it_is_said(residual: Program, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "spikequant.deploy.onnx.writing", None)
+    with pytest.raises(SpecError, match=r"pip install 'spikequant\[onnx\]'"):
+        verify(residual, drawn(residual, 1), {"onnx": FORMS["onnx"]})

@@ -1,0 +1,60 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.onnx import check_onnx
+from spikequant.errors import SpecError
+from spikequant.recipes import Recipe, load, save
+from spikequant.studies import export, verify_saved
+from spikequant.studies.verbs import quantize_saved
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's network, untrained, in whole numbers."""
+    folder = tmp_path_factory.mktemp("small")
+    quantize_saved("digits", Recipe.integer(weight_bits=4, state_bits=8), folder, "digits", 2)
+    return folder
+
+
+def test_every_form_is_of_one_program(small: Path, tmp_path: Path) -> None:
+    found = {form: export(form, str(small), tmp_path / form, "digits") for form in ("c", "onnx", "program")}
+    assert len({document["program"] for document in found.values()}) == 1
+    program = Program.load(tmp_path / "program")
+    assert program.header.source.table
+    assert program.hash == check_onnx(tmp_path / "onnx") == json.loads((tmp_path / "c" / "report.json").read_text())["program"]
+    assert found["onnx"]["bytes"] == (tmp_path / "onnx").stat().st_size
+    again = export("onnx", str(tmp_path / "program"), tmp_path / "again", "digits")
+    assert again["program"] == program.hash
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "onnx").read_bytes()
+
+
+def test_verify_compares_forms_and_networks(small: Path, tmp_path: Path) -> None:
+    export("program", str(small), tmp_path / "net.sqp", "digits")
+    found = verify_saved(str(tmp_path / "net.sqp"), "digits", images=20)
+    assert [(row["form"], row["different"], row["first"]) for row in found["forms"]] == [("onnx", 0, None), ("torch", 0, None)]
+    (row,) = verify_saved(str(tmp_path / "net.sqp"), "digits", 20, str(small))["forms"]
+    assert (row["different"], row["spikes"] > 0) == (0, True)
+    network = load(small)
+    name = next(name for name, _ in network.named_parameters() if "conv1" in name)
+    dict(network.named_parameters())[name].data.mul_(-1)
+    save(network, tmp_path / "other")
+    (row,) = verify_saved(str(tmp_path / "net.sqp"), "digits", 20, str(tmp_path / "other"))["forms"]
+    assert row["different"] > 0
+    assert row["first"]["layer"] in row["said"]
+
+
+def test_data_that_does_not_fit_is_refused(small: Path, tmp_path: Path) -> None:
+    export("program", str(small), tmp_path / "net.sqp")
+    with pytest.raises(SpecError, match="pass calibration"):
+        export("program", "digits", tmp_path / "none.sqp")
+    assert not (tmp_path / "none.sqp").exists()
+    program = Program.load(tmp_path / "net.sqp")
+    events = Program(
+        program.header.model_copy(update={"source": program.header.source.model_copy(update={"still": False})}), program.tensors
+    )
+    events.save(tmp_path / "events.sqp")
+    with pytest.raises(SpecError, match="digits has images of shape"):
+        verify_saved(str(tmp_path / "events.sqp"), "digits")

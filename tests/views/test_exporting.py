@@ -1,0 +1,35 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spikequant.recipes import Recipe
+from spikequant.studies import verbs
+
+
+def test_export_and_verify(run: Callable[..., Any], tmp_path) -> None:
+    verbs.quantize_saved("digits", Recipe.integer(weight_bits=2, state_bits=8), tmp_path / "small", "digits", 1)
+    code, out, _ = run("export", "program", str(tmp_path / "small"), "--data", "digits", "--out", str(tmp_path / "net.sqp"), "--json")
+    assert code == 0
+    assert json.loads(out)["bytes"] == (tmp_path / "net.sqp").stat().st_size
+    code, out, _ = run("verify", str(tmp_path / "net.sqp"), "--data", "digits", "--images", "5")
+    assert code == 0
+    assert [line.split(" of ")[0] for line in out.splitlines()] == ["onnx: 0", "torch: 0"]
+
+
+def test_a_difference_ends_with_1_and_is_named(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"form": "torch", "spikes": 9, "different": 2, "first": {}, "said": "image 0, neuron (1,) of lif1 at step 2: the program gives 1"}
+    monkeypatch.setattr("spikequant.studies.verify_saved", lambda *_: {"program": "", "images": 1, "forms": [row]})
+    code, out, _ = run("verify", "net.sqp", "--data", "digits")
+    assert code == 1
+    assert out.splitlines() == [
+        "torch: 2 of 9 spikes differ",
+        "torch: first at image 0, neuron (1,) of lif1 at step 2: the program gives 1",
+    ]
+
+
+def test_an_absent_program_is_usage(run: Callable[..., Any], tmp_path) -> None:
+    code, _, err = run("verify", str(tmp_path / "none.sqp"), "--data", "digits")
+    assert code == 2
+    assert "none.sqp" in err
