@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from spikequant.quantizers import Binary as Binary
     from spikequant.quantizers import FixedPoint as FixedPoint
     from spikequant.quantizers import LQNet as LQNet
+    from spikequant.quantizers import QSNNBinary as QSNNBinary
+    from spikequant.quantizers import QSNNMembrane as QSNNMembrane
+    from spikequant.quantizers import ReScaW as ReScaW
+    from spikequant.quantizers import SpikeFit as SpikeFit
+    from spikequant.quantizers import SpQuant as SpQuant
     from spikequant.quantizers import StateQuant as StateQuant
     from spikequant.quantizers import ThresholdCentered as ThresholdCentered
     from spikequant.quantizers import Uniform as Uniform
@@ -57,8 +62,13 @@ _ROOMS = {
     "Loaders": "spikequant.studies",
     "Pixels": "spikequant.deploy",
     "Program": "spikequant.deploy",
+    "QSNNBinary": "spikequant.quantizers",
+    "QSNNMembrane": "spikequant.quantizers",
+    "ReScaW": "spikequant.quantizers",
     "Recipe": "spikequant.recipes",
+    "SpQuant": "spikequant.quantizers",
     "Space": "spikequant.recipes",
+    "SpikeFit": "spikequant.quantizers",
     "StateQuant": "spikequant.quantizers",
     "ThresholdCentered": "spikequant.quantizers",
     "Training": "spikequant.training",

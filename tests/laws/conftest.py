@@ -13,13 +13,18 @@ from spikequant.quantizers import (
     Binary,
     FixedPoint,
     LQNet,
+    QSNNBinary,
     Quantizer,
     QuantizerSpec,
+    ReScaW,
+    SpikeFit,
+    SpQuant,
     ThresholdCentered,
     Uniform,
     ZeroCentered,
 )
 
+OF_WEIGHTS = (LQNet, QSNNBinary, ReScaW, SpikeFit)
 WEIGHT, STATE = ((5, 60), 0), ((1, 5), 1)
 ROUNDINGS = ("nearest_even", "half_up", "truncate", "stochastic")
 
@@ -62,6 +67,12 @@ SPECS: tuple[QuantizerSpec, ...] = (
     *(Anchored(bits=bits, above=1, decay=0.97) for bits in (2, 8)),
     *(Binary(scale=scale) for scale in ("one", "mean")),
     Binary(gradient="pass"),
+    QSNNBinary(),
+    *(ReScaW(bits=bits, ste=ste) for bits in (1, 2, 4, 8) for ste in ("official", "identity")),
+    *(SpQuant(lowest=lowest) for lowest in (-1, -3, -7)),
+    SpQuant(lowest=-2, threshold=0.3),
+    *(SpikeFit(bits=bits) for bits in (1, 2, 4)),
+    SpikeFit(bits=2, value_bits=4),
 )
 
 
@@ -125,7 +136,7 @@ def title(spec: QuantizerSpec) -> str:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "place" in metafunc.fixturenames:
-        both = [(spec, place) for spec in SPECS for place in (WEIGHT, STATE) if place == WEIGHT or not isinstance(spec, LQNet)]
+        both = [(spec, place) for spec in SPECS for place in (WEIGHT, STATE) if place == WEIGHT or not isinstance(spec, OF_WEIGHTS)]
         ids = [f"{title(spec)}-{'weight' if place == WEIGHT else 'state'}" for spec, place in both]
         metafunc.parametrize(("spec", "place"), both, ids=ids)
     elif "spec" in metafunc.fixturenames:

@@ -117,6 +117,8 @@ def passes_or_masks_the_gradient(method: Any, form: Form) -> None:
     x = method.whole(points).requires_grad_()
     pull = torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape) + 1
     (gradient,) = torch.autograd.grad((form.snap(x) * pull).sum(), x)
+    if method.spec.gradient in ("tanh", "stacked") or getattr(method.spec, "ste", None) == "official":
+        return  # a gradient of its own: tests/quantizers/test_baselines.py has its values
     inside = (points >= method.values[:, :1]) & (points <= method.values[:, -1:])
     if method.spec.gradient == "unit":
         inside = points.abs() <= 1

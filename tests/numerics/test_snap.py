@@ -191,7 +191,7 @@ def test_nan_is_counted_and_refused() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     x = torch.zeros(2)
-    with pytest.raises(SpecError, match="gradient must be 'pass' or 'mask', got 'hide'"):
+    with pytest.raises(SpecError, match="gradient must be 'pass', 'mask' or 'stacked', got 'hide'"):
         snap(SIXTEENTHS, x, gradient="hide")
     with pytest.raises(SpecError, match="'truncate' does not fit a table"):
         snap(table(torch.tensor([0.0, 1.0])), x, "truncate")

@@ -255,6 +255,13 @@ def test_a_step_starts_from_the_first_values_alone() -> None:
     assert fitted(LSQ(bits=2, per_channel=True), torch.tensor([[1.0, 1.0], [3.0, -1.0]])).step.tolist() == [2.0, 4.0]
 
 
+def test_evaluation_starts_no_step() -> None:
+    quantizer = LSQ(bits=3).build((2,)).eval()
+    with pytest.raises(SpecError, match="no step yet"):
+        quantizer(torch.tensor([-3.0, 1.0]))
+    assert (quantizer.step.item(), bool(quantizer.started)) == (1.0, False)
+
+
 @pytest.mark.parametrize(
     ("spec", "low", "high"), [(LSQ(bits=3), -4, 3), (LSQ(bits=3, signed=False), 0, 7), (LSQ(bits=1, signed=False), 0, 1)]
 )

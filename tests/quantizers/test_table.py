@@ -4,10 +4,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Uniform
+from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, TwoLevels
 from spikequant.quantizers.table import MODULES, SPECS
 
-EXAMPLES = {"fixed_point": {"integer": 1, "fraction": 2}, "binary": {}}
+EXAMPLES = {"fixed_point": {"integer": 1, "fraction": 2}, "binary": {}, "q_snn_binary": {}, "spquant": {}}
 
 
 def test_the_tables_hold_every_kind() -> None:
@@ -35,6 +36,11 @@ def test_the_kind_alone_tells_the_spec(kind: str) -> None:
         (SPECS["zero_centered"](bits=2), Fixed),
         (SPECS["anchored"](bits=2), Fixed),
         (SPECS["binary"](), TwoLevels),
+        (SPECS["q_snn_binary"](), Standardized),
+        (SPECS["q_snn_membrane"](), Squashed),
+        (SPECS["rescaw"](bits=2), Rescaled),
+        (SPECS["spquant"](), Fixed),
+        (SPECS["spikefit"](bits=2), Clustered),
     ],
 )
 def test_which_module_owns_which_grid(spec: QuantizerSpec, module: type) -> None:

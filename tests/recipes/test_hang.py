@@ -16,8 +16,11 @@ from spikequant.quantizers import (
     Binary,
     FixedPoint,
     LQNet,
+    QSNNBinary,
     Quantizer,
     QuantizerSpec,
+    ReScaW,
+    SpikeFit,
     ThresholdCentered,
     Uniform,
     ZeroCentered,
@@ -44,6 +47,9 @@ WEIGHTS: list[QuantizerSpec] = [
     Binary(),
     Binary(scale="one"),
     ThresholdCentered(bits=3),
+    QSNNBinary(),
+    ReScaW(bits=2),
+    SpikeFit(bits=2),
 ]
 STATES: list[QuantizerSpec] = [
     Uniform(bits=4, low=0.0, high=1.0),

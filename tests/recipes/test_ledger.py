@@ -3,7 +3,7 @@ import torch
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
-from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, QSNNBinary, SpikeFit, ThresholdCentered, Uniform, ZeroCentered
 from spikequant.recipes import Ledger, Override, Recipe, auxiliary, bake, memory, quantize
 
 # The digits network, counted by hand.
@@ -50,6 +50,9 @@ EXPECTED = {
     # LQ-Net stores 2 basis values for each output channel, binary weights one scale or none.
     "lq-net": (Recipe(weights=LQNet(bits=2)), changed(weight_bits=2 * WEIGHTS, table_bits=2 * 32 * OUTPUTS)),
     "binary": (Recipe(weights=Binary()), changed(weight_bits=WEIGHTS, table_bits=32 * OUTPUTS)),
+    # Q-SNN stores an exponent for each output channel, SpikeFit four values of 8 bits and their scale for each layer.
+    "q-snn": (Recipe(weights=QSNNBinary()), changed(weight_bits=WEIGHTS, table_bits=8 * OUTPUTS)),
+    "spikefit": (Recipe(weights=SpikeFit(bits=2)), changed(weight_bits=2 * WEIGHTS, table_bits=64 * 3)),
     "signs": (Recipe(weights=Binary(scale="one")), changed(weight_bits=WEIGHTS)),
     "biases": (Recipe(biases=NARROW), changed(bias_bits=4 * BIASES, table_bits=64)),
     "fixed biases": (Recipe(biases=FixedPoint(integer=1, fraction=14)), changed(bias_bits=16 * BIASES)),

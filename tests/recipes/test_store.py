@@ -13,7 +13,7 @@ from torch import Tensor
 from spikequant import files
 from spikequant.errors import FormatError, MismatchError, SpikequantError
 from spikequant.models import Network, Node, Wiring, build
-from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, ThresholdCentered, Uniform
+from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, QSNNBinary, QSNNMembrane, SpikeFit, SpQuant, ThresholdCentered, Uniform
 from spikequant.recipes import Override, Recipe, bake, load, quantize, save
 from spikequant.recipes.store import JSON_LIMIT, read_document
 
@@ -30,6 +30,8 @@ RECIPES = {
     "lqnet": Recipe(weights=LQNet(bits=2), state=ThresholdCentered(bits=4)),
     "lsq": Recipe(weights=LSQ(bits=4), state=LSQ(bits=8)),
     "binary": Recipe(weights=Binary(), overrides={"conv2": Override(weights="float")}),
+    "q-snn": Recipe(weights=QSNNBinary(), state=QSNNMembrane(bits=4), snapped="after_reset"),
+    "spikefit": Recipe(weights=SpikeFit(bits=2), state=SpQuant(), snapped="after_reset"),
     "fixed point": Recipe.parse("W(Q1.6)-N(Q2.2)"),
     "fitted fixed point": Recipe.parse("W(Qi.6)-N(Qi.4)"),
     "stochastic": Recipe.parse("W(Q1.4)-N(Q2.4)", "stochastic"),

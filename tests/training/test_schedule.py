@@ -1,6 +1,11 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
 
+from spikequant.quantizers import QSNNBinary
+from spikequant.quantizers.baselines import Standardized
+from spikequant.training import fit
 from spikequant.training.schedule import learning_rate
 from spikequant.training.spec import Training
 
@@ -32,3 +37,16 @@ def test_warmup_rises_linearly_and_cosine_takes_the_rest():
 
 def test_a_loader_longer_than_it_said_ends_at_zero():
     assert learning_rate(Training(epochs=1), 12, 10) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_training_tells_its_grids_how_far_it_is() -> None:
+    heard: list[float] = []
+
+    class Hears(Standardized):
+        def advance(self, done: float) -> None:
+            heard.append(done)
+
+    layer = nn.Linear(2, 2)
+    parametrize.register_parametrization(layer, "weight", Hears(QSNNBinary(), (2, 2), 0))
+    fit(layer, [(torch.eye(2), torch.tensor([0, 1]))], Training(epochs=4))
+    assert heard == [0.0, 0.25, 0.5, 0.75]

@@ -252,7 +252,7 @@ def asked(holder: HoldsGrid | None, snapped: Snapped) -> State | None:
     if holder is None:
         return None
     follows = getattr(holder, "ranging", None)
-    return State(follows or holder.grid(), holder.rounding_rule, holder.gradient, snapped)
+    return State(follows or holder.grid(), holder.rounding_rule, holder.gradient, snapped, squash=getattr(holder, "squash", False))
 
 
 def widened(current: Tensor) -> Tensor:

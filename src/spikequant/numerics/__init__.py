@@ -1,6 +1,7 @@
 """The arithmetic of grids and membranes, with its gradients: tensors in, tensors out. `kernels/` holds fast twins."""
 
 from spikequant.numerics.charging import charged, charging, settled
+from spikequant.numerics.clustering import chosen, k_means
 from spikequant.numerics.freezing import graded_scan, mixed, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
@@ -59,6 +60,7 @@ __all__ = [
     "bounds",
     "charged",
     "charging",
+    "chosen",
     "compete",
     "decode",
     "encode",
@@ -66,6 +68,7 @@ __all__ = [
     "fit_basis",
     "graded_scan",
     "integers",
+    "k_means",
     "kernels_in_use",
     "leaking",
     "levels",

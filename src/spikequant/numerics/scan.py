@@ -63,6 +63,8 @@ class Dynamics(NamedTuple):
 class State(NamedTuple):
     """What a membrane's grid asks of the scan: which numbers it may hold, and when it is rounded to them.
 
+    ``squash``: ``tanh`` before it is rounded (Q-SNN).
+
     A ``Ranging`` of one step finds its range in every step; one of whole sequences must be settled before (``charging.settled``).
     """
 
@@ -71,6 +73,7 @@ class State(NamedTuple):
     gradient: Gradient = "pass"
     snapped: Snapped = "before_fire"
     wrap: bool = False
+    squash: bool = False
 
     @property
     def fixed(self) -> Grid:
@@ -84,6 +87,10 @@ class State(NamedTuple):
                 f"the range of this state follows each {self.grid.scope}, which this neuron cannot do; use range='frozen' or 'step_batch'"
             )
         return self.grid
+
+    def bent(self, v: Tensor) -> Tensor:
+        """What is rounded of a value."""
+        return torch.tanh(v) if self.squash else v
 
     def at(self, v: Tensor) -> Grid:
         """The grid for the values of one step."""
@@ -227,6 +234,7 @@ def _reset(v: Tensor, s: Tensor, d: Dynamics) -> Tensor:
 
 
 def _snapped(v: Tensor, state: State, noise: Tensor | None) -> Tensor:
+    v = state.bent(v)
     grid = state.at(v)
     if state.wrap:
         v = through(_wrapped(v, grid, state, noise), v)

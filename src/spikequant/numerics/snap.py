@@ -9,7 +9,8 @@ from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics.grid import Affine, Grid, Table, along, bounds, levels, to
 from spikequant.numerics.rounding import Rounding, round_to_integer
 
-Gradient = Literal["pass", "mask"]
+Gradient = Literal["pass", "mask", "stacked"]
+TEMPERATURE = 2.0
 
 
 def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Tensor | None = None) -> Tensor:
@@ -49,8 +50,9 @@ def decode(grid: Grid, code: Tensor) -> Tensor:
 def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None) -> Tensor:
     """``decode(encode(x))`` with a straight-through gradient; dtype and device of ``x`` are kept.
 
-    Equations: ``dy/dx = 1`` (``pass``), or ``1 where low <= x <= high, else 0`` (``mask``). Where the step of an affine grid
-    asks for a gradient (LSQ, Eq. 3): ``dy/dstep = (y - x) / step`` inside, ``y / step`` outside.
+    Equations: ``dy/dx = 1`` (``pass``), ``1 where low <= x <= high, else 0`` (``mask``), or the sum over midpoints m between levels a
+    ``gap`` apart of ``2 s (1 - s)``, ``s = sigmoid(2 (x - m) / gap)`` (``stacked``; SpQuant-SNN, the authors' code).
+    Where the step of an affine grid asks for a gradient (LSQ, Eq. 3): ``dy/dstep = (y - x) / step`` inside, ``y / step`` outside.
 
     >>> from spikequant.numerics.grid import affine
     >>> x = torch.tensor([-2.0, 0.2], requires_grad=True)
@@ -58,8 +60,8 @@ def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: G
     >>> x.grad.tolist()
     [0.0, 1.0]
     """
-    if gradient not in ("pass", "mask"):
-        raise SpecError(f"gradient must be 'pass' or 'mask', got {gradient!r}")
+    if gradient not in ("pass", "mask", "stacked"):
+        raise SpecError(f"gradient must be 'pass', 'mask' or 'stacked', got {gradient!r}")
     step = grid.step if isinstance(grid, Affine) else None
     snapped: Tensor = _Snap.apply(x, step, to(grid, x), rounding, gradient, noise)  # type: ignore[no-untyped-call]
     return snapped
@@ -96,6 +98,7 @@ class _Snap(torch.autograd.Function):
         ctx.learned = step is not None and step.requires_grad
         ctx.inside = _inside(grid, x) if gradient == "mask" or ctx.learned else None
         ctx.masked, ctx.axis = gradient == "mask", grid.axis
+        ctx.slope = _stacked(grid, x) if gradient == "stacked" else None
         ctx.save_for_backward(*((x, snapped, step) if ctx.learned else ()))
         return snapped
 
@@ -103,12 +106,22 @@ class _Snap(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         (gradient,) = gradients
         to_step = _step_gradient(gradient, ctx.inside, ctx.axis, *ctx.saved_tensors) if ctx.learned else None
+        if ctx.slope is not None:
+            return gradient * ctx.slope, to_step, None, None, None, None
         return gradient * ctx.inside if ctx.masked else gradient, to_step, None, None, None, None
 
 
 def _inside(grid: Grid, x: Tensor) -> Tensor:
     low, high = (along(bound, x, grid.axis).to(x.dtype) for bound in bounds(grid))
     return (x >= low) & (x <= high)
+
+
+def _stacked(grid: Grid, x: Tensor) -> Tensor:
+    slope = torch.zeros_like(x)
+    for middle, gap in zip(midpoints(grid).unbind(-1), levels(grid).diff(dim=-1).unbind(-1), strict=True):
+        s = torch.sigmoid(TEMPERATURE * (x - along(middle, x, grid.axis)) / along(gap, x, grid.axis))
+        slope += (TEMPERATURE * s * (1 - s)).to(x.dtype)
+    return slope
 
 
 def _step_gradient(gradient: Tensor, inside: Tensor, axis: int | None, x: Tensor, snapped: Tensor, step: Tensor) -> Tensor:

@@ -149,4 +149,4 @@ def _kept(i: Tensor, synapse: Synapse, state: State | None) -> Tensor:
 
 
 def _on_grid(x: Tensor, state: State | None) -> Tensor:
-    return x if state is None else snap(state.at(x), x, state.rounding, state.gradient)
+    return x if state is None else snap(state.at(state.bent(x)), state.bent(x), state.rounding, state.gradient)

@@ -71,6 +71,9 @@ class Quantizer(nn.Module, ABC):
     def fit(self) -> None:
         """Settle the grid on what was observed."""
 
+    def advance(self, done: float) -> None:
+        """Hear, before every epoch of a training, what share of it is done; grids without a schedule ignore it."""
+
     def noise(self, step: int, like: Tensor) -> Tensor | None:
         """Noise for one time step of a state ``[batch, ...]``, or None where rounding needs none.
 
@@ -290,9 +293,15 @@ class LearnedStep(Quantizer):
             self.started.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``x`` on the grid."""
-        if not self.started:
+        """``x`` on the grid.
+
+        Raises:
+            SpecError: evaluated before it saw any values: the step would follow what is evaluated.
+        """
+        if self.training and not self.started:
             self.observe(x)
+        if not self.started:
+            raise SpecError(f"{self.spec.label()} has no step yet: train it, or let quantize start it from data")
         return super().forward(x)
 
 

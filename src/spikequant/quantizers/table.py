@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
 from spikequant.quantizers.following import Following
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
 from spikequant.quantizers.specs import (
@@ -12,7 +13,12 @@ from spikequant.quantizers.specs import (
     Exponential,
     FixedPoint,
     LQNet,
+    QSNNBinary,
+    QSNNMembrane,
     QuantizerSpec,
+    ReScaW,
+    SpikeFit,
+    SpQuant,
     ThresholdCentered,
     Uniform,
     ZeroCentered,
@@ -27,6 +33,11 @@ SPECS: dict[str, type[QuantizerSpec]] = {
     "zero_centered": ZeroCentered,
     "anchored": Anchored,
     "binary": Binary,
+    "q_snn_binary": QSNNBinary,
+    "q_snn_membrane": QSNNMembrane,
+    "rescaw": ReScaW,
+    "spquant": SpQuant,
+    "spikefit": SpikeFit,
 }
 
 Build = Callable[[Any, tuple[int, ...], int], Quantizer]
@@ -57,4 +68,9 @@ MODULES: dict[str, Build] = {
     "zero_centered": _exponential,
     "anchored": Fixed,
     "binary": TwoLevels,
+    "q_snn_binary": Standardized,
+    "q_snn_membrane": Squashed,
+    "rescaw": Rescaled,
+    "spquant": Fixed,
+    "spikefit": Clustered,
 }

@@ -154,4 +154,4 @@ def _table_bits(spec: QuantizerSpec | None, channels: int) -> int:
         return FLOAT * channels if spec.scale == "mean" else 0
     if getattr(spec, "below", None) is not None:
         return 3 * FLOAT  # two steps and where they meet
-    return 2 * FLOAT * (channels if getattr(spec, "per_channel", False) else 1)
+    return spec.stored_bits(channels)

@@ -20,7 +20,7 @@ from spikequant.training.events import Epoch, Event, Finished, Froze, History, S
 from spikequant.training.freezing import Freezer
 from spikequant.training.losses import criterion
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
-from spikequant.training.schedule import learning_rate
+from spikequant.training.schedule import advance, learning_rate
 from spikequant.training.spec import Training
 
 
@@ -67,6 +67,7 @@ def train(
         if file.path.exists():
             history, best = file.read()
     while history.epochs < training.epochs and not history.stalled(training.patience):
+        advance(model, history.epochs / training.epochs)
         loss, seconds, steps = yield from _one_pass(model, loader, training, optimizer, history, total_steps, freezer)
         parallel.align(model)
         accuracy = None if validation is None else evaluate(model, validation)

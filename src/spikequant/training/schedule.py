@@ -1,7 +1,10 @@
-"""The learning rate of every step."""
+"""What changes while a network trains: the learning rate of every step, and the gradients of grids that sharpen."""
 
 import math
 
+from torch import nn
+
+from spikequant.quantizers import Quantizer
 from spikequant.training.spec import Training
 
 
@@ -20,3 +23,16 @@ def learning_rate(training: Training, step: int, total_steps: int | None) -> flo
     if training.schedule == "constant" or total_steps is None:
         return training.lr
     return training.lr / 2 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total_steps - warmup))))
+
+
+def advance(model: nn.Module, done: float) -> None:
+    """Tell every grid of a model what share of the training is done.
+
+    >>> from spikequant.quantizers import QSNNBinary
+    >>> grid = QSNNBinary().build((1, 2))
+    >>> advance(grid, 0.5); grid.progress.item()
+    0.5
+    """
+    for module in model.modules():
+        if isinstance(module, Quantizer):
+            module.advance(done)

@@ -71,7 +71,7 @@ def _is_per_channel(constant: Tensor, current: Tensor) -> bool:
 
 
 def _grid_fits(state: State) -> bool:
-    if isinstance(state.grid, Ranging):
+    if isinstance(state.grid, Ranging) or state.squash or state.gradient == "stacked":
         return False
     if isinstance(state.grid, Table):
         return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536

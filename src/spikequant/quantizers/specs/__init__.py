@@ -6,11 +6,27 @@ from pydantic import Field
 
 from spikequant.quantizers.specs.affine import Anchored, FixedPoint, Uniform, integer_bits
 from spikequant.quantizers.specs.base import Observing, QuantizerSpec, RangedSpec
+from spikequant.quantizers.specs.baselines import QSNNBinary, QSNNMembrane, ReScaW, SpikeFit, SpQuant
 from spikequant.quantizers.specs.binary import Binary
 from spikequant.quantizers.specs.exponential import Exponential, ThresholdCentered, ZeroCentered
 from spikequant.quantizers.specs.learned import LSQ, LQNet
 
-AnySpec = Annotated[Uniform | FixedPoint | LQNet | LSQ | ThresholdCentered | ZeroCentered | Anchored | Binary, Field(discriminator="kind")]
+Shipped = (
+    Uniform
+    | FixedPoint
+    | LQNet
+    | LSQ
+    | ThresholdCentered
+    | ZeroCentered
+    | Anchored
+    | Binary
+    | QSNNBinary
+    | QSNNMembrane
+    | ReScaW
+    | SpQuant
+    | SpikeFit
+)
+AnySpec = Annotated[Shipped, Field(discriminator="kind")]
 
 __all__ = [
     "LSQ",
@@ -21,8 +37,13 @@ __all__ = [
     "FixedPoint",
     "LQNet",
     "Observing",
+    "QSNNBinary",
+    "QSNNMembrane",
     "QuantizerSpec",
     "RangedSpec",
+    "ReScaW",
+    "SpQuant",
+    "SpikeFit",
     "ThresholdCentered",
     "Uniform",
     "ZeroCentered",

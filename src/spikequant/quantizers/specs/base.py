@@ -87,6 +87,15 @@ class QuantizerSpec(Spec):
         """Whether the samples of a batch change each other's grid: such a grid is for study, and cannot be exported."""
         return self.scope in ("step_batch", "sequence_batch")
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether the method's source says so little that this is our reading of it."""
+        return False
+
+    def stored_bits(self, channels: int) -> int:
+        """Bits that the grid itself takes beside its codes, for a tensor of so many channels: step and offset in float."""
+        return 64 * (channels if getattr(self, "per_channel", False) else 1)
+
     def grid(self) -> "Grid":
         """The grid, where the spec alone fixes it.
 

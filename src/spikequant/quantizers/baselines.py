@@ -1,0 +1,158 @@
+"""The quantizers of the field's methods."""
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.numerics import Affine, Gradient, Table, affine, chosen, integers, k_means, snap, through
+from spikequant.quantizers import ranges
+from spikequant.quantizers.following import Following
+from spikequant.quantizers.modules import Quantizer
+from spikequant.quantizers.specs import QSNNBinary, ReScaW, SpikeFit
+
+LEAST = 2.0**-20
+
+
+class Standardized(Quantizer):
+    """Q-SNN's two levels for each output channel; every training-mode read takes mean and scale from the weight."""
+
+    mean: Tensor
+    scale: Tensor
+    progress: Tensor
+
+    def __init__(self, spec: QSNNBinary, shape: tuple[int, ...], axis: int) -> None:
+        super().__init__(spec, shape, axis)
+        self.register_buffer("mean", torch.zeros(shape[axis]))
+        self.register_buffer("scale", torch.ones(shape[axis]))
+        self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def gradient(self) -> Gradient:
+        """What a scan of membranes would take; the tanh belongs to weights."""
+        return "pass"
+
+    def grid(self) -> Table:
+        """Plus and minus the scale, with the edge at the mean."""
+        return Table(torch.stack([-self.scale, self.scale], dim=1), self.axis, self.mean.unsqueeze(1))
+
+    def advance(self, done: float) -> None:
+        """Sharpen the gradient as training goes on."""
+        self.progress.fill_(done)
+
+    def observe(self, x: Tensor) -> None:
+        """Take mean and scale from these values."""
+        ranges.refuse_non_finite(x, self.spec.label())
+        rows = self._rows(x.detach(), per_channel=True)
+        magnitude = _standard(rows).abs().mean(1).clamp(min=LEAST)
+        self.mean.copy_(rows.mean(1))
+        self.scale.copy_(torch.exp2(torch.round(torch.log2(magnitude))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` on the grid."""
+        if self.training:
+            self.observe(x)
+        value = super().forward(x.detach())
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return value
+        sharpness = 0.1 * 100.0 ** float(self.progress)
+        smooth = max(1 / sharpness, 1.0) * torch.tanh(sharpness * _standard(self._rows(x, per_channel=True))) * self.scale.unsqueeze(1)
+        return through(value, smooth.reshape(x.movedim(self.axis, 0).shape).movedim(0, self.axis).to(x.dtype))
+
+
+def _standard(rows: Tensor) -> Tensor:
+    """Each row with mean 0 and unbiased deviation 1; a row of one value, or of equal ones, becomes 0."""
+    centered = rows - rows.mean(1, keepdim=True)
+    if rows.shape[1] == 1:
+        return centered
+    return centered / rows.std(1, keepdim=True).clamp(min=LEAST)
+
+
+class Rescaled(Quantizer):
+    """QP-SNN's levels between minus and plus the mean magnitude of each channel, taken anew in every training-mode read."""
+
+    reach: Tensor
+
+    def __init__(self, spec: ReScaW, shape: tuple[int, ...], axis: int) -> None:
+        super().__init__(spec, shape, axis)
+        self.rescaw = spec
+        self.register_buffer("reach", torch.ones(shape[axis]))
+
+    def grid(self) -> Affine:
+        """Equally spaced, ends included."""
+        return affine(-self.reach, self.reach, 2**self.rescaw.bits, self.axis)
+
+    def observe(self, x: Tensor) -> None:
+        """Take the mean magnitudes from these values."""
+        ranges.refuse_non_finite(x, self.spec.label())
+        self.reach.copy_(self._rows(x.detach(), per_channel=True).abs().mean(1).clamp(min=LEAST))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` on the grid."""
+        if self.training:
+            self.observe(x)
+        if self.rescaw.ste == "identity":
+            return super().forward(x)
+        reach = self.reach.reshape([-1 if index == self.axis else 1 for index in range(x.ndim)])
+        return through(super().forward(x.detach()), x / reach.to(x.dtype))
+
+
+class Clustered(Quantizer):
+    """SpikeFit's values of one layer, parameters; they start from the first values that they see."""
+
+    started: Tensor
+
+    def __init__(self, spec: SpikeFit, shape: tuple[int, ...], axis: int) -> None:
+        super().__init__(spec, shape, axis)
+        self.spikefit = spec
+        self.centers = nn.Parameter(torch.linspace(-1, 1, 2**spec.bits))
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def grid(self) -> Table:
+        """The values as they are stored, ascending."""
+        return Table(self._stored())
+
+    def observe(self, x: Tensor) -> None:
+        """Start the values from these weights."""
+        ranges.refuse_non_finite(x, self.spec.label())
+        flat = self._rows(x.detach(), per_channel=False).flatten()
+        low, high = ranges.widened(flat.min(), flat.max())
+        even = low + (high - low) * torch.linspace(0, 1, 2**self.spikefit.bits, device=x.device)
+        with torch.no_grad():
+            self.centers.copy_(k_means(flat, even))
+            self.started.fill_(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` on the grid.
+
+        Raises:
+            SpecError: evaluated before it saw any weights.
+        """
+        if self.training and not self.started:
+            self.observe(x)
+        if not self.started:
+            raise SpecError(f"{self.spec.label()} has no values yet: train it, or let quantize start them from weights")
+        return chosen(self._stored(), x)
+
+    def _stored(self) -> Tensor:
+        """The centers on their own grid of ``value_bits``, which passes their gradient."""
+        top = 2 ** (self.spikefit.value_bits - 1) - 1
+        step = self.centers.detach().abs().max().clamp(min=LEAST) / top
+        return snap(integers(step, -top, 2 * top + 1), self.centers.sort().values)
+
+
+class Squashed(Following):
+    """Q-SNN's membrane: ``tanh``, and levels over the extremes of this step."""
+
+    squash = True
+
+    def grid(self) -> Table:
+        """There is none: always raises.
+
+        Raises:
+            SpecError: says why.
+        """
+        raise SpecError(f"{self.spec.label()}: its range follows each step of the batch, so there is no one grid to export or store")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``tanh(x)`` on the grid over its own extremes."""
+        return super().forward(torch.tanh(x))
