@@ -1,0 +1,26 @@
+from typing import Any
+
+from spikequant.views.figures.freezing import HARD, MIXED, freezing
+
+
+def epoch(number: int, share: float, validated: bool = True) -> dict[str, Any]:
+    found = {"accuracy": 0.9, "hard_accuracy": 0.5 + number / 10} if validated else {"accuracy": None, "hard_accuracy": None}
+    return {"epoch": number, "shares": {"conv1": share, "conv2": 0.0}, "gradients": {"conv1": 1 - share, "conv2": 0.4}, **found}
+
+
+def test_accuracy_shares_and_gradients_have_a_panel_each() -> None:
+    figure = freezing([epoch(1, 0.0), epoch(2, 0.5), epoch(3, 1.0)])
+    accuracy, shares, gradients = figure.panels
+    assert MIXED in accuracy
+    assert HARD in accuracy
+    assert all(f">{layer}</text>" in panel for layer in ("conv1", "conv2") for panel in (shares, gradients))
+    assert "3 epochs; accuracy 90.0% to 90.0%, as if frozen 60.0% to 80.0%" in figure.alt
+
+
+def test_without_validation_there_is_no_accuracy_to_draw() -> None:
+    assert len(freezing([epoch(1, 0.0, validated=False), epoch(2, 1.0, validated=False)]).panels) == 2
+
+
+def test_names_of_layers_are_text() -> None:
+    named = [{"epoch": 1, "shares": {"<b>": 0.1}, "gradients": {"<b>": 0.1}, "accuracy": None, "hard_accuracy": None}]
+    assert "<b>" not in freezing(named).panels[0]
