@@ -21,6 +21,7 @@ from spikequant.quantizers import Spec
 Integers = NDArray[np.int64]
 if TYPE_CHECKING:
     from spikequant.deploy.checking import Check, Loader
+    from spikequant.deploy.nir import Written as WrittenView
     from spikequant.deploy.onnx import Written
     from spikequant.models import Network
 
@@ -153,6 +154,14 @@ class Program:
         except ImportError as error:
             raise SpecError(f"ONNX needs {error.name}, which is not installed: pip install 'spikequant[onnx]'") from None
         return write_onnx(self, path, images)
+
+    def write_nir(self, path: str | Path, images: Any = None, reader: str = "spikingjelly") -> "WrittenView":
+        """Write the program as a NIR view for one reader, and count the spikes it gets wrong; see ``spikequant.deploy.nir.write_nir``."""
+        try:
+            from spikequant.deploy.nir import write_nir
+        except ImportError as error:
+            raise SpecError(f"NIR needs {error.name}, which is not installed: pip install 'spikequant[nir]'") from None
+        return write_nir(self, path, images, reader)
 
     def save(self, path: str | Path) -> None:
         """Write the program as one file.

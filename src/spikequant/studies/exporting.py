@@ -60,12 +60,16 @@ def _onnx(program: Program, out: Path, images: Any) -> dict[str, Any]:
     return program.write_onnx(out, images)._asdict()
 
 
+def _nir(program: Program, out: Path, images: Any) -> dict[str, Any]:
+    return program.write_nir(out, images)._asdict()
+
+
 def _c(program: Program, out: Path, images: Any) -> dict[str, Any]:
     sizes = program.write_c(out, images)
     return {name: sizes[name] for name in ("constant_bytes", "memory_bytes", "state_bytes")}
 
 
-WRITERS: dict[str, Callable[[Program, Path, Any], dict[str, Any]]] = {"c": _c, "onnx": _onnx, "program": _program_file}
+WRITERS: dict[str, Callable[[Program, Path, Any], dict[str, Any]]] = {"c": _c, "nir": _nir, "onnx": _onnx, "program": _program_file}
 
 
 def verify_saved(path: str, data: str, images: int = 200, model: str | None = None) -> dict[str, Any]:

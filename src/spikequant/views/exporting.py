@@ -11,14 +11,17 @@ from spikequant.views.verbs import BROKEN, GOOD, Answer, Debug, Json
 
 
 def export(
-    form: Annotated[Literal["c", "onnx", "program"], typer.Argument(help="C99 (a folder), ONNX, or the program's own file.")],
+    form: Annotated[
+        Literal["c", "nir", "onnx", "program"],
+        typer.Argument(help="C99 (a folder), NIR (a view in floats), ONNX, or the program's own file."),
+    ],
     origin: Annotated[str, typer.Argument(metavar="MODEL_OR_PROGRAM", help="A program's file, or a network. " + MODEL)],
     out: Annotated[Path, typer.Option(help="Folder of the C, or the file.")],
     data: Annotated[str | None, typer.Option(help="Data set whose training images calibrate, and become test vectors.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
-    """Write a network as an integer program: C99, ONNX, or the file that verify reads."""
+    """Write a network as an integer program: C99, ONNX, NIR, or the file that verify reads."""
     from spikequant.studies import export as written
 
     files.refuse_unwritable(out if form == "c" else out.parent)

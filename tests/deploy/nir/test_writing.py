@@ -1,0 +1,62 @@
+import sys
+
+import h5py
+import nir
+import numpy as np
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.nir import READERS, read_nir
+from spikequant.errors import FormatError, SpecError
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_the_file_gives_the_program_back(reader: str, expressible: Program, images: np.ndarray, tmp_path) -> None:
+    written = expressible.write_nir(tmp_path / "net.nir", images, reader)
+    assert written.bytes == (tmp_path / "net.nir").stat().st_size
+    assert read_nir(tmp_path / "net.nir").hash == expressible.hash
+    graph = nir.read(tmp_path / "net.nir")
+    assert {name: type(node).__name__ for name, node in graph.nodes.items()} == {
+        "input": "Input", "conv1": "Conv2d", "lif1": "LIF", "conv2": "Conv2d", "lif2": "LIF",
+        "ors_pool": READERS[reader].pool, "ors": "LIF",
+        "sums": READERS[reader].pool, "flat": "Flatten", "dense": "Affine", "lif3": "LIF", "output": "Output",
+    }  # fmt: skip
+    lif = graph.nodes["lif1"]
+    assert np.allclose(lif.tau, 4 * READERS[reader].dt)
+    assert np.allclose(lif.r, 4 if READERS[reader].heeds_r else 1)
+    assert graph.nodes["conv1"].weight.dtype == np.float32
+
+
+def test_edges_that_meet_are_a_sum(residual: Program, tmp_path) -> None:
+    operations = [op for op in residual.header.operations if op.name != "ors"]
+    flat = next(index for index, op in enumerate(operations) if op.name == "flat")
+    operations[flat] = operations[flat].model_copy(update={"inputs": ("sums",)})
+    tensors = residual.tensors | {"dense.weight": np.ones((5, 32), np.int64)}
+    Program(residual.header.model_copy(update={"operations": tuple(operations)}), tensors).write_nir(tmp_path / "net.nir")
+    assert {("lif1", "sums"), ("lif2", "sums")} <= set(nir.read(tmp_path / "net.nir").edges)
+
+
+def test_a_changed_integer_is_refused(expressible: Program, tmp_path) -> None:
+    expressible.write_nir(tmp_path / "net.nir")
+    with h5py.File(tmp_path / "net.nir", "r+") as file:
+        found: list[str] = []
+        file.visit(lambda name: found.append(name) if name.endswith("tensor:conv1.weight") else None)
+        file[found[0]][0, 0, 0, 0] += 1
+    with pytest.raises(FormatError, match="does not fit its hash"):
+        read_nir(tmp_path / "net.nir")
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5"])
+def test_a_damaged_file_is_refused(content: bytes, tmp_path) -> None:
+    (tmp_path / "net.nir").write_bytes(content)
+    with pytest.raises(FormatError, match="bears no sound program"):
+        read_nir(tmp_path / "net.nir")
+
+
+def test_an_unknown_reader_and_a_missing_extra_are_said(expressible: Program, tmp_path, monkeypatch) -> None:
+    with pytest.raises(SpecError, match="unknown reader 'sinabs'"):
+        expressible.write_nir(tmp_path / "net.nir", reader="sinabs")
+    monkeypatch.setitem(sys.modules, "spikequant.deploy.nir", None)
+    with pytest.raises(SpecError, match=r"pip install 'spikequant\[nir\]'"):
+        expressible.write_nir(tmp_path / "net.nir")
+    assert not list(tmp_path.iterdir())
