@@ -16,6 +16,7 @@ from spikequant.quantizers.specs import (
     QSNNBinary,
     QSNNMembrane,
     QuantizerSpec,
+    RangedSpec,
     ReScaW,
     SpikeFit,
     SpQuant,
@@ -57,6 +58,11 @@ def _exponential(spec: Exponential, shape: tuple[int, ...], axis: int) -> Quanti
 
 def _fixed_point(spec: FixedPoint, shape: tuple[int, ...], axis: int) -> Quantizer:
     return Fitted(spec, shape, axis) if spec.integer is None else Fixed(spec, shape, axis)
+
+
+def default(spec: QuantizerSpec, shape: tuple[int, ...], axis: int) -> Quantizer:
+    """The module of a user's spec that does not build its own: fitted where it has a range, else fixed."""
+    return Fitted(spec, shape, axis) if isinstance(spec, RangedSpec) else Fixed(spec, shape, axis)
 
 
 MODULES: dict[str, Build] = {

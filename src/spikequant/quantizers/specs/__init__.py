@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, WrapValidator
 
 from spikequant.quantizers.specs.affine import Anchored, FixedPoint, Uniform, integer_bits
 from spikequant.quantizers.specs.base import Observing, QuantizerSpec, RangedSpec
@@ -10,6 +10,7 @@ from spikequant.quantizers.specs.baselines import QSNNBinary, QSNNMembrane, ReSc
 from spikequant.quantizers.specs.binary import Binary
 from spikequant.quantizers.specs.exponential import Exponential, ThresholdCentered, ZeroCentered
 from spikequant.quantizers.specs.learned import LSQ, LQNet
+from spikequant.quantizers.specs.own import own
 
 Shipped = (
     Uniform
@@ -26,7 +27,7 @@ Shipped = (
     | SpQuant
     | SpikeFit
 )
-AnySpec = Annotated[Shipped, Field(discriminator="kind")]
+AnySpec = Annotated[Shipped, Field(discriminator="kind"), WrapValidator(own), SerializeAsAny()]
 
 __all__ = [
     "LSQ",

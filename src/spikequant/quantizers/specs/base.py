@@ -3,7 +3,7 @@
 import functools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
@@ -56,7 +56,13 @@ class Observing(NamedTuple):
 
 
 class QuantizerSpec(Spec):
-    """A wanted grid. ``grid()`` answers where the spec alone fixes it; ``build(shape)`` makes the module that owns the rest."""
+    """A wanted grid. ``grid()`` answers where the spec alone fixes it; ``build(shape)`` makes the module that owns the rest.
+
+    ``uncertain``: the method's source says so little that this is our reading of it. A spec of one's own:
+    ``docs/how-to/add-a-quantizer.md``.
+    """
+
+    uncertain: ClassVar[bool] = False
 
     version: Literal[1] = 1
     kind: str
@@ -87,11 +93,6 @@ class QuantizerSpec(Spec):
         """Whether the samples of a batch change each other's grid: such a grid is for study, and cannot be exported."""
         return self.scope in ("step_batch", "sequence_batch")
 
-    @property
-    def uncertain(self) -> bool:
-        """Whether the method's source says so little that this is our reading of it."""
-        return False
-
     def stored_bits(self, channels: int) -> int:
         """Bits that the grid itself takes beside its codes, for a tensor of so many channels: step and offset in float."""
         return 64 * (channels if getattr(self, "per_channel", False) else 1)
@@ -106,9 +107,9 @@ class QuantizerSpec(Spec):
 
     def build(self, shape: tuple[int, ...], axis: int = 0) -> "Quantizer":
         """The module that owns this grid for one tensor of ``shape`` with its channels along ``axis``."""
-        from spikequant.quantizers.table import MODULES
+        from spikequant.quantizers.table import MODULES, default
 
-        return MODULES[self.kind](self, shape, axis)
+        return MODULES.get(self.kind, default)(self, shape, axis)
 
 
 class RangedSpec(QuantizerSpec):

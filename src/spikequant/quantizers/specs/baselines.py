@@ -1,6 +1,6 @@
 """Methods of the field that a new one is held against: Q-SNN, QP-SNN, SpQuant-SNN and SpikeFit."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -165,6 +165,7 @@ class SpikeFit(QuantizerSpec):
     True
     """
 
+    uncertain: ClassVar[bool] = True
     kind: Literal["spikefit"] = "spikefit"
     rounding: Literal["nearest_even"] = "nearest_even"
     gradient: Literal["pass"] = "pass"
@@ -175,11 +176,6 @@ class SpikeFit(QuantizerSpec):
     def width(self) -> int:
         """Bits of one code."""
         return self.bits
-
-    @property
-    def uncertain(self) -> bool:
-        """Made after an abstract."""
-        return True
 
     def label(self) -> str:
         """A few words for tables."""
