@@ -8,6 +8,7 @@ from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
 from spikequant.behavior.state_health import StateHealth, state_health
+from spikequant.behavior.temporal import Timing, timing
 
 __all__ = [
     "Drift",
@@ -18,6 +19,7 @@ __all__ = [
     "Operations",
     "ReferenceLayer",
     "StateHealth",
+    "Timing",
     "TrainingFloor",
     "all_pairs",
     "compare",
@@ -27,4 +29,5 @@ __all__ = [
     "operations",
     "record",
     "state_health",
+    "timing",
 ]

@@ -12,11 +12,11 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import as_tensor
 
 from spikequant import files
-from spikequant.behavior import Drift, Firing, compare, record
+from spikequant.behavior import Drift, Firing, Timing, compare, operations, record, timing
 from spikequant.data import Batches, DataSet
 from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
-from spikequant.recipes import memory
+from spikequant.recipes import memory, traffic
 from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
 from spikequant.studies.procedure import Measures
 from spikequant.training import evaluate
@@ -51,6 +51,13 @@ class Subject:
         if self.reference is None:
             raise SpecError("this measure compares with a reference, and the trial has none; give its group a reference")
         return compare(self.reference, self.network, self.test, batches=self.batches, twins=self.twins)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """When it fires, beside the reference."""
+        if self.reference is None:
+            raise SpecError("timing compares with a reference, and the trial has none; give its group a reference")
+        return timing(self.reference, self.network, self.test, self.batches)
 
 
 class Measure(NamedTuple):
@@ -110,6 +117,19 @@ def _operations(subject: Subject) -> Measures:
     return {"synaptic_operations": synaptic_operations(subject.network, subject.test, subject.batches)}
 
 
+def _traffic(subject: Subject) -> Measures:
+    used = {name: layer.effective for name, layer in operations(subject.network, subject.test, subject.batches).items()}
+    found = traffic(subject.network, used)
+    return {"weight_traffic_bits": found.weight_bits, "state_traffic_bits": found.state_bits}
+
+
+def _timing(subject: Subject) -> Measures:
+    found = subject.timing
+    late = None if found.latency is None or found.latency_reference is None else found.latency - found.latency_reference
+    parts = {"timing_emd": found.timing_emd, "van_rossum": found.van_rossum, "latency_steps": found.latency, "latency_shift_steps": late}
+    return parts | {"first_step_error": found.errors[0], "last_step_error": found.errors[-1], "error_growth": found.error_growth}
+
+
 def _noisy(subject: Subject) -> Measures:
     return {"noisy_accuracy": noisy_accuracy(subject.network, subject.test)}
 
@@ -126,6 +146,8 @@ MEASURES: dict[str, Measure] = {
     "emd_independent": Measure(TWINS, _independent),
     "operations": Measure(NOTHING, _operations),
     "noisy": Measure(NOTHING, _noisy),
+    "timing": Measure(REFERENCE, _timing),
+    "traffic": Measure(NOTHING, _traffic),
 }
 
 

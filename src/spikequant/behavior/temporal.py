@@ -1,0 +1,149 @@
+"""When neurons fire: what rates hide. Two networks, spike by spike, on the same images."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.behavior.matching import match
+from spikequant.behavior.recorder import Loader, first, watching
+from spikequant.errors import MismatchError, SpecError
+from spikequant.neurons import rest, tap
+
+TAU_STEPS = 2.0
+
+
+class Timing(NamedTuple):
+    """How far apart in time two networks fire; each value is the mean over layers.
+
+    ``timing_emd``: of each neuron the EMD, in steps, of when its spikes fall, over all images; neurons silent in either network
+    are left out. ``van_rossum``: the distance of two trains of one neuron and image. ``latency``, ``latency_reference``: the step of
+    the first spike, where both fired. ``errors``: the share of differing bits at each step. A value that no neuron could give is None.
+    """
+
+    timing_emd: float | None
+    van_rossum: float
+    latency: float | None
+    latency_reference: float | None
+    errors: tuple[float, ...]
+
+    @property
+    def error_growth(self) -> float:
+        """The least-squares slope of ``errors``, in shares a step; 0 with one step.
+
+        >>> Timing(None, 0.0, None, None, (0.0, 0.25, 0.5)).error_growth
+        0.25
+        """
+        middle, mean = (len(self.errors) - 1) / 2, sum(self.errors) / len(self.errors)
+        spread = sum((step - middle) ** 2 for step in range(len(self.errors)))
+        return sum((step - middle) * (error - mean) for step, error in enumerate(self.errors)) / spread if spread else 0.0
+
+
+def timing(reference: nn.Module, network: nn.Module, loader: Loader, batches: int = 20, tau_steps: float = TAU_STEPS) -> Timing:
+    """Watch two networks on the same batches, in evaluation mode, and say how far apart in time they fire.
+
+    Equations: EMD ``sum_t |F(t) - F'(t)|``, F the cumulated share of a neuron's spikes; van Rossum
+    ``sqrt(1/tau sum_t (f - f')^2)``, ``f[t] = exp(-1/tau) f[t-1] + s[t]``, the trains taken to end with the last step.
+
+    Raises:
+        MismatchError: layers cannot be matched, or differ in shape.
+        SpecError: tau is not above 0, or no batch was given.
+
+    Source: van Rossum (2001), in steps; Wasserstein-1 in one dimension.
+
+    >>> from spikequant.neurons import IF
+    >>> images = [(torch.ones(4, 2, 3), torch.zeros(2))]
+    >>> timing(nn.Sequential(IF(1.0)), nn.Sequential(IF(2.0)), images).latency
+    1.0
+    """
+    if tau_steps <= 0:
+        raise SpecError(f"tau_steps must be above 0, got {tau_steps}")
+    pairs = match(reference, network)
+    found = {name: Trains(tau_steps) for name in pairs}
+    with watching(reference, network):
+        for x, _ in first(loader, batches):
+            ours, theirs = spikes(reference, x), spikes(network, x)
+            for name, other in pairs.items():
+                found[name].add(name, ours[name], theirs[other])
+    return _over_layers(found)
+
+
+def spikes(model: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
+    """The spikes ``[time, batch, neuron]`` of every layer for one batch."""
+    heard: dict[str, Tensor] = {}
+
+    def listener(name: str, trains: Tensor) -> None:
+        heard[name] = trains.detach().bool().flatten(2)
+
+    rest(model)
+    with tap(model, listener):
+        model(x)
+    rest(model)
+    return heard
+
+
+class Trains:
+    """Sums over batches of what two layers fire; spikes are ``[time, batch, neuron]``."""
+
+    def __init__(self, tau_steps: float) -> None:
+        self.keep, self.tau_steps = torch.exp(torch.tensor(-1 / tau_steps)), tau_steps
+        self.trains, self.distance, self.both = 0, 0.0, 0
+        self.latencies = torch.zeros(2, dtype=torch.float64)
+        self.histograms: list[Tensor] = []
+        self.differing: list[Tensor] = []
+
+    def add(self, name: str, ours: Tensor, theirs: Tensor) -> None:
+        """Take in one batch."""
+        if ours.shape != theirs.shape:
+            raise MismatchError(f"layer {name!r} fires in shape {tuple(ours.shape)} and {tuple(theirs.shape)}: time cannot be compared")
+        self.trains += ours[0].numel()
+        self.distance += float(self._van_rossum(ours, theirs).sum())
+        both = ours.any(0) & theirs.any(0)
+        self.both += int(both.sum())
+        self.latencies += torch.stack([trains.float().argmax(0)[both].double().sum() for trains in (ours, theirs)])
+        self.histograms.append(torch.stack([trains.double().sum(1) for trains in (ours, theirs)]))
+        self.differing.append((ours != theirs).double().sum((1, 2)))
+
+    def _van_rossum(self, ours: Tensor, theirs: Tensor) -> Tensor:
+        trace, squares = torch.zeros(ours.shape[1:]), torch.zeros(ours.shape[1:])
+        for step in ours.float() - theirs.float():
+            trace = self.keep * trace + step
+            squares += trace**2
+        return (squares / self.tau_steps).sqrt()
+
+    @property
+    def timing_emd(self) -> float | None:
+        """The mean over neurons that fire in both."""
+        each = torch.stack(self.histograms).sum(0)
+        total = each.sum(1, keepdim=True)
+        fires = (total > 0).all(0).squeeze(0)
+        if not fires.any():
+            return None
+        cumulated = (each[:, :, fires] / total[:, :, fires]).cumsum(1)
+        return float((cumulated[0] - cumulated[1]).abs().sum(0).mean())
+
+    @property
+    def errors(self) -> list[float]:
+        """The share of differing bits at each step."""
+        found: list[float] = (torch.stack(self.differing).sum(0) / self.trains).tolist()
+        return found
+
+
+def _over_layers(found: Mapping[str, Trains]) -> Timing:
+    layers = list(found.values())
+    emds = [value for layer in layers if (value := layer.timing_emd) is not None]
+    late = [(layer.latencies / layer.both).tolist() for layer in layers if layer.both]
+    reference, network = ([pair[side] for pair in late] for side in (0, 1))
+    steps = zip(*(layer.errors for layer in layers), strict=True)
+    return Timing(
+        _mean(emds),
+        sum(layer.distance / layer.trains for layer in layers) / len(layers),
+        _mean(network),
+        _mean(reference),
+        tuple(sum(step) / len(step) for step in steps),
+    )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
