@@ -22,7 +22,7 @@ def own(value: Any, shipped: ValidatorFunctionWrapHandler) -> Any:
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str) or ":" not in kind:
         return shipped(value)
-    for spec in _below(QuantizerSpec):
+    for spec in _below(QuantizerSpec):  # type: ignore[type-abstract]
         if spec.model_fields["kind"].default == kind:
             return spec.read(value)
     raise SpecError(f"QuantizerSpec.kind: {kind!r} is code that was not imported: import it, or name it on the command line (--method)")
