@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from spikequant.deploy import Program
-from spikequant.deploy.c.emit import sources
+from spikequant.deploy.c.emit import SMALL, sources
+from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.writing import as_bytes
 from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import Header, Source
@@ -168,13 +169,13 @@ def random_program(seed: int) -> Program:
 class Compiled:
     """Many programs in one library, each under its own prefix."""
 
-    def __init__(self, programs: list[Program], folder: Path, flags: list[str]) -> None:
+    def __init__(self, programs: list[Program], folder: Path, flags: list[str], form: Form) -> None:
         self.programs, self.sources = programs, []
         names = []
         for index, program in enumerate(programs):
             # Half of the layers that may be in bit planes are.
             rates = {op.name: 0.9 if index % 2 else 0.0 for op in program.header.operations}
-            made = sources(program, rates, f"p{index}")
+            made = sources(program, rates, f"p{index}", form)
             self.sources.append(made)
             (folder / f"p{index}").mkdir()
             (folder / f"p{index}" / "model.h").write_text(made.header)
@@ -204,9 +205,9 @@ def compiled(tmp_path: Path) -> Callable[..., Compiled]:
     if GCC is None:
         pytest.skip("no gcc")
 
-    def build(programs: list[Program], flags: list[str]) -> Compiled:
+    def build(programs: list[Program], flags: list[str], form: Form = SMALL) -> Compiled:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
-        return Compiled(programs, folder, flags)
+        return Compiled(programs, folder, flags, form)
 
     return build

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from spikequant.data import Batches, load
-from spikequant.deploy import Pixels, lower
+from spikequant.deploy import Executor, Pixels, lower
 from spikequant.deploy.c.writing import as_bytes
+from spikequant.deploy.machine import encode, run
 from spikequant.models import build
 from spikequant.recipes import Recipe, quantize
 from spikequant.training import Training, evaluate, fit
@@ -28,7 +29,7 @@ def test_one_number(tmp_path) -> None:
 
     found = program.check(small, test)
     assert found.exact, found.first
-    assert evaluate(small, test) == found.program_accuracy == np.mean(program.predict(images) == classes)
+    assert evaluate(small, test) == found.program_accuracy == np.mean(program.chosen(run(program, images)) == classes)
     assert found.program_accuracy > 0.9
 
     program.write_c(tmp_path, data.train.x[:16].numpy())
@@ -40,3 +41,4 @@ def test_one_number(tmp_path) -> None:
     predicted = [library.net_run(memory, image.ctypes.data_as(ctypes.c_void_p)) for image in as_bytes(program, images)]
     assert np.mean(np.array(predicted) == classes) == found.program_accuracy
     assert predicted == program.predict(images).tolist()
+    assert np.array_equal(Executor(program).run(encode(program, images)), run(program, images))

@@ -25,7 +25,11 @@ class Moment(NamedTuple):
 
 def run(program: Program, images: Any) -> Integers:
     """Scores ``[batch, class]``."""
-    codes = encode(program, images)
+    return interpret(program, encode(program, images))
+
+
+def interpret(program: Program, codes: Integers) -> Integers:
+    """Scores ``[batch, class]`` of codes, as ``encode`` gives them."""
     still = program.header.source.still
     parts = range(0, codes.shape[0 if still else 1], CHUNK)
     scores = [_scores(program, codes[at : at + CHUNK] if still else codes[:, at : at + CHUNK]) for at in parts]

@@ -21,6 +21,7 @@ from spikequant.quantizers import Spec
 Integers = NDArray[np.int64]
 if TYPE_CHECKING:
     from spikequant.deploy.checking import Check, Loader
+    from spikequant.deploy.executor import Engine
     from spikequant.deploy.nir import Written as WrittenView
     from spikequant.deploy.onnx import Written
     from spikequant.models import Network
@@ -118,16 +119,25 @@ class Program:
     def run(self, images: Any) -> Integers:
         """Scores ``[batch, class]`` of images: real (as the network takes them), or whole (pixels where there is a table, else codes).
 
+        Much work is done by the program's C, compiled here, little by the interpreter; see ``spikequant.deploy.executor``.
+
         Raises:
             MismatchError: another shape than the program's.
         """
-        from spikequant.deploy.machine import run
+        return self._engine.run(images)
 
-        return run(self, images)
+    @functools.cached_property
+    def _engine(self) -> "Engine":
+        from spikequant.deploy.executor import Engine
+
+        return Engine(self)
 
     def predict(self, images: Any) -> Integers:
         """The class of every image ``[batch]``: of equal scores the lowest index."""
-        scores = self.run(images)
+        return self.chosen(self.run(images))
+
+    def chosen(self, scores: Integers) -> Integers:
+        """The class of scores ``[batch, class]``."""
         return np.asarray(scores.argmin(1) if self.header.readout == "first_spike" else scores.argmax(1))
 
     def check(self, network: "Network", loader: "Loader", batches: int | None = None) -> "Check":
@@ -141,11 +151,11 @@ class Program:
 
         return check(self, network, loader, batches)
 
-    def write_c(self, folder: str | Path, images: Any = None, prefix: str = "net") -> dict[str, Any]:
+    def write_c(self, folder: str | Path, images: Any = None, prefix: str = "net", *, once: bool = False) -> dict[str, Any]:
         """Write the program as C99: model, test vectors, Makefile and report; see ``spikequant.deploy.c.write_c``."""
         from spikequant.deploy.c import write_c
 
-        return write_c(self, folder, images, prefix)
+        return write_c(self, folder, images, prefix, once=once)
 
     def write_onnx(self, path: str | Path, images: Any = None) -> "Written":
         """Write the program as ONNX, checked in onnxruntime; see ``spikequant.deploy.onnx.write_onnx``."""

@@ -30,6 +30,13 @@ def test_make_test_passes(residual: Program, tmp_path, flags: str) -> None:
 
 
 @needs_gcc
+def test_the_first_layer_may_be_computed_once(residual: Program, tmp_path) -> None:
+    often, once = residual.write_c(tmp_path / "often"), residual.write_c(tmp_path / "once", once=True)
+    assert once["memory_bytes"] == often["memory_bytes"] + 256  # 128 sums of 16 bits
+    assert run("make", "-s", "-C", str(tmp_path / "once"), "test").count("as the program") == 4
+
+
+@needs_gcc
 def test_a_wrong_model_fails(residual: Program, tmp_path) -> None:
     residual.write_c(tmp_path)
     raised = residual.tensors["lif1.threshold"] + [1, 0]

@@ -14,6 +14,15 @@ from spikequant.deploy.program import INPUT, Program
 Integers = NDArray[np.int64]
 
 
+class Form(NamedTuple):
+    """What the C is written for. ``once``: layers that see nothing but a still image keep their sums, computed when it is shown.
+    ``scattered``: fast and large, weights unpacked and whole planes of sums, each active input added where it reaches.
+    """
+
+    once: bool = False
+    scattered: bool = False
+
+
 class Stage(NamedTuple):
     """Operations that run as one: synapses with the neurons that alone read them, or a single operation."""
 

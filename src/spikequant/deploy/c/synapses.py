@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from spikequant.deploy.bounds import weights
 from spikequant.deploy.c.layout import height_width
 from spikequant.deploy.c.text import Field, constant
 from spikequant.deploy.operations import Conv2d, Dense
@@ -41,6 +42,20 @@ class Geometry:
         return self.out * self.out_width
 
     @property
+    def contiguous(self) -> bool:
+        """Whether what one input reaches in a row lies side by side."""
+        return self.stride[1] == self.dilation[1] == self.groups == 1
+
+    @property
+    def margin(self) -> int:
+        """Pixels beside a row of scattered sums, which an input at the border reaches in vain."""
+        return max(self.kernel[1] - 1 - self.padding[1], 0) if self.contiguous else 0
+
+    def row_of_plane(self, scattered: bool) -> int:
+        """Elements from one row of a plane of sums to the next."""
+        return self.row + (2 * self.margin * self.out if scattered else 0)
+
+    @property
     def words(self) -> int:
         """Words that hold the spikes of one pixel."""
         return -(-self.channels // 32)
@@ -69,6 +84,62 @@ def synapse_constants(program: Program, op: Synapses, planes: bool) -> list[Fiel
     if op.bias:
         found.append(constant(f"{op.name}_bias", program.tensors[f"{op.name}.bias"]))
     return found
+
+
+def scattered_constants(program: Program, op: Synapses, kind: str) -> list[Field]:
+    """Weights as they are added, ``[input channel, row, column, output]``, columns in the order of the outputs that they reach; bias."""
+    g = Geometry(program, op)
+    each = g.out // g.groups
+    whole = weights(op, program.tensors).reshape(g.groups, each, -1, *g.kernel).transpose(0, 2, 3, 4, 1)
+    found = [constant(f"{op.name}_weight", whole[:, :, :, ::-1] if g.contiguous else whole, kind)]
+    return [*found, constant(f"{op.name}_bias", program.tensors[f"{op.name}.bias"])] if op.bias else found
+
+
+def scattering_function(program: Program, op: Synapses, kinds: tuple[str, str]) -> str:
+    """``void NAME_scatter(x, acc)``: all sums; an input that is 0 costs a look, eight side by side one for all."""
+    g, (taken, acc) = Geometry(program, op), kinds
+    skip = """            if (c % 8 == 0) {
+                uint64_t some;
+                memcpy(&some, pixel + c, 8);
+                if (!some) { c += 7; continue; }
+            }
+"""
+    return f"""static void {op.name}_scatter(const {taken} *x, {acc} *acc) {{
+    memset(acc, 0, {g.row_of_plane(True) * g.out_height} * sizeof *acc);
+    for (int32_t line = 0; line < {g.height}; line++) for (int32_t column = 0; column < {g.width}; column++) {{
+        const {taken} *pixel = x + (line * {g.width} + column) * {g.channels};
+        for (int32_t c = 0; c < {g.channels}; c++) {{
+{skip if taken == "int8_t" and g.channels % 8 == 0 else ""}            const {acc} a = pixel[c];
+            if (!a) continue;
+            for (int32_t i = 0; i < {g.kernel[0]}; i++) {{
+                const int32_t below = line + {g.padding[0]} - i * {g.dilation[0]}, y = below / {g.stride[0]};
+                if (below < 0 || below % {g.stride[0]} || y >= {g.out_height}) continue;
+{_added(op, g, acc)}            }}
+        }}
+    }}
+}}
+"""
+
+
+def _added(op: Synapses, g: Geometry, acc: str) -> str:
+    """What one input adds to row y."""
+    each, row = g.out // g.groups, g.row_of_plane(True)
+    add = f"to[o] = ({acc})(to[o] + a * w[o]);"
+    if g.contiguous:
+        first = g.padding[1] + g.margin - (g.kernel[1] - 1)
+        return f"""                {acc} *to = acc + y * {row} + (column + {first}) * {g.out};
+                const {acc} *w = k.{op.name}_weight + (c * {g.kernel[0]} + i) * {g.kernel[1] * g.out};
+                for (int32_t o = 0; o < {g.kernel[1] * g.out}; o++) {add}
+"""
+    to = f"acc + y * {row} + s * {g.out}" + (f" + c / {g.channels // g.groups} * {each}" if g.groups > 1 else "")
+    return f"""                for (int32_t j = 0; j < {g.kernel[1]}; j++) {{
+                    const int32_t reach = column + {g.padding[1]} - j * {g.dilation[1]}, s = reach / {g.stride[1]};
+                    if (reach < 0 || reach % {g.stride[1]} || s >= {g.out_width}) continue;
+                    {acc} *to = {to};
+                    const {acc} *w = k.{op.name}_weight + ((c * {g.kernel[0]} + i) * {g.kernel[1]} + j) * {each};
+                    for (int32_t o = 0; o < {each}; o++) {add}
+                }}
+"""
 
 
 def row_function(program: Program, op: Synapses, kinds: tuple[str, str], planes: bool) -> str:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from spikequant import files
 from spikequant.deploy.c.emit import Sources, sources
+from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.text import Field, constant, initializers, members
 from spikequant.deploy.c.vectors import activity, drawn, hashes
+from spikequant.deploy.machine import encode, run
 from spikequant.deploy.operations import Lif
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
@@ -59,11 +61,12 @@ int main(void) {
 """
 
 
-def write_c(program: Program, folder: str | Path, images: Any = None, prefix: str = "net") -> dict[str, Any]:
+def write_c(program: Program, folder: str | Path, images: Any = None, prefix: str = "net", *, once: bool = False) -> dict[str, Any]:
     """Write a program as C99 and return its report, which is written beside it as report.json.
 
     ``images``, as ``program.run`` takes them, say how active the layers are, by which LQ-Net's weights go into bit planes or not;
-    the first of them become test vectors. Without them both are drawn at random. ``prefix`` begins every public name.
+    the first of them become test vectors. Without them both are drawn at random. ``prefix`` begins every public name. ``once``: what the
+    first layer makes of a still image is computed once and kept, which takes memory for all its sums.
 
     Raises:
         SpecError: the prefix is no C name.
@@ -73,7 +76,7 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
         raise SpecError(f"prefix {prefix!r} must be a C name, as 'net'")
     shown = drawn(program, VECTORS) if images is None else np.asarray(images)
     rates = activity(program, shown)
-    made = sources(program, rates, prefix)
+    made = sources(program, rates, prefix, Form(once=once))
     some = shown[:VECTORS] if program.header.source.still else shown[:, :VECTORS]
     report = {"program": program.hash, "activity": rates, **_sizes(program, made)}
     place = files.folder(Path(folder))
@@ -88,8 +91,6 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
 
 def as_bytes(program: Program, images: Any) -> NDArray[Any]:
     """Images as the C takes them: ``[image, number]`` of bytes, all steps of an image together."""
-    from spikequant.deploy.machine import encode
-
     source, shown = program.header.source, np.asarray(images)
     if source.table and shown.dtype.kind == "f":
         raise SpecError("the program takes pixels, got real numbers; pass bytes")
@@ -102,7 +103,7 @@ def _vectors(program: Program, images: NDArray[Any]) -> str:
     codes = as_bytes(program, images).astype(np.int64)
     fields = [
         Field("hashes", "uint32_t", len(codes), np.array(hashes(program, images))),
-        constant("classes", program.predict(images), "int32_t"),
+        constant("classes", program.chosen(run(program, images)), "int32_t"),
         constant("images", codes, "uint8_t" if program.header.source.table else "int8_t"),
     ]
     return f"""#define VECTORS {len(codes)}

@@ -1,0 +1,74 @@
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from spikequant.deploy import Executor, Program, executor
+from spikequant.deploy.c.vectors import drawn
+from spikequant.deploy.executor import Engine, multiplications
+from spikequant.deploy.machine import encode, run
+from spikequant.errors import SpecError
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no cc")
+
+
+@needs_cc
+def test_scores_are_the_interpreters_on_any_number_of_threads(residual: Program) -> None:
+    images = drawn(residual, 7)
+    compiled, expected = Executor(residual), run(residual, images)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            assert np.array_equal(compiled.run(encode(residual, images)), expected)
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(map(tuple, expected.tolist()))) > 1
+
+
+def test_multiplications_by_hand(residual: Program) -> None:
+    """4 steps of 18 and 36 weights at 64 places, and 40 weights at one."""
+    assert multiplications(residual) == 4 * (18 * 64 + 36 * 64 + 40)
+
+
+@needs_cc
+def test_it_is_compiled_when_that_pays(residual: Program, monkeypatch) -> None:
+    images, each = drawn(residual, 2), 2 * multiplications(residual)
+    monkeypatch.setattr(executor, "PAYS", 2 * each)
+    engine, expected = Engine(residual), run(residual, images)
+    for compiled in (False, False, True, True):
+        assert np.array_equal(engine.run(images), expected)
+        assert (engine.executor is not None) == compiled
+
+
+@pytest.mark.parametrize(("variable", "value"), [("CC", "/no/compiler"), ("CC", "false"), ("SPIKEQUANT_KERNELS", "torch")])
+def test_without_a_compiler_the_interpreter_runs(residual: Program, monkeypatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(executor, "PAYS", 0)
+    engine, images = Engine(residual), drawn(residual, 2)
+    assert np.array_equal(engine.run(images), run(residual, images))
+    assert engine.executor is None
+
+
+@needs_cc
+def test_a_wrong_executor_is_not_used(residual: Program, monkeypatch) -> None:
+    right = executor.sources
+    other = Program(residual.header, residual.tensors | {"dense.weight": -1 - residual.tensors["dense.weight"]})
+    monkeypatch.setattr(executor, "sources", lambda program, activity, form: right(other, activity, form=form))
+    monkeypatch.setattr(executor, "PAYS", 0)
+    engine, images = Engine(residual), drawn(residual, 2)
+    with pytest.warns(RuntimeWarning, match="differs from the interpreter"):
+        assert np.array_equal(engine.run(images), run(residual, images))
+    with warnings.catch_warnings():
+        assert np.array_equal(engine.run(images), run(residual, images))
+
+
+def test_refusals(residual: Program, monkeypatch) -> None:
+    monkeypatch.setenv("CC", "/no/compiler")
+    with pytest.raises(SpecError, match="no C compiler"):
+        Executor(residual)
+    monkeypatch.setattr(executor, "LARGEST", 10)
+    with pytest.raises(SpecError, match="at most 10"):
+        Executor(residual)
