@@ -9,6 +9,7 @@ from spikequant.search.halving import halving
 from spikequant.search.judging import Finding, judge
 from spikequant.search.noise import Noise, noise_of, paper_noise
 from spikequant.search.published import published
+from spikequant.search.quantile import half_width
 from spikequant.search.reward import PUBLISHED_MU, Scored, reward, select
 from spikequant.search.rows import Row, bearing, paper_rows, papers, read_rows
 from spikequant.search.stopping import DropTest
@@ -35,6 +36,7 @@ __all__ = [
     "cells",
     "every",
     "front",
+    "half_width",
     "halving",
     "hypervolume",
     "judge",

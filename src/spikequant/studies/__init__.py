@@ -14,6 +14,7 @@ from spikequant.studies.resolve import resolve_data, resolve_model, resolve_reci
 from spikequant.studies.rows import study_rows
 from spikequant.studies.running import run, states
 from spikequant.studies.search_saved import Search, search_saved
+from spikequant.studies.standings import joined, standings
 from spikequant.studies.verbs import Session, compare_saved, quantize_saved, train
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "explore",
     "exploring",
     "export",
+    "joined",
     "plan",
     "quantize_saved",
     "quoted",
@@ -43,6 +45,7 @@ __all__ = [
     "run",
     "search_saved",
     "shipped",
+    "standings",
     "states",
     "study_rows",
     "train",

@@ -29,7 +29,8 @@ class RunOptions:
 
     ``storage``: URL of a PostgreSQL database, None for a file in ``out``. ``join``: others run the same study there. ``results``: folder
     of text records, beside ``results/<study>`` in the working directory, which is read, too. ``workers``: trials at a time. ``grace_s``:
-    with a shared storage, a trial without a heartbeat for so long is taken for abandoned.
+    with a shared storage, a trial without a heartbeat for so long is taken for abandoned. ``methods``: the user's own specs,
+    ``package.module:Spec``, that workers import.
     """
 
     out: Path
@@ -40,6 +41,7 @@ class RunOptions:
     results: Path | None = None
     deterministic: bool = False
     grace_s: int = GRACE_S
+    methods: tuple[str, ...] = ()
 
 
 @dataclass
@@ -147,6 +149,7 @@ class Coordinator:
             twins=tuple(str(self.place(twin)) for twin in trial.twins),
             pairing=trial.pairing,
             deterministic=self.options.deterministic,
+            methods=self.options.methods,
         )
 
     def heard(self, told: Stepped | Ended) -> Iterator[Event]:

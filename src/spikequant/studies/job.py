@@ -15,6 +15,7 @@ from spikequant import files
 from spikequant.errors import FormatError
 from spikequant.studies.failures import Failure, failure_of
 from spikequant.studies.procedure import Bench, Measures
+from spikequant.studies.resolve import resolve_method
 from spikequant.studies.table import PROCEDURES
 from spikequant.training import Epoch, Step
 
@@ -24,7 +25,7 @@ LOG_LIMIT = 256 * 1024
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to carry out; ``setup`` as plain fields."""
+    """A trial to carry out; ``setup`` as plain fields; ``methods`` are the user's own specs, imported before."""
 
     key: str
     name: str
@@ -36,6 +37,7 @@ class Job:
     twins: tuple[str, ...]
     pairing: str | None
     deterministic: bool = False
+    methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def carry_out(job: Job, heard: Callable[[Step], None]) -> Outcome:
 def _worked(job: Job, folder: Path, heard: Callable[[Step], None], log: io.StringIO) -> Measures:
     prepare(job.threads, job.deterministic)
     torch.manual_seed(int(job.key[:15], 16))
+    for method in job.methods:
+        resolve_method(method)
     procedure = PROCEDURES[job.procedure]
     reference = None if job.reference is None else Path(job.reference)
     device = "cuda" if torch.cuda.is_available() else "cpu"

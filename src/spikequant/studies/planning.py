@@ -85,6 +85,15 @@ def plan(word: str, only: str = "", deterministic: bool = False, procedures: Pro
     return Plan(study, text, reader.trials(study, every, wanted))
 
 
+def read_text(word: str) -> str:
+    """The text of a study, by the name of one that is shipped or by its file.
+
+    Raises:
+        SpecError: there is none, or it cannot be read.
+    """
+    return _text(shipped().get(word, Path(word)), word)
+
+
 def _text(path: Path, word: str) -> str:
     if not path.is_file():
         known = shipped()

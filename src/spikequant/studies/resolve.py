@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from spikequant.data import DataSet
 from spikequant.data import load as load_data
 from spikequant.errors import SpecError, nearest
 from spikequant.models import Network, build, names
+from spikequant.quantizers import QuantizerSpec
 from spikequant.recipes import Recipe, load
 
 
@@ -41,13 +43,7 @@ def resolve_model(word: str, seed: int = 0) -> Network:
 
 
 def _made(word: str, seed: int) -> Network:
-    module, _, attribute = word.partition(":")
-    if not {"", str(Path.cwd())} & set(sys.path):  # an installed command does not look where it is called
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        factory: Callable[[], object] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SpecError(f"model {word!r}: {error}; give package.module:factory, importable from here") from None
+    factory: Callable[[], object] = _imported(word, "model", "factory")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = factory()
@@ -57,6 +53,31 @@ def _made(word: str, seed: int) -> Network:
     if isinstance(network, nn.Module) or type(network).__module__.partition(".")[0] == "nir":
         said += "; let it return spikequant.models.adopt(network, input_shape, time=...)"
     raise SpecError(said)
+
+
+def resolve_method(word: str) -> type[QuantizerSpec]:
+    """A user's own spec by ``package.module:Spec``, imported from the working directory as well because the user named it.
+
+    Raises:
+        SpecError: there is none, it is no spec, or its kind is another than its address.
+    """
+    spec = _imported(word, "method", "Spec")
+    if not (isinstance(spec, type) and issubclass(spec, QuantizerSpec)):
+        raise SpecError(f"method {word!r} is {spec!r:.80}, not a class below spikequant.quantizers.QuantizerSpec")
+    kind = spec.model_fields["kind"].default
+    if kind != word:
+        raise SpecError(f"method {word!r}: its kind is {kind!r}; let it say kind: Literal[{word!r}] = {word!r}")
+    return spec
+
+
+def _imported(word: str, what: str, attribute_name: str) -> Any:
+    module, _, attribute = word.partition(":")
+    if not {"", str(Path.cwd())} & set(sys.path):  # an installed command does not look where it is called
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SpecError(f"{what} {word!r}: {error}; give package.module:{attribute_name}, importable from here") from None
 
 
 def resolve_recipe(word: str) -> Recipe:

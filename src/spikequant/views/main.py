@@ -10,6 +10,7 @@ from spikequant.views.claims import claims
 from spikequant.views.exporting import export, verify
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
+from spikequant.views.leaderboard import leaderboard
 from spikequant.views.making import quantize, train
 from spikequant.views.observing import ranges
 from spikequant.views.running import run
@@ -36,6 +37,7 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     export: "spikequant export onnx runs/small --data fashion-mnist --out net.onnx",
     verify: "spikequant verify net.sqp --data fashion-mnist",
     claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits",
+    leaderboard: "spikequant leaderboard --method my_method:Ternary",
     run: "spikequant run digits-smoke --out runs/smoke",
     report: "spikequant report runs/drift/drift.json --out report.html",
 }
