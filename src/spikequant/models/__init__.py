@@ -3,6 +3,7 @@
 from spikequant.models.activation import Activation, activations
 from spikequant.models.adopt import Unrolled, adopt
 from spikequant.models.network import Network
+from spikequant.models.prefixes import Prefixes
 from spikequant.models.table import (
     build,
     digits,
@@ -26,6 +27,7 @@ __all__ = [
     "Activation",
     "Network",
     "Node",
+    "Prefixes",
     "Unrolled",
     "Wiring",
     "activations",

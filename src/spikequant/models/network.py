@@ -1,16 +1,18 @@
 """A network run from its wiring: one forward for all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError
-from spikequant.models.fusing import chains, fused
+from spikequant.models.fusing import Chain, chains, fused
 from spikequant.models.layers import Encode, layer
 from spikequant.models.wiring import INPUT, NEURONS, Node, Wiring
 from spikequant.neurons import LIF
 from spikequant.quantizers import Spec
+
+NOTHING: Mapping[str, Tensor] = {}
 
 
 class Network(nn.Module):
@@ -27,6 +29,7 @@ class Network(nn.Module):
         super().__init__()
         self.wiring = wiring
         self.recipe: Spec | None = None
+        self.through: Callable[[Tensor], Tensor] | None = None  # what evaluates in its place, if anything: ``Prefixes``
         self.chains = chains(wiring)
         self.last_use = {source: node.name for node in wiring.nodes for source in node.inputs}
         self.takes_sequence = any(INPUT in node.inputs and not _shows_still(node) for node in wiring.nodes)
@@ -42,21 +45,47 @@ class Network(nn.Module):
 
     def steps(self, x: Tensor) -> Tensor:
         """The output of every time step, ``[time, batch, class]``."""
+        if self.through is not None and not self.training and not torch.is_grad_enabled():
+            return self.through(x)
+        return self.run(x)
+
+    def run(self, x: Tensor) -> Tensor:
+        """As ``steps``, computing every node."""
         for _, value in self.values(x, fuse=True):
             output = value
         return output
 
-    def values(self, x: Tensor, fuse: bool = False) -> Iterator[tuple[Node, Tensor]]:
+    def needed(self, known: Collection[str], wanted: Collection[str] = ()) -> set[str]:
+        """The nodes that must run for the output and the ``wanted`` ones where the values of ``known`` ones are at hand."""
+        last = self.wiring.nodes[-1].name
+        needed = {*wanted, *([] if last in known else [last])}
+        for node in reversed(self.wiring.nodes):
+            if node.name in needed:
+                needed.update(source for source in node.inputs if source not in known and source != INPUT)
+        return needed
+
+    def values(
+        self, x: Tensor, fuse: bool = False, known: Mapping[str, Tensor] = NOTHING, needed: Collection[str] | None = None
+    ) -> Iterator[tuple[Node, Tensor]]:
         """Every node with its value ``[time, batch, ...]``, time 1 where all steps are alike; each is dropped after its last use.
 
         With ``fuse``, batch norm, neuron and max pool or sum in a row may run as one, and only the last of them is yielded.
+        With ``needed``, only those run; ``known`` values stand for the others that they, or the caller, ask for.
         """
         self._check(x)
         held, still = {INPUT: x}, set[str]()
         nodes = iter(self.wiring.nodes)
         for node in nodes:
-            inputs, steps = [held[source] for source in node.inputs], self.wiring.time if still.issuperset(node.inputs) else None
-            chain = self.chains.get(node.name) if fuse else None
+            steps = self.wiring.time if still.issuperset(node.inputs) else None
+            if needed is not None and node.name not in needed:
+                if self._stands(node, steps):
+                    still.add(node.name)
+                if node.name in known:
+                    held[node.name] = known[node.name]
+                    yield node, known[node.name]
+                continue
+            inputs = [held[source] for source in node.inputs]
+            chain = self._chain(node, needed) if fuse else None
             shortcut = chain and chain.shortcut
             value = None if chain is None else fused(self, chain, inputs[0], held[shortcut] if shortcut else None, steps)
             if chain is not None and value is not None:
@@ -65,7 +94,7 @@ class Network(nn.Module):
                     node = next(nodes)
             else:
                 sources, value = node.inputs, self._value(node, inputs, steps)
-                if self._is_still(node) if node.kind == "encode" else steps and node.kind not in NEURONS:
+                if self._stands(node, steps):
                     still.add(node.name)
             held[node.name] = value
             yield node, value
@@ -73,9 +102,16 @@ class Network(nn.Module):
                 if self.last_use[source] in (node.name, chain and chain.norm):
                     held.pop(source, None)
 
-    def _is_still(self, node: Node) -> bool:
+    def _chain(self, node: Node, needed: Collection[str] | None) -> Chain | None:
+        chain = self.chains.get(node.name)
+        return None if chain is not None and needed is not None and chain.last not in needed else chain
+
+    def _stands(self, node: Node, steps: int | None) -> bool:
+        """Whether one time step of a node stands for all: a still image, or what only follows from one without neurons."""
         encode = self.get_submodule(node.name)
-        return isinstance(encode, Encode) and encode.encoding == "direct"
+        if isinstance(encode, Encode):
+            return encode.encoding == "direct"
+        return steps is not None and node.kind not in NEURONS
 
     def _value(self, node: Node, inputs: list[Tensor], steps: int | None) -> Tensor:
         module = self.get_submodule(node.name)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from spikequant.behavior import Firing, operations, record
 from spikequant.errors import Diverged, SpecError, unknown
-from spikequant.models import Network
+from spikequant.models import Network, Prefixes
+from spikequant.neurons import tally
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, memory, quantize, traffic
 from spikequant.search import DropTest
@@ -68,6 +69,7 @@ class Bench:
         if model.recipe is not None:
             raise SpecError("a search starts from a float network, and this one is quantized; give the one it was made from")
         self.model, self.loaders, self.training, self.batches = model, loaders, training, batches
+        self.prefixes = Prefixes()
         begun = time.monotonic()
         self.right: list[Tensor] = list(judged(model, loaders.validation))
         self.samples = sum(map(len, self.right))
@@ -96,12 +98,15 @@ class Bench:
         """
         test = None if max_drop is None else DropTest.of(self.samples, max_drop, ERROR)
         right = seen = 0
-        for float_right, answers in zip(self.right, judged(network, self.loaders.validation), strict=True):
-            right, seen = right + int(answers.sum()), seen + len(answers)
-            test = test and test.told((float_right.int() - answers.int()).tolist())
-            if test is not None and test.hopeless:
-                return self._sized(network, right / seen, seen)
-        return self._measured(network, right / seen, seen)
+        # What is counted while the network is judged is kept, so that the recorder need not run it again.
+        with self.prefixes.shared(network):
+            with tally(network, lambda *_: None):
+                for float_right, answers in zip(self.right, judged(network, self.loaders.validation), strict=True):
+                    right, seen = right + int(answers.sum()), seen + len(answers)
+                    test = test and test.told((float_right.int() - answers.int()).tolist())
+                    if test is not None and test.hopeless:
+                        return self._sized(network, right / seen, seen)
+            return self._measured(network, right / seen, seen)
 
     def failed(self, network: Network) -> Measures:
         """What stands for a network that diverged."""
