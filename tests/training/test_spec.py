@@ -30,6 +30,7 @@ def test_the_defaults_are_written_once():
         "correct_rate": 1.0,
         "incorrect_rate": 0.0,
         "seed": 0,
+        "rate_pull": 0.0,
         "precision": "float32",
         "start": "scratch",
         "pairing": "same",

@@ -50,6 +50,8 @@ class Training(Spec):
     losses pull the output of the right class and of the others. ``patience``: epochs without a better validation accuracy after
     which training stops; with it the best weights are kept, without it the last. ``seed`` decides all that is drawn while training.
 
+    ``rate_pull``: weight of the term that pulls the firing rates of inner layers to a half (Q-SNN, 5e-3 there).
+
     ``freezing``: binary grids are not trained straight through but frozen progressively (StoMPP).
 
     ``start`` and ``pairing`` are recorded for whoever prepares the model, and change nothing here: whether a quantized network starts
@@ -80,6 +82,7 @@ class Training(Spec):
     precision: Precision = "float32"
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     freezing: Freezing | None = None
+    rate_pull: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     start: Start = "scratch"
     pairing: Pairing = "same"
 

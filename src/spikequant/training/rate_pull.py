@@ -1,0 +1,42 @@
+"""A term of the loss that pulls firing rates to a half: Q-SNN's weight-spike regularization."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.neurons import tap
+
+TARGET = 0.5
+
+
+@contextlib.contextmanager
+def rate_pull(model: nn.Module, weight: float) -> Iterator[Callable[[], Tensor | float]]:
+    """Within the block, what the spiking layers fire is kept with its gradient; the result gives the term once the model ran.
+
+    Equation: ``weight * mean over layers of (rate - 1/2)^2``, without the first and the last layer; the rate is that of the batch.
+    It pulls against sparsity. ``weight`` 0 watches nothing.
+
+    Raises:
+        SpecError: the model has fewer than 3 spiking layers.
+
+    Source: Q-SNNs (ACM MM 2024), WS-DR, the authors' code (weight 5e-3).
+    """
+    if not weight:
+        yield lambda: 0.0
+        return
+    rates: dict[str, Tensor] = {}
+
+    def listener(name: str, spikes: Tensor) -> None:
+        rates[name] = spikes.float().mean()
+
+    with tap(model, listener):
+        yield lambda: weight * _distance(list(rates.values()))
+
+
+def _distance(rates: list[Tensor]) -> Tensor:
+    if len(rates) < 3:
+        raise SpecError(f"rate_pull leaves out the first and last spiking layer, and the model has {len(rates)}: it needs at least 3")
+    return (torch.stack(rates[1:-1]) - TARGET).square().mean()
