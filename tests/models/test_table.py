@@ -8,7 +8,7 @@ from spikequant.models import build, names
 
 def test_names() -> None:
     spiking = ["sew-resnet", "sew-resnet18", "sew-resnet8", "squat-dvs", "squat-fmnist", "squat-shd", "stdp-net"]
-    assert names() == ["digits", "resnet18", "resnet20", "resnet50", "resnet8", *spiking]
+    assert names() == ["decolle", "digits", "resnet18", "resnet20", "resnet50", "resnet8", *spiking]
 
 
 @pytest.mark.parametrize("name", names())
@@ -16,7 +16,7 @@ def test_builds_by_name(name: str) -> None:
     network = build(name)
     assert network.wiring.name == name
     assert network.recipe is None
-    classes = {"squat-dvs": 11, "squat-shd": 20}.get(name, 10)
+    classes = {"decolle": 11, "squat-dvs": 11, "squat-shd": 20}.get(name, 10)
     axes = (3, 2) if network.takes_sequence else (2,)
     assert network(torch.rand(*axes, *network.wiring.input_shape)).shape == (2, classes)
 
@@ -49,7 +49,9 @@ def test_named_functions_take_options() -> None:
 
 
 def test_refuses_an_unknown_name() -> None:
-    with pytest.raises(SpecError, match=r"unknown model 'digit': must be one of digits, resnet18, .*, stdp-net; did you mean 'digits'\?"):
+    with pytest.raises(
+        SpecError, match=r"unknown model 'digit': must be one of decolle, digits, resnet18, .*, stdp-net; did you mean 'digits'\?"
+    ):
         build("digit")
 
 

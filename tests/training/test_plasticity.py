@@ -1,7 +1,7 @@
 import pytest
 
 from spikequant.errors import SpecError
-from spikequant.training import Stdp
+from spikequant.training import Decolle, Stdp
 
 
 def test_defaults_are_bindsnets() -> None:
@@ -11,3 +11,8 @@ def test_defaults_are_bindsnets() -> None:
 def test_refuses_an_unknown_holding() -> None:
     with pytest.raises(SpecError, match=r"Stdp\.holding"):
         Stdp(holding="inplace")  # type: ignore[arg-type]
+
+
+def test_the_rate_of_decolle_falls_as_its_authors_say() -> None:
+    decolle = Decolle()
+    assert [round(decolle.lr / decolle.rate(epoch)) for epoch in (0, 29, 30, 59, 60, 90)] == [1, 1, 5, 5, 10, 15]

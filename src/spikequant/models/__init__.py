@@ -2,6 +2,7 @@
 
 from spikequant.models.activation import Activation, activations
 from spikequant.models.adopt import Unrolled, adopt
+from spikequant.models.decolle import draw_readout
 from spikequant.models.network import Network
 from spikequant.models.prefixes import Prefixes
 from spikequant.models.table import (
@@ -35,6 +36,7 @@ __all__ = [
     "build",
     "chain",
     "digits",
+    "draw_readout",
     "names",
     "read_weights",
     "resnet8",

@@ -10,7 +10,7 @@ from torch.nn import functional
 from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
-from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Synaptic
+from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces
 from spikequant.numerics import Surrogate, uniform
 
 
@@ -145,6 +145,8 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "alpha": _alpha,
     "parametric_lif": _parametric_lif,
     "competing": Competing,
+    "traces": Traces,
+    "refraining": Refraining,
     "vote": Vote,
     "add": nn.Identity,
 }

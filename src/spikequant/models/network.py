@@ -4,12 +4,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models.fusing import Chain, chains, fused
 from spikequant.models.layers import Encode, layer
-from spikequant.models.wiring import INPUT, NEURONS, Node, Wiring
-from spikequant.neurons import LIF
+from spikequant.models.wiring import INPUT, SCANS, Node, Wiring
+from spikequant.neurons import LIF, Traces
 from spikequant.quantizers import Spec
 
 NOTHING: Mapping[str, Tensor] = {}
@@ -41,6 +42,8 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits ``[batch, class]``."""
         outputs = self.steps(x)
+        if self.wiring.readout == "votes":
+            return functional.one_hot(outputs.argmax(-1), outputs.shape[-1]).sum(0).to(outputs.dtype)
         return outputs.sum(0) if self.wiring.readout == "count" else outputs.mean(0)
 
     def steps(self, x: Tensor) -> Tensor:
@@ -111,14 +114,14 @@ class Network(nn.Module):
         encode = self.get_submodule(node.name)
         if isinstance(encode, Encode):
             return encode.encoding == "direct"
-        return steps is not None and node.kind not in NEURONS
+        return steps is not None and node.kind not in SCANS
 
     def _value(self, node: Node, inputs: list[Tensor], steps: int | None) -> Tensor:
         module = self.get_submodule(node.name)
         if isinstance(module, Encode):
             sequence: Tensor = module(inputs[0], self.wiring.time)
             return sequence
-        if isinstance(module, LIF):
+        if isinstance(module, LIF | Traces):
             spikes: Tensor = module(inputs[0], steps)
             return spikes
         if node.kind == "add":

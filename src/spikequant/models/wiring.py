@@ -26,10 +26,13 @@ KINDS = {
     "alpha": 1,
     "parametric_lif": 1,
     "competing": 1,
+    "traces": 1,
+    "refraining": 1,
     "vote": 1,
     "add": 2,
 }
-NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif", "competing"})
+NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif", "competing", "refraining"})
+SCANS = NEURONS | {"traces"}
 Args = dict[str, JsonValue]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
@@ -47,14 +50,14 @@ class Wiring(Spec):
     """A network as data. The last node's value, per time step, is the output; ``readout`` makes logits of it.
 
     ``time``: steps for which a still image is shown. ``input_shape``: one sample, without time and batch.
-    ``readout``: ``count``, the sum over time (spike counts), or ``mean``.
+    ``readout``: ``count``, the sum over time (spike counts), ``mean``, or ``votes``, for how many steps each class is the first.
     """
 
     version: Literal[1] = 1
     name: str
     time: Annotated[int, Field(ge=1, le=100_000)]
     input_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4, strict=False)]
-    readout: Literal["count", "mean"]
+    readout: Literal["count", "mean", "votes"]
     nodes: Annotated[tuple[Node, ...], Field(min_length=1, strict=False)]
 
     @model_validator(mode="after")

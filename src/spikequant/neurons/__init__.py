@@ -1,6 +1,7 @@
 """Modules that own the learnable side of a membrane; the taps by which firing is counted."""
 
 from spikequant.neurons.competing import Competing
+from spikequant.neurons.decolle import Refraining, Traces, tracing
 from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observable, rest, runs_steps
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
@@ -17,8 +18,10 @@ __all__ = [
     "HoldsGrid",
     "Listener",
     "ParametricLIF",
+    "Refraining",
     "SecondOrder",
     "Synaptic",
+    "Traces",
     "enroll",
     "guests",
     "kernels_in_use",
@@ -30,4 +33,5 @@ __all__ = [
     "spiking",
     "tally",
     "tap",
+    "tracing",
 ]

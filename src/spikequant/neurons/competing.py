@@ -8,7 +8,8 @@ from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid
-from spikequant.numerics import Competition, Conductance, compete, snap
+from spikequant.neurons.rounder import Round, rounder
+from spikequant.numerics import Competition, Conductance, compete
 
 Reading = Literal["current", "conductance"]
 
@@ -56,11 +57,7 @@ class Competing(LIF):
     def bound(self) -> Tensor:
         """The threshold of every neuron, on its grid: base plus theta."""
         value = self.threshold + self.adapted
-        state = self.threshold_state
-        if state is None:
-            return value
-        noise = None if state.rounding_rule != "stochastic" else _noise(state)(0, value.unsqueeze(0))
-        return snap(state.grid(), value, state.rounding_rule, state.gradient, noise)
+        return value if self.threshold_state is None else rounder(self.threshold_state)(0, value.unsqueeze(0)).squeeze(0)
 
     def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
         if start is not None:
@@ -86,23 +83,8 @@ class Competing(LIF):
             raise MismatchError(f"current must be [time, batch, {self.neurons}], got {list(current.shape)}")
         return current if steps is None else current.expand(steps, *current.shape[1:])
 
-    def _rounds(self) -> Any:
-        state = self.state
-        if state is None:
-            return None
-
-        def rounded(step: int, v: Tensor) -> Tensor:
-            noise = _noise(state)(step, v) if state.rounding_rule == "stochastic" else None
-            return snap(state.grid(), v, state.rounding_rule, state.gradient, noise)
-
-        return rounded
-
-
-def _noise(state: HoldsGrid) -> Any:
-    noise = getattr(state, "noise", None)
-    if noise is None:
-        raise SpecError(f"{state} rounds stochastically but draws no noise; build a quantizer from it")
-    return noise
+    def _rounds(self) -> Round | None:
+        return None if self.state is None else rounder(self.state)
 
 
 def _converted(choices: dict[str, float]) -> dict[str, Any]:

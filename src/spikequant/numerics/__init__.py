@@ -2,6 +2,18 @@
 
 from spikequant.numerics.charging import charged, charging, settled
 from spikequant.numerics.clustering import chosen, k_means
+from spikequant.numerics.decolle import (
+    FAST_SIGMOID,
+    Refractory,
+    Refrained,
+    Scaling,
+    Traced,
+    fired,
+    refractory_scan,
+    refrain,
+    trace,
+    trace_scan,
+)
 from spikequant.numerics.freezing import graded_scan, mixed, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
@@ -21,6 +33,7 @@ from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, n
 __all__ = [
     "CHARGES",
     "DERIVATIVES",
+    "FAST_SIGMOID",
     "ROUNDINGS",
     "Affine",
     "AlphaHeld",
@@ -41,9 +54,12 @@ __all__ = [
     "Norm",
     "Plasticity",
     "Ranging",
+    "Refractory",
+    "Refrained",
     "Reset",
     "ResetTiming",
     "Rounding",
+    "Scaling",
     "Scope",
     "Shown",
     "Snapped",
@@ -53,6 +69,7 @@ __all__ = [
     "Synapse",
     "Table",
     "Tail",
+    "Traced",
     "affine",
     "alpha_scan",
     "anchored",
@@ -65,6 +82,7 @@ __all__ = [
     "decode",
     "encode",
     "exponential_levels",
+    "fired",
     "fit_basis",
     "graded_scan",
     "integers",
@@ -80,6 +98,8 @@ __all__ = [
     "norm_scan",
     "norm_scan_fits",
     "present",
+    "refractory_scan",
+    "refrain",
     "refreshed",
     "round_to_integer",
     "scale_gradient",
@@ -95,5 +115,7 @@ __all__ = [
     "table",
     "through",
     "to",
+    "trace",
+    "trace_scan",
     "uniform",
 ]

@@ -4,7 +4,7 @@ import contextlib
 import copy
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,18 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, activations
-from spikequant.neurons import LIF, Competing, SecondOrder, enroll, guests, rest, spiking
+from spikequant.neurons import LIF, Competing, Refraining, SecondOrder, Traces, enroll, guests, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
 from spikequant.recipes.norms import reestimate, without_norms
-from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, weighted
+from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
 from spikequant.recipes.recipe import Recipe
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 Extremes = Mapping[str, tuple[float, float]]
 CALIBRATION_BATCHES = 8
-CURRENT = ".current"
+PLACES: tuple[Part, ...] = ("current", "p", "q", "r")  # states that go by ``neuron.part``; the membrane goes by its neuron
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -133,9 +133,9 @@ def _of_fixed_range(spec: QuantizerSpec, shape: tuple[int, ...]) -> Quantizer:
 def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:
     """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float.
 
-    ``quantizers`` go by neuron, or by ``neuron.current`` for the grid of a synaptic current.
+    ``quantizers`` go by neuron, or by ``neuron.part`` for grids of other states (``PLACES``).
     """
-    neurons, guest, training = spiking(model), guests(model), model.training
+    neurons, guest, training = stateful(model), guests(model), model.training
     with contextlib.ExitStack() as stack:
         for place, quantizer in quantizers.items():
             name, part = _part(place)
@@ -144,7 +144,7 @@ def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader
                 setattr(neuron, HOLDERS[part], None)
                 stack.callback(setattr, neuron, HOLDERS[part], quantizer)
             if name in guest:
-                stack.enter_context(foreign.watched(name, guest[name], neuron, quantizer, part))
+                stack.enter_context(foreign.watched(name, guest[name], spiking(model).get(name), quantizer, part))
             elif neuron is not None:
                 stack.callback(neuron.register_forward_pre_hook(_observe(quantizer, part)).remove)
         stack.callback(model.train, training)
@@ -163,8 +163,9 @@ def _shown(model: nn.Module, x: Tensor) -> bool:
     return True
 
 
-def _part(place: str) -> tuple[str, Literal["state", "current"]]:
-    return (place.removesuffix(CURRENT), "current") if place.endswith(CURRENT) else (place, "state")
+def _part(place: str) -> tuple[str, Part]:
+    name, _, part = place.rpartition(".")
+    return (name, part) if name and part in PLACES else (place, "state")
 
 
 def bake(model: Model) -> Model:
@@ -210,7 +211,7 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
 
 def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer: Quantizer | None) -> None:
     """The quantizer of a state or current, or, without one, a constant put on the grid of ``spec``; on ours, or on a guest."""
-    neuron, name = spiking(model).get(hung.layer), hung.part
+    neuron, name = stateful(model).get(hung.layer), hung.part
     if neuron is None:
         guest = guests(model)[hung.layer]
         if quantizer is None:
@@ -218,7 +219,7 @@ def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer
         else:
             foreign.seat(hung.layer, guest, quantizer)
     elif quantizer is None:
-        neuron.quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
+        cast(LIF, neuron).quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
     else:
         setattr(neuron, HOLDERS[name], quantizer)
 
@@ -255,9 +256,9 @@ def _fit_thresholds(model: nn.Module) -> None:
 
 def _state_quantizers(model: nn.Module) -> dict[str, Quantizer]:
     found: dict[str, object] = dict(foreign.seated(model))
-    for name, neuron in spiking(model).items():
-        found[name] = neuron.state
-        found[f"{name}{CURRENT}"] = getattr(neuron, HOLDERS["current"], None)
+    for name, neuron in stateful(model).items():
+        found[name] = getattr(neuron, HOLDERS["state"], None)
+        found |= {f"{name}.{part}": getattr(neuron, HOLDERS[part], None) for part in PLACES}
     return {name: holder for name, holder in found.items() if isinstance(holder, Quantizer)}
 
 
@@ -281,11 +282,13 @@ def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
 
 
 class _observe:
-    def __init__(self, quantizer: Quantizer, part: Literal["state", "current"]) -> None:
+    def __init__(self, quantizer: Quantizer, part: Part) -> None:
         self.quantizer, self.part = quantizer, part
 
     def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
         if self.part == "current" and isinstance(neuron, SecondOrder):
             self.quantizer.observe(neuron.stored_currents(*inputs).flatten(0, 1))
+        elif isinstance(neuron, Refraining | Traces) and self.part != "state":
+            self.quantizer.observe(neuron.stored(self.part, *inputs).flatten(0, 1))
         elif isinstance(neuron, LIF):
             self.quantizer.observe(neuron.charged(*inputs).flatten(0, 1))

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, activations
-from spikequant.neurons import Competing, SecondOrder, spiking
+from spikequant.neurons import Competing, Refraining, SecondOrder, Traces, spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
-from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, weighted
+from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
 from spikequant.recipes.recipe import Recipe
 
 FLOAT = 32
@@ -22,7 +22,7 @@ class Ledger(NamedTuple):
     ``norm_bits``: batch norm's scale and shift, which an integer program folds into thresholds. ``table_bits``: levels and bases
     that codes refer to. ``auxiliary_bits``: what neurons hold besides (``auxiliary``). ``qspinn_bits`` is that paper's formula,
     ``N_w B_w + sum over neuron parameters of N_k B_k``, with state and threshold, and V_reset and theta of neurons that compete, stored
-    for every neuron (Q-SpiNN, Eq. 7), and nothing else.
+    for every neuron, as are alpha, beta and gamma of DECOLLE's (Q-SpiNN, Eq. 7), and nothing else.
     """
 
     weight_bits: int = 0
@@ -97,14 +97,14 @@ def _quantizer(model: Network, hung: Hung) -> object:
         return getattr(getattr(layer, "parametrizations", None), NAMES[hung.part], [None])[0]
     if hung.part == "activations":
         return activations(model)[hung.layer].quantizer
-    neuron = spiking(model)[hung.layer]
+    neuron = stateful(model)[hung.layer]
     if hung.part in HOLDERS:
         return cast("object", getattr(neuron, HOLDERS[hung.part]))
     return None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part))
 
 
 def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int, ...]]) -> Ledger:
-    neurons, layers = spiking(model), weighted(model)
+    neurons, layers = stateful(model), weighted(model)
     if hung.part in ("weights", "biases"):
         value = original(layers[hung.layer], NAMES[hung.part])
         size = 0 if value is None else value.numel()
@@ -129,7 +129,9 @@ def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int,
     bits, tables = constant.numel() * width, _table_bits(hung.spec, constant.numel())
     if hung.part == "threshold":
         return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)
-    return Ledger(constant_bits=bits, table_bits=tables, qspinn_bits=count * width if isinstance(neuron, Competing) else 0)
+    return Ledger(
+        constant_bits=bits, table_bits=tables, qspinn_bits=count * width if isinstance(neuron, Competing | Refraining | Traces) else 0
+    )
 
 
 def _width(hung: Hung, quantizer: object) -> int:

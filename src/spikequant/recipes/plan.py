@@ -1,5 +1,6 @@
 """From a recipe and a model to the list of tensors and their grids."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple, cast
 
@@ -8,16 +9,19 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
 from spikequant.models import activations
-from spikequant.neurons import Competing, SecondOrder, guests, observable, spiking
+from spikequant.neurons import Competing, Refraining, SecondOrder, guests, observable, spiking, tracing
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
 from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
 
-Part = Literal["weights", "biases", "activations", "state", "current", "bound"] | Constant
+Part = Literal["weights", "biases", "activations", "state", "current", "bound", "p", "q", "r"] | Constant
 NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
 HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state", "bound": "threshold_state"}
+HOLDERS |= {"p": "p_state", "q": "q_state", "r": "r_state"}
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
 LIF_CONSTANTS: tuple[Constant, ...] = ("threshold", "decay")
 RIVAL_CONSTANTS: tuple[Constant, ...] = ("reset", "theta")
+TRACED: tuple[tuple[Literal["p", "q"], ...], tuple[Constant, ...]] = (("p", "q"), ("alpha", "beta"))
+REFRAINING: tuple[tuple[Literal["r"], ...], tuple[Constant, ...]] = (("r",), ("gamma",))
 
 
 class Hung(NamedTuple):
@@ -51,7 +55,8 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         SpecError: a pattern of the recipe matches no layer.
     """
     layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
-    _refuse_unmatched(recipe, [*layers, *acts, *neurons])
+    traces = list(tracing(model))
+    _refuse_unmatched(recipe, [*layers, *acts, *neurons, *traces])
     hung = []
     ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
     for name, layer in layers.items():
@@ -64,16 +69,29 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     currents = [name for name, neuron in spiking(model).items() if isinstance(neuron, SecondOrder) and neuron.currents]
     rivals = {name: neuron for name, neuron in spiking(model).items() if isinstance(neuron, Competing)}
     _refuse_unheld(recipe, currents, model)
-    _refuse_unadapted(recipe, bool(rivals))
+    refraining = {name for name, neuron in spiking(model).items() if isinstance(neuron, Refraining)}
+    _refuse_unadapted(recipe, bool(rivals), bool(refraining))
     for name in neurons:
         hung.append(Hung(name, "state", _overridden(recipe, name, "state", _variable(recipe, "v"))))
         if name in currents:
             hung.append(Hung(name, "current", _overridden(recipe, name, "state", _variable(recipe, "i"))))
         if name in rivals:
             hung += _adaptive(recipe, name, rivals[name])
+        elif name in refraining:
+            hung += _parts(recipe, name, *REFRAINING)
         else:
             hung += [Hung(name, constant, _constant(recipe, name, constant)) for constant in LIF_CONSTANTS]
-    return hung
+    return hung + [part for name in traces for part in _parts(recipe, name, *TRACED)]
+
+
+def _parts(recipe: Recipe, name: str, variables: Iterable[Literal["p", "q", "r"]], constants: Iterable[Constant]) -> list[Hung]:
+    hung = [Hung(name, each, _overridden(recipe, name, "state", _variable(recipe, each))) for each in variables]
+    return hung + [Hung(name, each, _constant(recipe, name, each)) for each in constants]
+
+
+def stateful(model: nn.Module) -> dict[str, nn.Module]:
+    """The neurons of ours, and the traces before them, by name: all that hold states."""
+    return {**spiking(model), **tracing(model)}
 
 
 def _adaptive(recipe: Recipe, name: str, neuron: Competing) -> list[Hung]:
@@ -96,11 +114,15 @@ def _refuse_unheld(recipe: Recipe, currents: list[str], model: nn.Module) -> Non
         raise SpecError("recipe: state names the synaptic current i, and no neuron has one; leave i out")
 
 
-def _refuse_unadapted(recipe: Recipe, competing: bool) -> None:
-    state, constants = (each if isinstance(each, dict) else {} for each in (recipe.state, recipe.constants))
-    found = [*(["threshold"] if "threshold" in state else []), *(name for name in RIVAL_CONSTANTS if name in constants)]
-    if found and not competing:
-        raise SpecError(f"recipe: {', '.join(found)}: only neurons that compete have these; leave them out")
+def _refuse_unadapted(recipe: Recipe, competing: bool, refraining: bool) -> None:
+    state, constants = (set(each) if isinstance(each, dict) else set() for each in (recipe.state, recipe.constants))
+    _refuse_unowned(({"threshold"} & state) | ({*RIVAL_CONSTANTS} & constants), competing, "neurons that compete")
+    _refuse_unowned(({"p", "q", "r"} & state) | ({"alpha", "beta", "gamma"} & constants), refraining, "DECOLLE's neurons")
+
+
+def _refuse_unowned(found: set[str], there: bool, owners: str) -> None:
+    if found and not there:
+        raise SpecError(f"recipe: {', '.join(sorted(found))}: only {owners} have these; leave them out")
 
 
 def _float_or(wanted: QuantizerSpec | Literal["float", "same"]) -> QuantizerSpec | None:

@@ -11,8 +11,8 @@ from spikequant.errors import SpecError
 from spikequant.quantizers import AnySpec, Binary, FixedPoint, QuantizerSpec, Spec, Uniform
 
 Wanted = AnySpec | Literal["float"]
-Variable = Literal["v", "i", "threshold"]
-Constant = Literal["threshold", "decay", "reset", "theta"]
+Variable = Literal["v", "i", "threshold", "p", "q", "r"]
+Constant = Literal["threshold", "decay", "reset", "theta", "alpha", "beta", "gamma"]
 FORMAT = r"(?:FP32|Q(?P<{0}i>i|[0-9]{{1,3}})\.(?P<{0}f>[0-9]{{1,3}}))"
 S = TypeVar("S", bound=Spec)
 NOTATION = re.compile(rf"W\({FORMAT.format('w')}\)-N\({FORMAT.format('n')}\)")
@@ -43,7 +43,8 @@ class Recipe(Spec):
 
     ``state`` and ``constants`` take one spec, or a mapping from variable (``v``, the membrane, and ``i``, synaptic currents;
     ``threshold``, ``decay``) to spec; neurons that compete have the variables ``v`` and ``threshold``, the constants ``reset`` and
-    ``theta``. ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their
+    ``theta``; DECOLLE's neurons ``v``, ``p``, ``q``, ``r`` and ``alpha``, ``beta``, ``gamma``.
+    ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their
     own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches
     nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
     ``batch_norm``: ``kept`` in float (None too), ``folded`` into the weights before they are quantized, or its statistics

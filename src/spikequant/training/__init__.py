@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
-from spikequant.training.plasticity import Stdp
+from spikequant.training.plasticity import Decolle, Stdp
 from spikequant.training.spec import Freezing, LossName, Training
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spikequant.training.assignment import assign as assign
     from spikequant.training.assignment import voted as voted
     from spikequant.training.batch_sizes import accuracy_by_batch as accuracy_by_batch
+    from spikequant.training.decolle import learn_locally as learn_locally
     from spikequant.training.extremes import learning_ranges as learning_ranges
     from spikequant.training.loop import fit as fit
     from spikequant.training.loop import train as train
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOSSES",
+    "Decolle",
     "Epoch",
     "Event",
     "Finished",
@@ -43,6 +45,7 @@ __all__ = [
     "fit",
     "judged",
     "learn",
+    "learn_locally",
     "learning_ranges",
     "respond",
     "train",
@@ -54,6 +57,7 @@ _FILES = {
     "Showing": "spikequant.training.stdp",
     "assign": "spikequant.training.assignment",
     "learn": "spikequant.training.stdp",
+    "learn_locally": "spikequant.training.decolle",
     "respond": "spikequant.training.stdp",
     "voted": "spikequant.training.assignment",
     "LOSSES": "spikequant.training.losses",

@@ -1,4 +1,4 @@
-"""How an unsupervised network learns, as data; importable without torch."""
+"""How networks learn by local rules, as data; importable without torch."""
 
 from typing import Annotated, Literal
 
@@ -32,3 +32,31 @@ class Stdp(Spec):
     trace_ms: Annotated[float, Field(gt=0)] = 20.0
     holding: Holding = "on_change"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class Decolle(Spec):
+    """Deep continuous local learning: every layer has a readout and a loss of its own, and learns at every time step.
+
+    ``burn_in``: so many first steps are shown without learning; with ``compat_burnin`` only one of them is, and learning begins after
+    ``burn_in`` steps from nearly cold states, as the authors' code does. The rate is ``lr`` until epoch ``falls_every``, then
+    ``lr / (5 floor(epoch / falls_every))``. ``dropout``: of the spikes that readouts see. ``settling``: samples by whose membranes the
+    start is settled (0: torch's start). Source: Kaiser, Mostafa, Neftci (2020) and their code; Q-SpiNN, section II-A.
+
+    >>> round(Decolle().rate(29) / Decolle().rate(60))
+    10
+    """
+
+    version: Literal[1] = 1
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 200
+    lr: Annotated[float, Field(gt=0)] = 3.6e-4
+    second_moment: Share = 0.95
+    falls_every: Annotated[int, Field(ge=1)] = 30
+    burn_in: Annotated[int, Field(ge=0)] = 100
+    compat_burnin: bool = False
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    settling: Annotated[int, Field(ge=0)] = 32
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.lr / max(1, 5 * (epoch // self.falls_every))
