@@ -7,12 +7,14 @@ PINS := pyproject.toml constraints/cpu.txt
 PYTHON = $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help env demo test bench chaos
+.PHONY: help env demo test bench chaos docs picture
 
 help:
 	@echo "make demo   install into $(VENV), run the demo, say where its report lies"
 	@echo "make env    install into $(VENV) with the test tools"
 	@echo "make test   make env, then all tests (under 10 minutes on 2 cores)"
+	@echo "make docs   make env with the manual's tools, then the manual: docs/_build/html/index.html"
+	@echo "make picture  draw README's picture anew, from a run of the demo; needs chromium"
 	@echo "make chaos  make env, then the whole reliability campaign (about two hours); CHAOS holds its options: make chaos CHAOS='--seed 3'"
 	@echo "make bench  make env with the peers, then every benchmark; BENCH holds its options: make bench BENCH='--rounds 7 --save'"
 
@@ -23,6 +25,16 @@ env: $(VENV)/test.stamp
 
 test: env
 	$(VENV)/bin/python -m pytest -n 2 -q
+
+docs: $(VENV)/docs.stamp
+	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+CHROMIUM = chromium
+picture: $(VENV)/plain.stamp
+	$(VENV)/bin/python -m spikequant demo --out runs/picture
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1000 \
+		--screenshot=docs/static/report.png file://$(CURDIR)/runs/picture/report.html
 
 chaos: env
 	@for part in fuzz steps mutants kills; do $(VENV)/bin/python -m chaos $$part $(CHAOS) || exit 1; done
@@ -36,7 +48,8 @@ $(VENV)/peers.stamp: constraints/peers.txt $(VENV)/test.stamp
 
 $(VENV)/plain.stamp: EXTRA =
 $(VENV)/test.stamp: EXTRA = [test]
-$(VENV)/plain.stamp $(VENV)/test.stamp: $(PINS) | $(VENV)/bin/pip
+$(VENV)/docs.stamp: EXTRA = [test,docs]
+$(VENV)/plain.stamp $(VENV)/test.stamp $(VENV)/docs.stamp: $(PINS) | $(VENV)/bin/pip
 	$(VENV)/bin/python -m pip install -c constraints/cpu.txt -e ".$(EXTRA)"
 	@touch $@
 

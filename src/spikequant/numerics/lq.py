@@ -16,7 +16,7 @@ def signs(bits: int, device: torch.device | None = None) -> Tensor:
 def start_basis(bits: int, fan: int, channels: int) -> Tensor:
     """The basis before any data is seen, ``[channel, bits]``.
 
-    Equation: ``v_j = 2^j 0.6745 sqrt(2 / fan) / 2^(bits - 1)``, ``j = 0 .. bits - 1`` (0.6745 is the median of |N(0, 1)|).
+    Equation: ``v_j = 2^j 0.6745 sqrt(2 / fan) / 2^(bits - 1)``, ``j = 0 .. bits - 1`` (0.6745 is the median of ``|N(0, 1)|``).
 
     Source: LQ-Nets (Zhang et al. 2018), released code; Beyond Accuracy takes ``fan`` = fan-in.
 

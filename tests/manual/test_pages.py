@@ -1,0 +1,64 @@
+"""The generated pages: no method of the registry and no public name is forgotten, and every number stands in a record."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from pages import findings, methods, reference, results, write_all
+from pages.pictures import grid_levels
+
+import spikequant as sq
+from conftest import DOCS
+from spikequant.quantizers.table import SPECS
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_every_method_says_equation_picture_lines_and_source(kind: str) -> None:
+    page = methods.page(kind, SPECS[kind])
+    for part in ("## Equation\n", "<svg ", "```python\nimport spikequant as sq", "## Source\n\n", "| field | default |"):
+        assert part in page
+    assert page.partition("## Source")[2].splitlines()[2].strip() != ""
+
+
+def test_what_is_written_of_a_method_belongs_to_one() -> None:
+    assert {path.stem for path in (DOCS / "methods").glob("*.md")} <= set(SPECS)
+
+
+def test_the_picture_shows_the_levels() -> None:
+    assert grid_levels(sq.Uniform(bits=2, low=-1.0, high=1.0)) == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    assert len(grid_levels(sq.LQNet(bits=3))) == 8
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = reference.facade()
+    assert [name for name in sq.__all__ if not name.startswith("_") and f"`sq.{name}`" not in page] == []
+    rooms = {path.parent.name for path in Path(sq.__file__).parent.glob("*/__init__.py")}
+    assert rooms - set(reference.ROOMS) == {"views"}
+
+
+def test_numbers_of_results_are_those_of_the_records(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A study\n")
+    (tmp_path / "table.csv").write_text("name,emd\nx,0.0123456\n")
+    assert "| x | 0.012346 |" in results.page(tmp_path)
+
+
+def test_every_folder_of_results_has_a_page() -> None:
+    folders = {path.parent.name for path in results.RESULTS.glob("*/README.md")}
+    assert {f"results/{name}.md" for name in folders} <= set(results.pages())
+
+
+def test_verdicts_stand_beside_the_papers_own() -> None:
+    section = findings.section("beyond-accuracy")
+    assert "| claim | paper | ours |" in section
+    assert "(results/beyond-accuracy-digits.md)" in section
+
+
+def test_pages_that_are_no_more_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pages.all_pages", lambda: {"methods/a.md": "a\n"})
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "old.md").write_text("old\n")
+    write_all(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.md")] == ["a.md"]
