@@ -40,7 +40,7 @@ def broken(document: dict[str, Any], *path: str | int, value: object) -> dict[st
     ("path", "value", "message"),
     [
         (("version",), 2, "version 2, this spikequant reads 1"),
-        (("variants",), [], "variants: Tuple should have at least 1 item"),
+        (("variants",), [], "at least one variant or trial"),
         (("variants", 0, "accuracy"), 97.1, r"variants.0.accuracy: .*less than or equal to 1"),
         (("variants", 0, "emd"), float("nan"), r"variants.0.emd: .*finite"),
         (("variants", 0, "name"), None, r"variants.0.name: .*string"),

@@ -7,7 +7,6 @@ import pytest
 from typer.testing import CliRunner
 
 from spikequant.views.main import app
-from spikequant.views.running import trials_table
 
 STUDY = """
 version = 1
@@ -65,9 +64,3 @@ def test_a_mistake_ends_with_2_and_leaves_nothing(invoke: Invoke, tmp_path: Path
     assert answer.exit_code == 2
     assert "study.toml:8: trials.training.lr" in answer.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"study.toml"}
-
-
-def test_names_in_tables_are_inert() -> None:
-    rows = [{"name": "a", "state": "done", "key": "k", "measures": {"accuracy": 0.5, "unknown": 0.25, "count": 3}}]
-    assert trials_table(rows).cells() == [["a", "done", "50.0%"]]
-    assert trials_table(rows, every=True).cells() == [["a", "done", "k", "50.0%", "0.2500", "3"]]

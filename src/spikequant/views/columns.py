@@ -1,21 +1,24 @@
 """The tables of a report: which columns, and where their values stand in a record."""
 
+from collections.abc import Mapping
+
 from spikequant.behavior import Drift
-from spikequant.views.record import Record
+from spikequant.views.record import Record, Variant
 from spikequant.views.tables import Column, Table, Value, shown
 from spikequant.views.wording import distance, percent, size
 
 NAME = Column("name", "variant", number=False)
-SCHEME = {"ptq": "post-training", "qat": "trained on"}
+SCHEME = {"ptq": "post-training", "qat": "trained on", "scratch": "from scratch"}
 MEASURES = (
-    Column("accuracy", "accuracy", percent, meaning="share of test images classified correctly"),
-    Column("emd", "EMD", distance, meaning="distance between its firing rates and the float's, mean over layers"),
+    Column("accuracy", "accuracy", percent, meaning="share of test images classified correctly", spread="accuracy_deviation", best="high"),
+    Column("emd", "EMD", distance, meaning="distance to the float's firing rates, mean over layers", spread="emd_deviation", best="low"),
     Column("emd_floor", "floor", distance, meaning="EMD that mere sampling gives between the float network and itself"),
     Column("mean_rate", "mean rate", percent, meaning="spikes per neuron and time step"),
     Column("dead", "dead", percent, meaning="share of channels that fire below the dead bound"),
     Column("saturated", "saturated", percent, meaning="share of channels that fire at nearly every step"),
-    Column("memory_bits", "memory", size, meaning="weights, biases, thresholds, constants and state, packed"),
+    Column("memory_bits", "memory", size, meaning="weights, biases, thresholds, constants and state, packed", best="low"),
 )
+SPREAD = (Column("accuracy_deviation", "±", percent), Column("emd_deviation", "±", distance), Column("seeds", "seeds"))
 VARIANT = (
     NAME,
     *MEASURES,
@@ -51,12 +54,29 @@ COMPARED = (
 
 
 def variants(record: Record) -> Table:
-    """All variants, the most faithful first; the float network leads."""
+    """All variants, the most faithful first; the float network leads. Where they are means over seeds, also deviations and their number."""
+    several = any(variant.seeds for variant in record.variants)
+    columns = [*VARIANT[:2], SPREAD[0], VARIANT[2], SPREAD[1], SPREAD[2], *VARIANT[3:]] if several else [*VARIANT]
     float_ = record.reference
-    first: list[Value] = [float_.name, float_.accuracy, 0.0, record.variants[0].emd_floor, float_.mean_rate, float_.dead, float_.saturated]
-    first += [float_.memory_bits, "float", None, "float", None, ""]
+    first: dict[str, Value] = {"emd": 0.0, "emd_floor": record.variants[0].emd_floor, "weights": "float", "state": "float", "scheme": ""}
+    first |= float_.model_dump(exclude={"seeds"}) | {"seeds": float_.seeds}
     ranked = sorted(record.variants, key=lambda variant: variant.emd)
-    return Table(VARIANT, [first, *([getattr(variant, column.key) for column in VARIANT] for variant in ranked)])
+    return Table(columns, [[row.get(column.key) for column in columns] for row in [first, *map(_known, ranked)]])
+
+
+def _known(variant: Variant) -> dict[str, Value]:
+    values = {column.key: getattr(variant, column.key) for column in VARIANT}
+    return values | {"seeds": variant.seeds, **{f"{name}_deviation": value for name, value in variant.deviation.items()}}
+
+
+def ledger(variants: Mapping[str, Variant]) -> Table:
+    """The memory of some variants by its parts, in columns; parts that none has are left out."""
+    parts = list(dict.fromkeys(part for variant in variants.values() for part, bits in variant.ledger.items() if bits))
+    columns = [LAYER[0], *(Column(part, part.removesuffix("_bits"), size) for part in parts), Column("memory_bits", "all", size)]
+    rows: list[list[Value]] = [
+        [mark, *(variant.ledger.get(part) for part in parts), variant.memory_bits] for mark, variant in variants.items() if variant.ledger
+    ]
+    return Table(columns, rows)
 
 
 def layers(drifts: dict[str, Drift]) -> Table:

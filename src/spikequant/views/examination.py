@@ -1,6 +1,6 @@
 """The state doctor's findings, drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikequant.views.tables import Column, Table, Value, text_table
@@ -23,10 +23,15 @@ FINDINGS = (
 def findings(record: Mapping[str, Any]) -> str:
     """The table of layers, and below it what to change."""
     layers = record["layers"]
-    table = text_table(Table(FINDINGS, [_row(layer) for layer in layers]))
+    table = text_table(health(layers))
     advice = [f"{layer['layer']}: {advice}" for layer in layers for advice in layer["advice"]]
     on = f" on {record['samples']} training samples of {record['data']}" if record["data"] else "; give --data to see how it is used"
     return "\n".join([f"state of {record['model']}{on}", table, *(advice or ["nothing to change"])])
+
+
+def health(layers: Iterable[Mapping[str, Any]]) -> Table:
+    """One line for each layer."""
+    return Table(FINDINGS, [_row(layer) for layer in layers])
 
 
 def _row(layer: Mapping[str, Any]) -> list[Value]:

@@ -49,21 +49,22 @@ def compare(  # noqa: PLR0913 - the options of the command line
 
 
 def report(
-    record: Annotated[Path, typer.Argument(help="demo.json or drift.json, or the folder that holds it.")],
+    record: Annotated[Path, typer.Argument(help="A folder of demo, compare, explore or run, results/<study>, or a record in one.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; beside the record if not given.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
-    """Draw the report of a record again."""
-    from spikequant.views.record import parse, read
+    """Draw the report again, from records only, with its tables and figures in folders beside it."""
+    from spikequant.views.record import parse
     from spikequant.views.report import write_report
+    from spikequant.views.study import documents
     from spikequant.views.verdict import verdict
 
-    document = read(record)
+    found = documents(record)
     path = out or (record if record.is_dir() else record.parent) / "report.html"
-    write_report(document, path)
-    found = verdict(parse(document))
-    return Answer({"report": str(path), "verdict": found.sentence}, f"{found.sentence}\n{path}")
+    write_report(found, path)
+    told = [verdict(parse(document)).sentence for document in found]
+    return Answer({"report": str(path), "verdict": told[0], "verdicts": told}, "\n".join([*told, str(path)]))
 
 
 def _reported(document: dict[str, Any], out: Path | None, name: str) -> Answer:
@@ -82,7 +83,8 @@ def _reported(document: dict[str, Any], out: Path | None, name: str) -> Answer:
         files.folder(out)
         files.write(out / name, json.dumps(complete, allow_nan=False) + "\n")
         write_report(complete, path)
-    table = columns.variants(record) if len(record.variants) > 1 else columns.compared(record.variants[0].drift)
+    drift = record.variants[0].drift
+    table = columns.variants(record) if len(record.variants) > 1 or drift is None else columns.compared(drift)
     lines = [text_table(table), "", found.sentence, found.consequence, *([f"report: {path}"] if path else [])]
     return Answer(complete, "\n".join(lines))
 

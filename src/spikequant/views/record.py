@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,7 +14,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Bits = Annotated[float, Field(gt=0)]
 
 LARGEST = 256 * 2**20
-REMEDY = "give the demo.json or drift.json of a run"
+FILES = ("demo.json", "drift.json", "front.json")
+REMEDY = "give a folder of demo, compare, explore or run, or the demo.json, drift.json or front.json in it"
 
 
 class Part(BaseModel):
@@ -27,15 +28,20 @@ class Reference(Part):
     """The float network that the variants are compared with."""
 
     name: str
-    mean_rate: Fraction
-    dead: Fraction
-    saturated: Fraction
+    mean_rate: Fraction | None = None
+    dead: Fraction | None = None
+    saturated: Fraction | None = None
     accuracy: Fraction | None = None
     memory_bits: Bits | None = None
+    seeds: int | None = None
 
 
 class Variant(Part):
-    """One quantized form of the network."""
+    """One quantized form of the network; of several ``seeds`` the means, with the ``deviation`` of each measure.
+
+    Optional, and left out of the report where absent: ``drift``, layer by layer; ``ledger``, the memory by its parts, in bits;
+    ``state_health``, the state doctor's findings; ``configuration``, what it was made from.
+    """
 
     name: str
     weights: str
@@ -43,10 +49,15 @@ class Variant(Part):
     scheme: str
     emd: Fraction
     emd_floor: Fraction
-    mean_rate: Fraction
-    dead: Fraction
-    saturated: Fraction
-    drift: Drift
+    mean_rate: Fraction | None = None
+    dead: Fraction | None = None
+    saturated: Fraction | None = None
+    drift: Drift | None = None
+    configuration: dict[str, Any] = {}
+    seeds: int | None = None
+    deviation: dict[str, float] = {}
+    ledger: dict[str, Bits | Literal[0]] = {}
+    state_health: tuple[dict[str, Any], ...] = ()
     bits: int | None = None
     state_bits: int | None = None
     accuracy: Fraction | None = None
@@ -58,16 +69,27 @@ class Record(Part):
 
     version: int = 1
     reference: Reference = Field(alias="float")
-    variants: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    variants: tuple[Variant, ...]
     setup: dict[str, Any] = {}
+    title: str = ""
+    trials: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def watched(self) -> list[tuple[Variant, Drift]]:
+        """The variants whose firing is known layer by layer, the most faithful first."""
+        known = [(variant, variant.drift) for variant in self.variants if variant.drift is not None]
+        return sorted(known, key=lambda pair: pair[0].emd)
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
-        layers = [layer.name for layer in self.variants[0].drift.layers]
-        for variant in self.variants:
-            if not layers or [layer.name for layer in variant.drift.layers] != layers:
+        if not self.variants and not self.trials:
+            raise ValueError("a record holds at least one variant or trial")
+        layers: list[str] = []
+        for variant, drift in self.watched:
+            layers = layers or [layer.name for layer in drift.layers]
+            if not layers or [layer.name for layer in drift.layers] != layers:
                 raise ValueError(f"variant {variant.name!r} must have the same layers as the first, at least one")
-            for layer in variant.drift.layers:
+            for layer in drift.layers:
                 shares = (layer.emd, layer.emd_floor, layer.emd_mean_shift, layer.emd_shape, layer.dead, layer.saturated)
                 drawn = (*layer.rates, *layer.reference.rates, *shares, layer.reference.dead, layer.reference.saturated)
                 if not layer.rates or not layer.reference.rates or min(drawn) < 0 or max(drawn) > 1:
@@ -81,7 +103,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         FormatError: the file is absent, too large or not a JSON object.
     """
-    file = next((path / name for name in ("demo.json", "drift.json") if (path / name).is_file()), path)
+    file = next((path / name for name in FILES if (path / name).is_file()), path)
     try:
         if file.stat().st_size > LARGEST:
             raise FormatError(f"{file} has {file.stat().st_size} bytes; a record has at most {LARGEST}")

@@ -1,81 +1,124 @@
-"""The report: one offline HTML file made from a record only, and its tables as CSV beside it."""
+"""The report: one offline HTML file made from records only; its tables as CSV, Markdown and LaTeX, its figures as SVG and PDF beside it."""
 
 import base64
-import hashlib
+import json
 import math
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from spikequant import files
 from spikequant.views import columns
-from spikequant.views.figures import Figure, causes, distributions, shares, tradeoff
-from spikequant.views.record import Record, Variant, parse
-from spikequant.views.tables import Table, csv_text
-from spikequant.views.verdict import kept, verdict
+from spikequant.views.advice import crossed, worst_layers
+from spikequant.views.examination import health
+from spikequant.views.figures import Figure, across, causes, distributions, on_paper, shares, tradeoff, trends
+from spikequant.views.latex import latex
+from spikequant.views.page import page
+from spikequant.views.record import Record, parse
+from spikequant.views.tables import Table, csv_text, markdown
+from spikequant.views.trials import trials_table
+from spikequant.views.verdict import Verdict, kept, verdict
 from spikequant.views.wording import distance, duration, percent, size
 
+Documents = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-def write_report(document: Mapping[str, Any], path: Path) -> Path:
-    """Write a record's report to ``path`` and its tables beside it as CSV.
+
+def write_report(documents: Documents, path: Path) -> Path:
+    """Write the report of a record, or of several, to ``path``, and beside it the folders ``tables`` and ``figures``.
 
     Raises:
-        FormatError: a value of the record breaks its rule.
+        FormatError: a value of a record breaks its rule.
         SpikequantError: the folder cannot be written to.
     """
-    record = parse(dict(document))
-    page = html(record, path.stem)
-    files.folder(path.parent)
-    for name, table in _tables(record).items():
-        files.write(path.with_name(f"{path.stem}-{name}.csv"), csv_text(table))
-    files.write(path, page)
+    records = [parse(dict(each)) for each in ([documents] if isinstance(documents, Mapping) else documents)]
+    sections = [section(record, number) for number, record in enumerate(records)]
+    written = _page(sections)
+    for folder in ("tables", "figures"):
+        files.folder(path.parent / folder)
+    for each in sections:
+        for name, table in each["files"].items():
+            write_table(table, path.parent / "tables" / f"{name}{each['suffix']}")
+        for name, figure in each["figures"].items():
+            svg, pdf = on_paper(figure)
+            files.write(path.parent / "figures" / f"{name}{each['suffix']}.svg", svg)
+            files.write(path.parent / "figures" / f"{name}{each['suffix']}.pdf", pdf)
+    files.write(path, written)
     return path
 
 
-def html(record: Record, stem: str = "report") -> str:
-    """The page: the same record gives the same bytes."""
+def write_table(table: Table, path: Path) -> None:
+    """Write a table three times: as CSV, Markdown and LaTeX."""
+    files.write(path.with_name(f"{path.name}.csv"), csv_text(table))
+    files.write(path.with_name(f"{path.name}.md"), markdown(table) + "\n")
+    files.write(path.with_name(f"{path.name}.tex"), latex(table) + "\n")
+
+
+def html(*records: Record) -> str:
+    """The page: the same records give the same bytes."""
+    return _page([section(record, number) for number, record in enumerate(records)])
+
+
+def _page(sections: Sequence[Mapping[str, Any]]) -> str:
+    records = [each["record"] for each in sections]
+    return page({"sections": sections, "record": records[0], "words": _words(records)})
+
+
+def section(record: Record, number: int) -> dict[str, Any]:
+    """What the page says of one record; of several, names of figures and files end in their number."""
     found = verdict(record)
-    style = _template_text("report.css")
-    return _environment().get_template("report.html.j2").render(
-        record=record,
-        verdict=found,
-        facts=_facts(record),
-        tables={name: _downloadable(table, f"{stem}-{name}.csv") for name, table in _tables(record).items()},
-        layers=columns.layers({mark: variant.drift for mark, variant in found.telling.items()}),
-        figures=_figures(record, found.telling),
-        marks={variant.name: mark for mark, variant in found.telling.items()},
-        near={variant.name for variant in kept(record)},
-        dead_below=percent(record.variants[0].drift.dead_below),
-        saturated_above=percent(record.variants[0].drift.saturated_above),
-        setup=_setup(record),
-        style=Markup(style),
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-    )  # fmt: skip
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("spikequant.views"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _template_text(name: str) -> str:
-    return (resources.files("spikequant.views") / "templates" / name).read_text("utf-8")
-
-
-def _tables(record: Record) -> dict[str, Table]:
+    tables = _tables(record, found)
     return {
-        "variants": columns.variants(record),
-        "layers": columns.layers({variant.name: variant.drift for variant in record.variants}),
+        "record": record,
+        "suffix": f"-{number + 1}" if number else "",
+        "verdict": found,
+        "facts": _facts(record),
+        "files": tables,
+        "tables": {name: _downloadable(table, f"{name}.csv") for name, table in tables.items()},
+        "telling_layers": columns.layers(found.drifts),
+        "worst": worst_layers(found.drifts),
+        "crossed": crossed(found.drifts),
+        "health": {mark: health(variant.state_health) for mark, variant in found.telling.items() if variant.state_health},
+        "configurations": {
+            mark: json.dumps(variant.configuration, indent=1) for mark, variant in found.telling.items() if variant.configuration
+        },
+        "figures": _figures(record, found),
+        "marks": {variant.name: mark for mark, variant in found.telling.items()},
+        "above": {variant.name for variant in record.variants if variant.emd > variant.emd_floor},
+        "near": {variant.name for variant in kept(record)},
+        "setup": _setup(record),
+        "absent": absent(record, found),
     }
+
+
+def absent(record: Record, found: Verdict) -> list[str]:
+    """What the record does not hold, and so the report does not show; nothing is computed again for it."""
+    lacks = []
+    if record.variants and not found.drifts:
+        lacks.append("firing rates per layer and channel (they are in a run folder, not in text records)")
+    if not record.variants:
+        lacks.append("EMD and its floor against a reference")
+    if not any(variant.ledger for variant in found.telling.values()):
+        lacks.append("the memory by its parts")
+    if not any(variant.state_health for variant in found.telling.values()):
+        lacks.append("state codes in use and stalled leak (spikequant doctor MODEL --data DATA shows them)")
+    if not any(drift.agreement is not None for drift in found.drifts.values()):
+        lacks.append("spikes compared one by one")
+    else:
+        lacks.append("spike disagreement at every time step (only the step at which spikes first differ)")
+    return lacks
+
+
+def _tables(record: Record, found: Verdict) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    if record.variants:
+        tables["variants"] = columns.variants(record)
+    if record.watched:
+        tables["layers"] = columns.layers({variant.name: drift for variant, drift in record.watched})
+    if record.trials:
+        tables["trials"] = trials_table(record.trials)
+    if any(variant.ledger for variant in found.telling.values()):
+        tables["memory"] = columns.ledger(found.telling)
+    return tables
 
 
 def _downloadable(table: Table, name: str) -> dict[str, Any]:
@@ -83,16 +126,28 @@ def _downloadable(table: Table, name: str) -> dict[str, Any]:
     return {"table": table, "file": name, "data": f"data:text/csv;base64,{content}"}
 
 
-def _figures(record: Record, telling: Mapping[str, Variant]) -> dict[str, Figure]:
-    drawn: list[Figure | None] = [distributions(telling), causes(telling)]
+def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
+    drawn: list[Figure | None] = []
     if len(record.variants) > 1:
-        drawn = [tradeoff(record, telling), *drawn, shares(record)]
+        drawn += [tradeoff(record, found.telling), trends(record)]
+    if found.drifts:
+        drawn += [distributions(found.drifts), causes(found.drifts), across(found.drifts)]
+    if len(record.watched) > 1:
+        drawn.append(shares(record))
     return {figure.key: figure for figure in drawn if figure}
+
+
+def _words(records: Sequence[Record]) -> dict[str, str]:
+    """The bounds by which channels count as dead or saturated, where a record states them."""
+    drift = next((drift for record in records for _, drift in record.watched), None)
+    return {} if drift is None else {"dead_below": percent(drift.dead_below), "saturated_above": percent(drift.saturated_above)}
 
 
 def _facts(record: Record) -> list[tuple[str, str, str]]:
     """The numbers of the first screen: value, name, remark."""
     float_, variants = record.reference, record.variants
+    if not variants:
+        return [(str(len(record.trials)), "trials", "")]
     floor = max(variant.emd_floor for variant in variants)
     facts = [(percent(float_.accuracy), f"{float_.name} accuracy", size(float_.memory_bits) if float_.memory_bits else "")]
     near = kept(record)
@@ -107,7 +162,7 @@ def _facts(record: Record) -> list[tuple[str, str, str]]:
         facts.append((percent(only.accuracy), f"{only.name} accuracy", size(only.memory_bits) if only.memory_bits else ""))
         facts.append((distance(only.emd), "EMD", "0 is equal firing"))
         facts.append((f"{percent(float_.dead)} → {percent(only.dead)}", "dead channels", "before and after"))
-        training = only.drift.training_floor
+        training = None if only.drift is None else only.drift.training_floor
         if training is not None:
             facts.append((distance(training.emd), "training floor", f"float twins, {training.pairs} pairs"))
     return [*facts, (distance(floor), "sampling floor", "less cannot be told from noise")]

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,24 +11,12 @@ import typer
 from spikequant import files
 from spikequant.views.progress import Display, display, say
 from spikequant.views.tables import Column, Table, Value, csv_text, markdown, text_table
+from spikequant.views.trials import trials_table
 from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
-from spikequant.views.wording import distance, duration, percent, plain, size
+from spikequant.views.wording import duration, plain, size
 
 STUDY = "A name from 'spikequant ls studies', or a TOML file; see docs/studies.md."
-SHOWN = {
-    "accuracy": percent,
-    "mean_rate": percent,
-    "dead": percent,
-    "silent": percent,
-    "saturated": percent,
-    "agreement": percent,
-    "memory_bits": size,
-    "weight_bits": size,
-    "state_bits": size,
-    "qspinn_bits": size,
-}
 LONG_S = 1800
-MAIN = ("accuracy", "emd", "emd_floor", "training_floor", "mean_rate", "dead", "saturated", "memory_bits")
 
 
 def run(  # noqa: PLR0913 - the options of the command line
@@ -96,24 +84,6 @@ def _answer(end: Any, study: str, out: Path) -> Answer:
     stopped = [f"stopped: {plain(end.stopped)}"] if end.stopped else []
     code = INTERRUPTED if end.interrupted else FAILED if undone else GOOD
     return Answer(document, "\n".join([text_table(table), *reasons, *stopped, verdict, *goes_on]), code)
-
-
-def trials_table(trials: Iterable[Mapping[str, Any]], every: bool = False) -> Table:
-    """The trials as a table: the main measures, or every one."""
-    rows = list(trials)
-    measured = dict.fromkeys(name for trial in rows for name in trial["measures"])
-    names = [*measured] if every else [name for name in MAIN if name in measured] or [*measured]
-    columns = [Column("name", "trial", number=False), Column("state", "state", number=False)]
-    columns += [Column("key", "key", number=False)] if every else []
-    columns += [Column(name, name.replace("_bits", "").replace("_", " "), SHOWN.get(name, _number)) for name in names]
-    cells: list[list[Value]] = []
-    for trial in rows:
-        cells.append([trial["name"], trial["state"], *([trial["key"]] if every else []), *(trial["measures"].get(name) for name in names)])
-    return Table(columns, cells)
-
-
-def _number(value: float | None) -> str:
-    return str(value) if isinstance(value, int) else distance(value)
 
 
 def _quoted(document: dict[str, Any], study: str) -> Answer:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from spikequant.views.wording import ABSENT, plain
 
@@ -23,13 +24,18 @@ def shown(value: Value) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its key in CSV, its title for people, how its values are shown, and what it means."""
+    """A column: its key in CSV, its title for people, how its values are shown, and what it means.
+
+    ``spread``: the key of the column that holds its standard deviations over seeds. ``best``: which end of it is the good one.
+    """
 
     key: str
     title: str
     show: Callable[..., str] = shown
     number: bool = True
     meaning: str = ""
+    spread: str = ""
+    best: Literal["", "high", "low"] = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from spikequant.behavior import Drift
 from spikequant.views.record import Record, Variant
 from spikequant.views.wording import distance, multiple, percent, points
 
@@ -17,6 +18,11 @@ class Verdict:
     sentence: str
     consequence: str
     telling: dict[str, Variant]
+
+    @property
+    def drifts(self) -> dict[str, Drift]:
+        """The telling variants whose firing is known layer by layer."""
+        return {mark: variant.drift for mark, variant in self.telling.items() if variant.drift is not None}
 
 
 def kept(record: Record) -> list[Variant]:
@@ -48,6 +54,8 @@ def _kind(variant: Variant) -> tuple[int | None, int | None, str]:
 
 def verdict(record: Record) -> Verdict:
     """The verdict of a record of one variant or many."""
+    if not record.variants:
+        return _of_trials(record)
     if len(record.variants) == 1:
         return _of_one(record)
     near = kept(record)
@@ -55,16 +63,28 @@ def verdict(record: Record) -> Verdict:
     return _of_pair(record, near, pair) if pair else _of_none(record, near)
 
 
+def _of_trials(record: Record) -> Verdict:
+    rated = {trial["name"]: trial["measures"].get("accuracy") for trial in record.trials}
+    known = sorted((accuracy, name) for name, accuracy in rated.items() if accuracy is not None)
+    spread = f": accuracy from {percent(known[0][0])} ({known[0][1]}) to {percent(known[-1][0])} ({known[-1][1]})" if known else ""
+    return Verdict(f"{len(rated)} trials{spread}.", "Their firing was not compared with a reference.", {})
+
+
 def _of_one(record: Record) -> Verdict:
     variant = record.variants[0]
-    worst = max(variant.drift.layers, key=lambda layer: layer.emd)
     above = variant.emd > variant.emd_floor
     sentence = f"The firing of {variant.name} differs from that of {record.reference.name} by an EMD of {distance(variant.emd)}, "
     sentence += _against(variant.emd, variant.emd_floor) + "."
     if record.reference.accuracy is not None and variant.accuracy is not None:
         sentence += f" Accuracy goes from {percent(record.reference.accuracy)} to {percent(variant.accuracy)}."
-    most = f"Layer {worst.name} drifts most: EMD {distance(worst.emd)}, {_cause(worst.emd_mean_shift, worst.emd)}."
-    return Verdict(sentence, most if above else "No layer needs attention on this evidence.", {"A": variant})
+    return Verdict(sentence, _worst(variant) if above else "No layer needs attention on this evidence.", {"A": variant})
+
+
+def _worst(variant: Variant) -> str:
+    if variant.drift is None:
+        return ""
+    worst = max(variant.drift.layers, key=lambda layer: layer.emd)
+    return f"Layer {worst.name} drifts most: EMD {distance(worst.emd)}, {_cause(worst.emd_mean_shift, worst.emd)}."
 
 
 def _of_pair(record: Record, near: Sequence[Variant], pair: tuple[Variant, Variant]) -> Verdict:

@@ -6,7 +6,7 @@ from spikequant.views.verdict import verdict
 
 
 def test_each_telling_variant_has_a_panel_with_a_bar_for_each_layer(record: Record) -> None:
-    telling = verdict(record).telling
+    telling = verdict(record).drifts
     figure = causes(telling)
     assert len(figure.panels) == len(telling)
     for panel, mark in zip(figure.panels, telling, strict=True):

@@ -15,10 +15,10 @@ def test_a_long_curve_is_thinned_and_still_ends_at_one() -> None:
 
 
 def test_every_layer_has_a_panel_with_the_float_network_and_the_telling_variants(record: Record) -> None:
-    telling = verdict(record).telling
+    telling = verdict(record).drifts
     figure = distributions(telling)
     assert len(figure.panels) == 3
-    for panel, layer in zip(figure.panels, telling["A"].drift.layers, strict=True):
+    for panel, layer in zip(figure.panels, telling["A"].layers, strict=True):
         assert f">{layer.name}</text>" in panel
         assert f"A {layer.emd:.4f}" in panel
     assert figure.panels[0].count('class="mark-line role-mark') + figure.panels[0].count('class="mark-group role-scope') >= 2

@@ -1,8 +1,9 @@
-"""The report's figures: a record in, static SVG out, with a caption that says what to see and a text alternative."""
+"""The report's figures: a record in, drawings out, with a caption that says what to see and a text alternative."""
 
 from spikequant.views.figures.layers import causes, shares
-from spikequant.views.figures.rates import distributions
-from spikequant.views.figures.style import Figure
+from spikequant.views.figures.rates import across, distributions
+from spikequant.views.figures.style import Figure, on_paper
 from spikequant.views.figures.tradeoff import tradeoff
+from spikequant.views.figures.trends import trends
 
-__all__ = ["Figure", "causes", "distributions", "shares", "tradeoff"]
+__all__ = ["Figure", "across", "causes", "distributions", "on_paper", "shares", "tradeoff", "trends"]

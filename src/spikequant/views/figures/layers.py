@@ -5,17 +5,19 @@ from typing import Any
 
 import altair as alt
 
-from spikequant.views.figures.style import COLORS, INK, SHAPES, Drawing, Figure, chart, cycled, svg
-from spikequant.views.record import Record, Variant
+from spikequant.behavior import Drift
+from spikequant.views.figures.style import COLORS, INK, SHAPES, Drawing, Figure, chart, cycled
+from spikequant.views.record import Record
 from spikequant.views.wording import distance, percent
 
 ROW = 19
+MOST = 24
 
 
-def causes(telling: Mapping[str, Variant]) -> Figure:
+def causes(drifts: Mapping[str, Drift]) -> Figure:
     """Each layer's EMD, with the shift that all its channels share and the change of shape that remains."""
-    drifts = [layer for variant in telling.values() for layer in variant.drift.layers]
-    edge = 1.05 * max(max(layer.emd, layer.emd_floor, layer.emd_shape) for layer in drifts) or 1.0
+    every = [layer for drift in drifts.values() for layer in drift.layers]
+    edge = 1.05 * max(max(layer.emd, layer.emd_floor, layer.emd_shape) for layer in every) or 1.0
     return Figure(
         key="causes",
         title="What the drift is made of",
@@ -26,15 +28,15 @@ def causes(telling: Mapping[str, Variant]) -> Figure:
         ),
         alt="; ".join(
             f"{mark} {layer.name}: EMD {distance(layer.emd)}, shift {distance(layer.emd_mean_shift)}, shape {distance(layer.emd_shape)}"
-            for mark, variant in telling.items()
-            for layer in variant.drift.layers
+            for mark, drift in drifts.items()
+            for layer in drift.layers
         ),
-        panels=tuple(svg(_bars(mark, variant, edge)) for mark, variant in telling.items()),
+        drawings=tuple(_bars(mark, drift, edge) for mark, drift in drifts.items()),
     )
 
 
-def _bars(mark: str, variant: Variant, edge: float) -> Drawing:
-    layers = variant.drift.layers
+def _bars(mark: str, drift: Drift, edge: float) -> Drawing:
+    layers = drift.layers
     order = [layer.name for layer in layers]
     x = alt.X("emd:Q", title="EMD", scale=alt.Scale(domain=[0, edge], nice=False), axis=alt.Axis(tickCount=4))
     y = alt.Y("layer:N", sort=order, title=None, axis=alt.Axis(labelLimit=140))
@@ -54,10 +56,12 @@ def _bars(mark: str, variant: Variant, edge: float) -> Drawing:
 
 def shares(record: Record) -> Figure:
     """Dead and saturated shares of every variant, a mark for each layer."""
-    ranked = sorted(record.variants, key=lambda variant: variant.emd)
-    names = distinct([variant.name for variant in ranked])
-    rows = [row for name, variant in zip(names, ranked, strict=True) for row in _shares(name, variant)]
-    layers = [layer.name for layer in ranked[0].drift.layers]
+    watched = record.watched
+    ranked = [watched[index] for index in spaced(len(watched), MOST)]
+    names = distinct([variant.name for variant, _ in ranked])
+    rows = [row for name, (_, drift) in zip(names, ranked, strict=True) for row in _shares(name, drift)]
+    layers = [layer.name for layer in ranked[0][1].layers]
+    thinned = f" {len(ranked)} of {len(watched)} are drawn, evenly spaced in that order." if len(watched) > len(ranked) else ""
     panels = [_strip(rows, layers, names, measure) for measure in ("dead", "saturated")]
     return Figure(
         key="shares",
@@ -65,9 +69,10 @@ def shares(record: Record) -> Figure:
         caption=(
             "One mark for each layer; the upright ticks show where the same layer of the float network stands. "
             "Variants are ordered by EMD, the most faithful at the top."
+            f"{thinned}"
         ),
-        alt="; ".join(f"{v.name}: dead {percent(v.dead)}, saturated {percent(v.saturated)}" for v in ranked),
-        panels=(svg(alt.hconcat(*panels, spacing=24).resolve_scale(color="shared", shape="shared")),),
+        alt="; ".join(f"{v.name}: dead {percent(v.dead)}, saturated {percent(v.saturated)}" for v, _ in ranked),
+        drawings=(alt.hconcat(*panels, spacing=24).resolve_scale(color="shared", shape="shared"),),
     )
 
 
@@ -80,7 +85,16 @@ def distinct(names: Sequence[str]) -> list[str]:
     return [name if name not in names[:index] else f"{name} ({names[:index].count(name) + 1})" for index, name in enumerate(names)]
 
 
-def _shares(name: str, variant: Variant) -> list[dict[str, Any]]:
+def spaced(count: int, most: int) -> list[int]:
+    """At most ``most`` of ``count`` places, evenly spaced, the ends among them.
+
+    >>> spaced(3, 9), spaced(9, 3)
+    ([0, 1, 2], [0, 4, 8])
+    """
+    return list(range(count)) if count <= most else [round(index * (count - 1) / (most - 1)) for index in range(most)]
+
+
+def _shares(name: str, drift: Drift) -> list[dict[str, Any]]:
     return [
         {
             "variant": name,
@@ -90,7 +104,7 @@ def _shares(name: str, variant: Variant) -> list[dict[str, Any]]:
             "dead_before": layer.reference.dead,
             "saturated_before": layer.reference.saturated,
         }
-        for layer in variant.drift.layers
+        for layer in drift.layers
     ]
 
 

@@ -5,13 +5,15 @@ from typing import Any
 
 import altair as alt
 
-from spikequant.views.figures.style import COLORS, INK, SHAPES, Drawing, Figure, Row, chart, cycled, svg
+from spikequant.search import front
+from spikequant.views.figures.style import COLORS, INK, SHAPES, Drawing, Figure, Row, chart, cycled
 from spikequant.views.record import Record, Variant
 from spikequant.views.verdict import WITHIN
 from spikequant.views.wording import distance, percent, size
 
 HEIGHT = 320
 WIDTH = 400
+TRAINED = ("qat", "scratch")
 EMD_TICKS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 ACCURACY_TICKS = (1.0, 0.99, 0.98, 0.97, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
 
@@ -23,21 +25,23 @@ def tradeoff(record: Record, telling: Mapping[str, Variant]) -> Figure | None:
         return None
     floor = max(variant.emd_floor for variant in record.variants)
     families = sorted({point["weights"] for point in points}, key=lambda weights: (weights == "float", weights))
-    panels = [alt.layer(_frame(record), _floor(floor), *_marks(points, _emd_axis(points, floor), families))]
+    panels = [alt.layer(_frame(record), _floor(floor), _front(points, "emd"), *_marks(points, _emd_axis(points, floor), families))]
     if record.reference.memory_bits is not None and all(point["memory"] is not None for point in points):
-        panels.append(alt.layer(_frame(record), *_marks(points, _memory_axis(points), families, legend=False)))
+        panels.append(alt.layer(_frame(record), _front(points, "memory"), *_marks(points, _memory_axis(points), families, legend=False)))
     return Figure(
         key="tradeoff",
         title="Accuracy beside drift and memory",
         caption=(
-            "Each mark is a variant: hollow ones were quantized after training, filled ones were trained on. "
+            "Each mark is a variant: hollow ones were quantized after training, filled ones were trained with quantizers. "
             "Marks at one height classify alike; the farther right in the first panel, the less alike they fire. "
             f"Left of the dashed line ({distance(floor)}), drift cannot be told from the float network's own sampling noise. "
-            "The band is within 1 point of float accuracy. The axes of accuracy and EMD are stretched towards the float network"
+            "The thin line is the front: no variant is better than these in both. The band is within 1 point of float accuracy. "
+            "The axes of accuracy and EMD are stretched towards the float network"
             + (f", which takes {size(record.reference.memory_bits)}." if len(panels) > 1 else ".")
         ),
         alt="; ".join(f"{p['name']}: accuracy {percent(p['accuracy'])}, EMD {distance(p['emd'])}, {size(p['bits'])}" for p in points),
-        panels=tuple(svg(panel.properties(width=WIDTH, height=HEIGHT)) for panel in panels),
+        drawings=tuple(panel.properties(width=WIDTH, height=HEIGHT) for panel in panels),
+        live=True,
     )
 
 
@@ -54,6 +58,13 @@ def _points(record: Record, telling: Mapping[str, Variant]) -> list[dict[str, An
             "bits": variant.memory_bits,
             "memory": None if variant.memory_bits is None else variant.memory_bits / 8192,
             "mark": marks.get(id(variant), ""),
+            "told": {
+                "variant": variant.name,
+                "accuracy": percent(variant.accuracy),
+                "EMD": f"{distance(variant.emd)} (floor {distance(variant.emd_floor)})",
+                "memory": size(variant.memory_bits),
+                **({"seeds": str(variant.seeds)} if variant.seeds else {}),
+            },
         }
         for variant in record.variants
         if variant.accuracy is not None
@@ -113,12 +124,21 @@ def _floor(floor: float) -> Drawing:
     return alt.layer(rule, label.encode(x="emd:Q", y=alt.value(HEIGHT - 3), text="label:N"))
 
 
+def _front(points: Sequence[Row], cost: str) -> alt.Chart:
+    """The line through the variants that no other beats in both: accuracy and ``cost``."""
+    kept = front([[point["error"], point[cost]] for point in points])
+    rows = [{"error": points[index]["error"], cost: points[index][cost]} for index in kept]
+    drawn = chart(rows).mark_line(color=INK, opacity=0.45, strokeWidth=1, interpolate="step-after")
+    line: alt.Chart = drawn.encode(x=f"{cost}:Q", y="error:Q", order=f"{cost}:Q")
+    return line
+
+
 def _marks(points: Sequence[Row], x: alt.X, families: Sequence[str], legend: bool = True) -> list[alt.Chart]:
     key = alt.Legend(title="weights", orient="bottom", columns=2) if legend else None
     colors = alt.Scale(domain=list(families), range=[_color(index, name) for index, name in enumerate(families)])
     layers = []
     for scheme_filled in (False, True):
-        rows = [point for point in points if (point["scheme"] == "qat") is scheme_filled]
+        rows = [point for point in points if (point["scheme"] in TRAINED) is scheme_filled]
         if rows:
             drawn = chart(rows).mark_point(size=80, strokeWidth=2, filled=scheme_filled, opacity=0.9)
             layers.append(
@@ -127,6 +147,7 @@ def _marks(points: Sequence[Row], x: alt.X, families: Sequence[str], legend: boo
                     y="error:Q",
                     color=alt.Color("weights:N", scale=colors, legend=key),
                     shape=alt.Shape("weights:N", scale=cycled(families, SHAPES), legend=key),
+                    tooltip=alt.Tooltip("told:N"),
                 )
             )
     return [*layers, *(_letter(point, x) for point in points if point["mark"])]

@@ -1,0 +1,162 @@
+"""A study's finished trials as the records of a report: one for each float network that others are compared with."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikequant import files
+from spikequant.errors import FormatError, SpecError
+from spikequant.views.record import FILES, read
+
+if TYPE_CHECKING:
+    from spikequant.search import Cell
+    from spikequant.search.rows import Tags
+    from spikequant.studies.records import Record as Finished
+
+SPREAD = ("accuracy", "emd", "mean_rate", "dead", "saturated")
+MEANS = (*SPREAD, "emd_floor", "memory_bits")
+PARTS = ("weight_bits", "state_bits")
+DRIFT_LIMIT = 64 * 2**20
+LABELS = {"uniform": "uniform", "lqnet": "LQ-Net", "lsq": "LSQ", "fixed_point": "fixed point", "threshold_centered": "threshold-centered"}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """What a report is made from: one document of a demo, a comparison or a search; of a study one for each float network.
+
+    Raises:
+        FormatError: nothing of the kind is there, or it is damaged.
+    """
+    if path.is_dir() and not any((path / name).is_file() for name in FILES):
+        return study_documents(path)
+    return [read(path)]
+
+
+def study_documents(folder: Path) -> list[dict[str, Any]]:
+    """The documents of a run folder, or of a folder of text records such as ``results/<study>``.
+
+    Raises:
+        FormatError: a file there is damaged.
+        SpecError: there is no record.
+    """
+    from spikequant.studies.records import read_all
+
+    records = list(read_all([folder / "records" if (folder / "records").is_dir() else folder]).values())
+    if not records:
+        raise SpecError(f"{folder} holds no record of a finished trial; give a run folder, or one such as results/<study>")
+    families = _families(records)
+    return [_document(folder, base, kept) for base, kept in families.items()]
+
+
+def _families(records: "Sequence[Finished]") -> "dict[str, list[Finished]]":
+    """Trials by the configuration of their reference; those without one stand under the name of the study, if they are no reference."""
+    known = {record.key: record for record in records}
+    found: dict[str, list[Finished]] = {}
+    for record in sorted(records, key=lambda record: record.name):
+        base = known.get(str(record.configuration.get("reference")))
+        if base is not None:
+            found.setdefault(unseeded(base), []).append(record)
+    bases = {name: [record for record in records if unseeded(record) == name] for name in found}
+    placed = {record.key for kept in [*found.values(), *bases.values()] for record in kept}
+    rest = [record for record in records if record.key not in placed]
+    return {name: [*bases[name], *kept] for name, kept in found.items()} | ({"": rest} if rest else {})
+
+
+def unseeded(record: "Finished") -> str:
+    """The name of a trial without its seed."""
+    return record.name.removesuffix(f"/s{_setup(record)['seed']}")
+
+
+def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[str, Any]:
+    from spikequant.search import cells
+    from spikequant.studies.rows import rows_of
+
+    measured = {(cell.tags, cell.measure): cell for cell in cells(rows_of(records), (*MEANS, *PARTS))}
+    groups: dict[str, list[Finished]] = {}
+    for record in records:
+        groups.setdefault(unseeded(record), []).append(record)
+    variants = [_variant(folder, name, kept, measured) for name, kept in groups.items() if name != base]
+    seeds = sorted({int(_setup(record)["seed"]) for record in records})
+    setup = {"study": records[0].study, "data": ", ".join(sorted({str(_setup(record).get("data")) for record in records}))}
+    setup |= {"trials": str(len(records)), "configurations": str(len(groups)), "seeds": ", ".join(map(str, seeds)), **_where(records)}
+    return {
+        "version": 1,
+        "title": base or records[0].study,
+        "float": {"name": base or "no reference"} | (_means(groups[base], measured) if base else {}),
+        "variants": [variant for variant in variants if "emd" in variant and "emd_floor" in variant],
+        "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=lambda r: r.name)],
+        "setup": setup | {"command": f"spikequant run {records[0].study}"},
+    }
+
+
+def _means(kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
+    tags = frozenset(kept[0].tags) - {f"s{_setup(kept[0])['seed']}"}
+    values = {name: measured[tags, name].mean for name in MEANS}
+    return {name: value for name, value in values.items() if value is not None} | {"seeds": len(kept)}
+
+
+def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
+    first = kept[0]
+    tags = frozenset(first.tags) - {f"s{_setup(first)['seed']}"}
+    recipe = _setup(first).get("recipe") or {}
+    weights, state = recipe.get("weights"), recipe.get("state")
+    known = {part: measured[tags, part].mean for part in PARTS}
+    spread = {measure: measured[tags, measure].deviation for measure in SPREAD}
+    return {
+        "name": name,
+        "weights": label(weights),
+        "state": label(state),
+        "bits": None if weights is None else weights.get("bits"),
+        "state_bits": None if state is None else state.get("bits"),
+        "scheme": _scheme(first),
+        "ledger": {part: bits for part, bits in known.items() if bits is not None},
+        "deviation": {measure: value for measure, value in spread.items() if value is not None},
+        "drift": _drift(folder, kept),
+        "configuration": first.configuration,
+        **_means(kept, measured),
+    }
+
+
+def _scheme(record: "Finished") -> str:
+    if record.configuration.get("procedure") == "post_training":
+        return "ptq"
+    return "qat" if _setup(record).get("init") == "float" else "scratch"
+
+
+def label(spec: Any) -> str:
+    """A grid in words, without its bits.
+
+    >>> label({"kind": "uniform", "bits": 2, "low": -1.0, "high": 1.0}), label(None)
+    ('uniform [-1, 1]', 'float')
+    """
+    if not isinstance(spec, dict):
+        return "float"
+    kind = str(spec.get("kind"))
+    limits = f" [{spec['low']:g}, {spec['high']:g}]" if {"low", "high"} <= spec.keys() else ""
+    others = [f" {name} {value}" for name, value in spec.items() if name not in ("kind", "bits", "low", "high")]
+    return LABELS.get(kind, kind) + limits + "".join(others)
+
+
+def _drift(folder: Path, kept: "Iterable[Finished]") -> dict[str, Any] | None:
+    """What lies in the run folder: of the first seed whose comparison is there."""
+    for record in kept:
+        found = next((folder / "trials").glob(f"*-{record.key[:12]}/drift.json"), None)
+        if found is not None:
+            try:
+                drift = json.loads(files.read(found, DRIFT_LIMIT))
+            except ValueError as error:
+                raise FormatError(f"{found} is not JSON: {error}; remove its folder, and the trial is run again") from None
+            return dict(drift) if isinstance(drift, dict) else None
+    return None
+
+
+def _setup(record: "Finished") -> dict[str, Any]:
+    setup = record.configuration["setup"]
+    assert isinstance(setup, dict), "the configuration of a trial holds its setup"
+    return setup
+
+
+def _where(records: "Sequence[Finished]") -> dict[str, str]:
+    names = ("spikequant", "torch", "commit", "machine", "gpu")
+    found = {name: sorted({str(r.provenance[name]) for r in records if r.provenance.get(name) is not None}) for name in names}
+    return {name: ", ".join(values) for name, values in found.items() if values}

@@ -1,0 +1,30 @@
+from spikequant.views.figures.trends import series, trends
+from spikequant.views.record import Record
+
+
+def test_a_method_at_several_bits_is_a_line_from_few_to_many(record: Record) -> None:
+    found = series(record)
+    assert [bits for bits, _ in found["LQ-Net, post-training"]] == [2, 4, 8]
+    assert "LQ-Net, trained on" not in found
+
+
+def test_every_measure_has_a_panel(record: Record) -> None:
+    figure = trends(record)
+    assert figure is not None
+    assert len(figure.drawings) == len(figure.specs) == 4
+    assert all(len(spec) < 50_000 for spec in figure.specs)
+
+
+def test_measures_that_some_lack_are_left_out_and_one_number_of_bits_is_no_trend(record: Record) -> None:
+    blind = record.model_copy(update={"variants": tuple(v.model_copy(update={"dead": None}) for v in record.variants)})
+    figure = trends(blind)
+    assert figure is not None
+    assert len(figure.drawings) == 3
+    assert trends(record.model_copy(update={"variants": record.variants[:1]})) is None
+
+
+def test_deviations_over_seeds_are_drawn(record: Record) -> None:
+    spread = tuple(v.model_copy(update={"deviation": {"accuracy": 0.01}, "seeds": 3}) for v in record.variants)
+    figure = trends(record.model_copy(update={"variants": spread}))
+    assert figure is not None
+    assert '"seeds": "3"' in figure.specs[0]

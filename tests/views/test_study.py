@@ -1,0 +1,75 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikequant.errors import FormatError, SpecError
+from spikequant.views.record import parse
+from spikequant.views.report import html
+from spikequant.views.study import documents, label
+from spikequant.views.verdict import verdict
+
+RESULTS = Path(__file__).parents[2] / "results" / "beyond-accuracy-digits"
+WIDE = "uniform/wide/2bits"
+
+
+@pytest.fixture(scope="module")
+def study() -> dict[str, Any]:
+    (found,) = documents(RESULTS)
+    return found
+
+
+def test_every_trial_is_there_and_configurations_are_means_over_seeds(study: dict[str, Any]) -> None:
+    assert len(study["trials"]) == 125
+    assert study["float"]["seeds"] == 5
+    assert len(study["variants"]) == 24
+    wide = next(variant for variant in study["variants"] if variant["name"] == WIDE)
+    found = [trial["measures"]["emd"] for trial in study["trials"] if trial["name"].startswith(f"{WIDE}/")]
+    assert (wide["seeds"], len(found)) == (5, 5)
+    assert wide["emd"] == pytest.approx(sum(found) / 5)
+    assert wide["deviation"]["emd"] == pytest.approx((sum((value - sum(found) / 5) ** 2 for value in found) / 4) ** 0.5)
+    assert (wide["weights"], wide["bits"], wide["state"], wide["scheme"]) == ("uniform [-10, 10]", 2, "float", "scratch")
+
+
+def test_what_text_records_do_not_hold_is_said_and_not_shown(study: dict[str, Any]) -> None:
+    page = html(parse(study))
+    assert 'id="tradeoff"' in page
+    assert 'id="rates"' not in page
+    assert "Not in this record, and so not shown: firing rates per layer and channel" in page
+
+
+def test_a_run_folder_gives_the_firing_of_its_trials(tmp_path: Path, untouched: dict[str, Any], study: dict[str, Any]) -> None:
+    name = verdict(parse(study)).telling["A"].name
+    shutil.copytree(RESULTS, tmp_path / "records")
+    (tmp_path / "records" / "README.md").unlink()
+    record = next(path for path in (tmp_path / "records").iterdir() if json.loads(path.read_bytes())["name"] == f"{name}/s0")
+    trial = tmp_path / "trials" / f"any-{json.loads(record.read_bytes())['key'][:12]}"
+    trial.mkdir(parents=True)
+    (trial / "drift.json").write_text(json.dumps(untouched["variants"][0]["drift"]))
+    (found,) = documents(tmp_path)
+    assert [variant["name"] for variant in found["variants"] if variant["drift"]] == [name]
+    assert 'id="rates"' in html(parse(found))
+    (trial / "drift.json").write_text("{")
+    with pytest.raises(FormatError, match=r"drift\.json is not JSON"):
+        documents(tmp_path)
+
+
+def test_trials_without_a_reference_are_listed(tmp_path: Path, study: dict[str, Any]) -> None:
+    for path in RESULTS.glob("*.json"):
+        if json.loads(path.read_bytes())["name"].startswith("float/"):
+            shutil.copy(path, tmp_path)
+    (found,) = documents(tmp_path)
+    assert (found["variants"], len(found["trials"])) == ([], 5)
+    assert "5 trials: accuracy from" in html(parse(found))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="holds no record of a finished trial"):
+        documents(tmp_path)
+
+
+def test_a_grid_has_a_name_without_its_bits() -> None:
+    assert label({"kind": "lqnet", "bits": 2, "clip": 10.0}) == "LQ-Net clip 10.0"
+    assert label({"kind": "own"}) == "own"
