@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from spikequant.views.figures.style import COLORS, DASHES, INK, Figure, Row, chart, cycled, svg
+from spikequant.views.figures.style import COLORS, DASHES, INK, Figure, Row, chart, cycled
 from spikequant.views.wording import percent
 
 WIDTH, HEIGHT = 340, 180
@@ -32,7 +32,7 @@ def freezing(epochs: Sequence[Mapping[str, Any]]) -> Figure:
         ),
         alt=f"{len(epochs)} epochs; accuracy {percent(first['accuracy'])} to {percent(last['accuracy'])}, as if frozen "
         f"{percent(first['hard_accuracy'])} to {percent(last['hard_accuracy'])}; layers {', '.join(layers)}",
-        panels=tuple(svg(panel) for panel in panels),
+        drawings=tuple(panels),
     )
 
 
