@@ -89,6 +89,10 @@ _ROOMS = {
     "save": "spikequant.recipes",
 }
 
+# Results that a notebook shows as figure and table: their rooms know nothing of it, so it is here that they are given it.
+_DRAWN = frozenset({"Drift", "Exploration", "Program", "StudyEnded"})
+_DRAWING = "spikequant.views.notebook"
+
 __all__ = ["__version__", *_ROOMS]
 
 
@@ -96,9 +100,17 @@ def __getattr__(name: str) -> object:
     if name not in _ROOMS:
         raise AttributeError(f"module 'spikequant' has no attribute {name!r}{nearest(name, _ROOMS)}")
     module = importlib.import_module(_ROOMS[name])
+    for drawn in _DRAWN & vars(module).keys():
+        getattr(module, drawn)._repr_html_ = _repr_html_
     value: object = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
+
+
+def _repr_html_(result: object) -> str:
+    """A figure and a table of a result, for a notebook."""
+    drawn: str = importlib.import_module(_DRAWING).html(result)
+    return drawn
 
 
 def __dir__() -> list[str]:

@@ -116,6 +116,12 @@ class Program:
         """How many scores a run gives."""
         return math.prod(self.shapes[self.header.operations[-1].name])
 
+    def __str__(self) -> str:
+        """One line: what it is, how large, and its hash."""
+        stored = sum(value.size for value in self.tensors.values())
+        steps = f"{self.header.time} time steps, {len(self.header.operations)} operations, {stored} numbers"
+        return f"program {self.header.name!r}: {steps}, {self.classes} classes, {self.hash[:12]}"
+
     def run(self, images: Any) -> Integers:
         """Scores ``[batch, class]`` of images: real (as the network takes them), or whole (pixels where there is a table, else codes).
 

@@ -3,6 +3,7 @@
 from spikequant.studies.bench import Loaders
 from spikequant.studies.coordinator import RunOptions
 from spikequant.studies.demo import demo
+from spikequant.studies.events import StudyEnded
 from spikequant.studies.examine import examine
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Judged, Options, Priced, explore, exploring
@@ -28,6 +29,7 @@ __all__ = [
     "RunOptions",
     "Search",
     "Session",
+    "StudyEnded",
     "compare_saved",
     "demo",
     "examine",

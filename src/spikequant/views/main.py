@@ -7,7 +7,9 @@ import typer
 
 from spikequant import __version__
 from spikequant.views.claims import claims
+from spikequant.views.differing import diff
 from spikequant.views.exporting import export, verify
+from spikequant.views.gating import check
 from spikequant.views.installation import doctor, ls
 from spikequant.views.judging import compare, demo, report
 from spikequant.views.leaderboard import leaderboard
@@ -39,6 +41,8 @@ EXAMPLES: dict[Callable[..., Answer], str] = {
     claims: "spikequant claims beyond-accuracy --rows results/beyond-accuracy-digits",
     leaderboard: "spikequant leaderboard --method my_method:Ternary",
     run: "spikequant run digits-smoke --out runs/smoke",
+    diff: "spikequant diff runs/before runs/after",
+    check: "spikequant check runs/drift --max-emd 0.02 --max-drop 0.01 --max-bytes 20000",
     report: "spikequant report runs/drift/drift.json --out report.html",
 }
 for work, example in EXAMPLES.items():

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from spikequant import files
+from spikequant.views.exhibits import covered
 from spikequant.views.progress import Display, display, say
-from spikequant.views.tables import Column, Table, Value, csv_text, markdown, text_table
+from spikequant.views.tables import Column, Table, Value, text_table
 from spikequant.views.trials import trials_table
 from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
 from spikequant.views.wording import duration, plain, size
@@ -23,6 +24,7 @@ def run(  # noqa: PLR0913 - the options of the command line
     study: Annotated[str, typer.Argument(help=STUDY)],
     out: Annotated[Path | None, typer.Option(help="Run folder, runs/<study> if not given; a run there goes on.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be run, and what it costs.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Only say which tables and figures of the papers it covers.")] = False,
     only: Annotated[str, typer.Option(help="Only trials that bear all these tags, and those that they need.")] = "",
     workers: Annotated[int | None, typer.Option(min=1, help="Trials at a time; as many as fit the cores if not given.")] = None,
     storage: Annotated[str | None, typer.Option(help="postgresql://... for many machines; a file in the run folder if not given.")] = None,
@@ -37,7 +39,9 @@ def run(  # noqa: PLR0913 - the options of the command line
     """Run a study, or go on with it: every trial that is not done yet."""
     from spikequant import studies
 
-    plan = studies.plan(study, only, deterministic, absent_data=dry_run)
+    plan = studies.plan(study, only, deterministic, absent_data=dry_run or figures)
+    if figures:
+        return covered(plan)
     place = out or Path("runs") / plan.study.name
     files.refuse_unwritable(place)
     at_a_time = workers or max(1, (os.cpu_count() or 1) // plan.study.threads)
@@ -71,19 +75,27 @@ def _state_of(progress: Any) -> str:
 
 
 def _answer(end: Any, study: str, out: Path) -> Answer:
+    from spikequant.views.report import write_report, write_table
+    from spikequant.views.study import study_documents
+
     trials = [dict(trial) for trial in end.trials]
     files.folder(out / "tables")
     table = trials_table(trials)
-    files.write(out / "tables" / "main.csv", csv_text(trials_table(trials, every=True)))
-    files.write(out / "tables" / "main.md", markdown(table) + "\n")
+    write_table(trials_table(trials, every=True), out / "tables" / "main")
+    report = None
+    if any(trial["state"] == "done" for trial in trials) and not end.interrupted:
+        say("drawing the report")
+        report = str(write_report(study_documents(out), out / "report.html"))
     undone = [trial for trial in trials if trial["state"] != "done"]
     document = {"version": 1, "study": study, "trials": trials, "out": str(out), "interrupted": end.interrupted, "stopped": end.stopped}
+    document["report"] = report
     reasons = [f"{plain(trial['name'])}: {trial['state']}: {plain(str(trial['reason']))}" for trial in undone if "reason" in trial]
     verdict = f"{len(trials) - len(undone)} of {len(trials)} trials done; tables and records in {out}"
+    drawn = [] if report is None else [f"report: {report}"]
     goes_on = ["the same command goes on"] if end.interrupted else []
     stopped = [f"stopped: {plain(end.stopped)}"] if end.stopped else []
     code = INTERRUPTED if end.interrupted else FAILED if undone else GOOD
-    return Answer(document, "\n".join([text_table(table), *reasons, *stopped, verdict, *goes_on]), code)
+    return Answer(document, "\n".join([text_table(table), *reasons, *stopped, verdict, *drawn, *goes_on]), code)
 
 
 def _quoted(document: dict[str, Any], study: str) -> Answer:

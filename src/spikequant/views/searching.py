@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikequant import files
+from spikequant.views.notebook import front_table
 from spikequant.views.progress import display
-from spikequant.views.tables import Column, Table, csv_text, text_table
+from spikequant.views.tables import csv_text, text_table
 from spikequant.views.verbs import BROKEN, Answer, Debug, Json
 from spikequant.views.wording import distance, duration, percent, size
 
@@ -47,7 +48,7 @@ def explore(  # noqa: PLR0913 - the options of the command line
     wanted = Search(model, data, space, options, validation, batch_size, epochs, lr)
     files.refuse_unwritable(out)
     found, record = _drawn(search_saved(wanted, out))
-    table = _front(found)
+    table = front_table(found)
     files.write(out / "front.csv", csv_text(table))
     files.write(out / "front.json", json.dumps(record, allow_nan=False) + "\n")
     report = str(write_report(record, out / "report.html"))
@@ -87,18 +88,3 @@ def _drawn(events: Iterable[object]) -> "tuple[Exploration, dict[str, Any]]":
 def _price(event: "Priced") -> str:
     each = ", ".join(f"{scheme} {duration(seconds)}" for scheme, seconds in event.seconds.items())
     return f"at most {event.evaluations} candidates, each about {each}: {duration(event.evaluations * max(event.seconds.values()))} at most"
-
-
-def _front(found: "Exploration") -> Table:
-    columns = (
-        Column("candidate", "candidate", number=False),
-        Column("accuracy", "accuracy", percent),
-        Column("emd", "EMD", distance),
-        Column("memory_bits", "memory", size),
-        Column("within", "within the bounds", number=False),
-    )
-    kept = sorted(found.front(), key=lambda each: each.measures.memory_bits)
-    rows = [
-        (each.label, each.measures.accuracy, each.measures.emd, each.measures.memory_bits, "yes" if each.passed else "no") for each in kept
-    ]
-    return Table(columns, rows)
