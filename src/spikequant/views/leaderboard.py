@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from spikequant.views.progress import display
-from spikequant.views.running import SHOWN, watch
+from spikequant.views.running import watch
 from spikequant.views.tables import Column, Table, Value, text_table
+from spikequant.views.trials import SHOWN
 from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
 from spikequant.views.wording import ABSENT, distance, size
 
