@@ -58,6 +58,14 @@ def test_a_network_does_not_drift_from_itself(run: Callable[..., Any], pair: tup
     assert (code, json.loads(out)["emd"]) == (0, 0.0)
 
 
+def test_the_report_shows_memory_by_its_parts_and_the_recipe(run: Callable[..., Any], pair: tuple[Path, Path], tmp_path: Path) -> None:
+    told = json.loads(run("compare", *pair, *WATCH, "--out", tmp_path / "drift", "--json").out)["network"]
+    assert sum(told["ledger"].values()) == told["memory_bits"]
+    page = (tmp_path / "drift" / "report.html").read_text()
+    assert "Memory by its parts" in page
+    assert "Resolved configuration of" in page
+
+
 def test_twins_give_the_training_floor(run: Callable[..., Any], pair: tuple[Path, Path], tmp_path: Path) -> None:
     save(build("digits", seed=2), tmp_path / "twin")
     code, out, _ = run("compare", *pair, *WATCH, "--twin", tmp_path / "twin", "--out", tmp_path / "drift", "--json")

@@ -143,7 +143,10 @@ def _described(word: str, network: Network, data: DataSet) -> dict[str, Any]:
     record = read_document(Path(word))["record"] if Path(word).is_dir() else {}
     # The EMD of a fine-tuned network and of one trained from scratch are different quantities: every row says which it is.
     origin = {"start": record.get("session", {}).get("training", {}).get("start"), "pairing": record.get("pairing")}
-    return {"name": Path(word).name, "label": recipe.label(), "accuracy": accuracy, "memory_bits": memory(network).total_bits, **origin}
+    ledger = memory(network)
+    parts = {part: bits for part, bits in ledger._asdict().items() if part != "qspinn_bits"}  # another formula for the whole
+    told = {"accuracy": accuracy, "memory_bits": ledger.total_bits, "ledger": parts, "configuration": recipe.fields()}
+    return {"name": Path(word).name, "label": recipe.label(), **told, **origin}
 
 
 def _hash(data: DataSet) -> str:
