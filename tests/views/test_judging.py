@@ -32,7 +32,7 @@ def test_compare_writes_record_report_and_tables_and_answers_with_the_record(
     assert document["report"] == str(out / "report.html")
     assert document["emd"] > 0
     assert [layer["name"] for layer in document["layers"]] == ["lif1", "lif2"]
-    assert sorted(path.name for path in out.iterdir()) == ["drift.json", "report-layers.csv", "report-variants.csv", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == ["drift.json", "figures", "report.html", "tables"]
 
 
 def test_compare_prints_a_table_and_writes_nothing_unless_asked(run: Callable[..., Any], pair: tuple[Path, Path], tmp_path: Path) -> None:
