@@ -17,6 +17,7 @@ TINY = {
     "state_quant": "--batch 2 --channels 2 --size 4",
     "sew_step": "--batch 2 --width 4",
     "emd": "--layers 2 --neurons 20 --images 2 --time 2",
+    "ptq_grid": "--images 16 --time 2 --grids 2 --images-of-peer 2",
     "stdp": "--images 1 --neurons 4 --steps 3",
 }
 OURS = {
@@ -26,6 +27,7 @@ OURS = {
     "state_quant": "threshold-centered",
     "sew_step": "SEW-ResNet-8 step",
     "emd": "recorder",
+    "ptq_grid": "PTQ grid",
     "stdp": "STDP",
 }
 AGAINST = {
@@ -35,6 +37,7 @@ AGAINST = {
     "state_quant": {"snntorch": "snnTorch"},
     "sew_step": {"spikingjelly": "SpikingJelly, float"},
     "emd": {"scipy": "scipy"},
+    "ptq_grid": {"brevitas": "snnTorch + Brevitas"},
     "stdp": {},
 }
 
@@ -72,6 +75,17 @@ def test_table_without_peers(tmp_path: Path) -> None:
 
 def test_make_bench_runs_every_script() -> None:
     recipe = (FOLDER.parent / "Makefile").read_text().partition("\nbench:")[2]
-    scripts = {path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text()}
+    scripts = {path.stem for path in FOLDER.glob("*.py") if "Bench(" in path.read_text() and path.stem != "timing"}
     assert scripts == set(TINY)
     assert set(recipe.partition("for script in ")[2].partition(";")[0].split()) == scripts
+
+
+def test_the_page_shows_every_result(tmp_path: Path) -> None:
+    document = json.loads(run("emd", "--json"))
+    (tmp_path / "emd.json").write_text(json.dumps(document))
+    shown = subprocess.run(
+        [sys.executable, "-c", "import sys, pathlib, table; print(table.page(pathlib.Path(sys.argv[1])))", str(tmp_path)],
+        cwd=FOLDER, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for row in document["rows"]:
+        assert f"| {row['work']} | {row['ours']} | {row['peer']} | **{row['ratio']:.3g}** |" in shown

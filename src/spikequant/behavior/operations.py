@@ -39,7 +39,7 @@ def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str,
 
     def counter(name: str, layer: nn.Conv2d | nn.Linear) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            dense[name] += _reached(layer, torch.ones_like(inputs[0]))
+            dense[name] += _reached(layer, torch.ones_like(inputs[0][:1])) * len(inputs[0])
             effective[name] += _reached(layer, (inputs[0] != 0).to(inputs[0].dtype))
 
         return layer.register_forward_pre_hook(hook)

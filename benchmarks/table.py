@@ -1,0 +1,51 @@
+"""Write benchmarks/README.md: one row for every comparison in benchmarks/results, and on what it was measured."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from spikequant.files import write
+
+FOLDER = Path(__file__).parent
+HEAD = """# Figures
+
+`make bench BENCH=--save` runs every script and keeps its document in `results/`; `python benchmarks/table.py` writes this page from them.
+A ratio is the peer's time over ours within a round: the median, and the worst and best round. Loads well above 0 mean that the
+machine was shared, so that times, and ratios less so, are too large. `docs/decisions/0010` to `0012` and `0039` explain what was missed.
+"""
+COLUMNS = ("work", "ours", "peer", "ratio", "worst to best", "aim", "ours ms", "peer ms", "ours MB", "peer MB", "note")
+
+
+def section(document: dict[str, Any]) -> str:
+    """One script's results."""
+    found = document["environment"]
+    cores = f"{found['threads']} of {found['cores']} cores, load {found['load']}"
+    where = f"{found['cpu']}, {found['tier']}, {cores}, torch {found['versions']['torch']}"
+    copy = document["copy_gb_per_second"]
+    lines = [f"## {document['benchmark']}", "", f"{where}, kernels {found['kernels']}, commit {found['commit'][:10]}."]
+    lines += [f"Copy: {copy['median']:.1f} GB/s in the median."] if copy else []
+    lines += ["", row(COLUMNS), row(["---"] * len(COLUMNS)), *(row(cells(each)) for each in document["rows"])]
+    return "\n".join([*lines, *(f"\nAbsent: {name} ({why})." for name, why in document["absent"].items())])
+
+
+def cells(measured: dict[str, Any]) -> list[str]:
+    """The cells of one comparison."""
+    span = f"{measured['worst']:.3g} to {measured['best']:.3g}"
+    times = [f"{measured[key]:.3g}" for key in ("ours_ms", "peer_ms")]
+    memory = ["" if measured.get(key) is None else f"{measured[key]:.0f}" for key in ("ours_mb", "peer_mb")]
+    names = [measured["work"], measured["ours"], measured["peer"]]
+    return [*names, f"**{measured['ratio']:.3g}**", span, measured["aim"], *times, *memory, measured["note"]]
+
+
+def row(texts: list[str] | tuple[str, ...]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
+
+
+def page(folder: Path) -> str:
+    """The whole page."""
+    return "\n\n".join([HEAD.strip(), *(section(json.loads(path.read_text())) for path in sorted(folder.glob("*.json")))]) + "\n"
+
+
+if __name__ == "__main__":
+    write(FOLDER / "README.md", page(FOLDER / "results"))
