@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spikequant.quantizers import Binary as Binary
     from spikequant.quantizers import FixedPoint as FixedPoint
     from spikequant.quantizers import LQNet as LQNet
+    from spikequant.quantizers import Membrane as Membrane
     from spikequant.quantizers import QSNNBinary as QSNNBinary
     from spikequant.quantizers import QSNNMembrane as QSNNMembrane
     from spikequant.quantizers import ReScaW as ReScaW
@@ -60,6 +61,7 @@ _ROOMS = {
     "LQNet": "spikequant.quantizers",
     "LSQ": "spikequant.quantizers",
     "Loaders": "spikequant.studies",
+    "Membrane": "spikequant.quantizers",
     "Pixels": "spikequant.deploy",
     "Program": "spikequant.deploy",
     "QSNNBinary": "spikequant.quantizers",

@@ -9,7 +9,7 @@ from spikequant.behavior import Drift
 from spikequant.data import load
 from spikequant.errors import SpecError
 from spikequant.models import build
-from spikequant.quantizers import LQNet
+from spikequant.quantizers import Anchored, LQNet
 from spikequant.recipes import Recipe, memory, quantize
 from spikequant.studies import measures
 from spikequant.studies.measures import MEASURES, Subject, check, measured, needs
@@ -21,7 +21,7 @@ def subject() -> Subject:
     for each in (network, twin):
         for norm in ("norm1", "norm2"):  # so that it fires without having been trained
             torch.nn.init.constant_(each.get_submodule(norm).weight, 4.0)
-    small = quantize(network, Recipe(weights=LQNet(bits=2)))
+    small = quantize(network, Recipe(weights=LQNet(bits=2), state=Anchored(bits=2)))
     return Subject(small.eval(), load("digits"), 128, 2, network.eval(), (twin.eval(),))
 
 
@@ -65,3 +65,8 @@ def test_needs_follow_from_the_names() -> None:
     with pytest.raises(SpecError, match="did you mean 'accuracy'"):
         check(("acuracy",))
     assert measures.BATCHES == 20
+
+
+def test_levels_of_states_are_measured(subject: Subject, tmp_path: Path) -> None:
+    found = measured(("levels",), subject, tmp_path)
+    assert (found["levels_rest_missed"], found["levels_threshold_missed"], found["levels_singular"]) == (0.0, 0.0, None)

@@ -5,6 +5,7 @@ from spikequant.behavior.drift import Drift, LayerDrift, ReferenceLayer, Trainin
 from spikequant.behavior.emd import EmdParts, all_pairs, emd, emd_parts
 from spikequant.behavior.extremes import extremes
 from spikequant.behavior.firing import Firing, LayerFiring
+from spikequant.behavior.membranes import LevelHealth, level_health
 from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
 from spikequant.behavior.state_health import StateHealth, state_health
@@ -16,6 +17,7 @@ __all__ = [
     "Firing",
     "LayerDrift",
     "LayerFiring",
+    "LevelHealth",
     "Operations",
     "ReferenceLayer",
     "StateHealth",
@@ -26,6 +28,7 @@ __all__ = [
     "emd",
     "emd_parts",
     "extremes",
+    "level_health",
     "operations",
     "record",
     "state_health",

@@ -68,6 +68,7 @@ def fused(model: nn.Module, chain: Chain, current: Tensor, plus: Tensor | None, 
         or not norm.track_running_stats
         or not norm.affine
         or lif.is_noisy
+        or lif.follows
         or lif.rest
         or lif.frozen is not None
     ):

@@ -135,6 +135,8 @@ class LIF(nn.Module):
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(wide) if start is None else start
         spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps, counts)
+        if self.follows:
+            self.state.follow(self.charged(wide, steps, start, on_grid=True).flatten(0, 1))  # type: ignore[union-attr]
         return spikes.to(current.dtype), v
 
     def room_for_counts(self, current: Tensor) -> Tensor | None:
@@ -150,6 +152,11 @@ class LIF(nn.Module):
     def held(self) -> State | None:
         """What the grid of the state asks of a scan; None for a float state."""
         return asked(self.state, self.snapped)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the state's grid moves after its membranes: it is shown them after every scan in training mode."""
+        return self.training and callable(getattr(self.state, "follow", None))
 
     @property
     def is_noisy(self) -> bool:

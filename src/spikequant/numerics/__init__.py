@@ -17,6 +17,7 @@ from spikequant.numerics.decolle import (
 from spikequant.numerics.freezing import graded_scan, mixed, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
+from spikequant.numerics.lloyd import fit_levels
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
@@ -84,6 +85,7 @@ __all__ = [
     "exponential_levels",
     "fired",
     "fit_basis",
+    "fit_levels",
     "graded_scan",
     "integers",
     "k_means",

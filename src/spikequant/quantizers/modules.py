@@ -243,6 +243,11 @@ class LearnedBasis(Quantizer):
             if moved <= 1e-7 * self.basis.abs().max():
                 break
 
+    def follow(self, x: Tensor) -> None:
+        """Refit to membranes ``x`` once, as a read of a weight does (as Beyond Accuracy found, such grids collapse)."""
+        ranges.refuse_non_finite(x, self.spec.label())
+        self._average(fit_basis(self._clipped(self._rows(x.detach(), per_channel=True)), self.basis, self.lq.ridge))
+
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid; what ``clip`` cuts off still passes its gradient on."""
         clipped = x if self.lq.clip is None else through(self._clipped(x), x)

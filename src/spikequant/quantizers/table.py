@@ -5,6 +5,7 @@ from typing import Any
 
 from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
 from spikequant.quantizers.following import Following
+from spikequant.quantizers.membrane import MembraneLevels
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
 from spikequant.quantizers.specs import (
     LSQ,
@@ -13,6 +14,7 @@ from spikequant.quantizers.specs import (
     Exponential,
     FixedPoint,
     LQNet,
+    Membrane,
     QSNNBinary,
     QSNNMembrane,
     QuantizerSpec,
@@ -33,6 +35,7 @@ SPECS: dict[str, type[QuantizerSpec]] = {
     "threshold_centered": ThresholdCentered,
     "zero_centered": ZeroCentered,
     "anchored": Anchored,
+    "membrane": Membrane,
     "binary": Binary,
     "q_snn_binary": QSNNBinary,
     "q_snn_membrane": QSNNMembrane,
@@ -73,6 +76,7 @@ MODULES: dict[str, Build] = {
     "threshold_centered": _exponential,
     "zero_centered": _exponential,
     "anchored": Fixed,
+    "membrane": MembraneLevels,
     "binary": TwoLevels,
     "q_snn_binary": Standardized,
     "q_snn_membrane": Squashed,

@@ -12,7 +12,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import as_tensor
 
 from spikequant import files
-from spikequant.behavior import Drift, Firing, Timing, compare, operations, record, timing
+from spikequant.behavior import Drift, Firing, Timing, compare, level_health, operations, record, timing
 from spikequant.data import Batches, DataSet
 from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
@@ -113,6 +113,13 @@ def _independent(subject: Subject) -> Measures:
     return {"emd_independent": emd_to_others(subject.firing, others)}
 
 
+def _levels(subject: Subject) -> Measures:
+    layers = level_health(subject.network, subject.test, subject.batches)
+    singular = [layer.singular for layer in layers if layer.singular is not None]
+    means = {name: fmean(getattr(layer, name) for layer in layers) for name in ("rest_missed", "threshold_missed", "unused", "step_shift")}
+    return {f"levels_{name}": value for name, value in means.items()} | {"levels_singular": fmean(singular) if singular else None}
+
+
 def _operations(subject: Subject) -> Measures:
     return {"synaptic_operations": synaptic_operations(subject.network, subject.test, subject.batches)}
 
@@ -144,6 +151,7 @@ MEASURES: dict[str, Measure] = {
     "agreement": Measure(REFERENCE, _agreement),
     "emd_parts": Measure(REFERENCE, _parts),
     "emd_independent": Measure(TWINS, _independent),
+    "levels": Measure(NOTHING, _levels),
     "operations": Measure(NOTHING, _operations),
     "noisy": Measure(NOTHING, _noisy),
     "timing": Measure(REFERENCE, _timing),

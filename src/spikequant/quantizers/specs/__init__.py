@@ -10,6 +10,7 @@ from spikequant.quantizers.specs.baselines import QSNNBinary, QSNNMembrane, ReSc
 from spikequant.quantizers.specs.binary import Binary
 from spikequant.quantizers.specs.exponential import Exponential, ThresholdCentered, ZeroCentered
 from spikequant.quantizers.specs.learned import LSQ, LQNet
+from spikequant.quantizers.specs.membrane import Membrane
 from spikequant.quantizers.specs.own import own
 
 Shipped = (
@@ -20,6 +21,7 @@ Shipped = (
     | ThresholdCentered
     | ZeroCentered
     | Anchored
+    | Membrane
     | Binary
     | QSNNBinary
     | QSNNMembrane
@@ -37,6 +39,7 @@ __all__ = [
     "Exponential",
     "FixedPoint",
     "LQNet",
+    "Membrane",
     "Observing",
     "QSNNBinary",
     "QSNNMembrane",

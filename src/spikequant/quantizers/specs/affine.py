@@ -275,7 +275,17 @@ class Anchored(QuantizerSpec):
         """The grid."""
         from spikequant.numerics import affine, integers, leaking, levels, table
 
-        below = min(2**self.bits // 4, 2**self.bits - 2 - self.above) if self.below is None else self.below
+        below = anchored_below(self.bits, self.above) if self.below is None else self.below
         step = affine(0.0, self.threshold, 2**self.bits - below - self.above).step
         grid = integers(step, -below, 2**self.bits)
         return grid if self.decay is None else leaking(table(levels(grid)), self.decay)
+
+
+def anchored_below(bits: int, above: int) -> int:
+    """A quarter of the levels, or what zero, the threshold and those ``above`` it leave.
+
+    >>> anchored_below(2, 0), anchored_below(4, 0), anchored_below(1, 0)
+    (1, 4, 0)
+    """
+    levels: int = 2**bits
+    return min(levels // 4, levels - 2 - above)
