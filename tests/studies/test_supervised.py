@@ -113,3 +113,12 @@ def test_a_study_takes_a_saved_network_as_its_model(reference: Path) -> None:
     check(Supervised.read(SMALL | {"model": str(reference), "training": {"epochs": 1}}))
     with pytest.raises(SpecError, match="takes no args"):
         check(Supervised.read(SMALL | {"model": {"name": str(reference), "args": {"width": 2}}, "training": {"epochs": 1}}))
+
+
+def test_rates_that_are_wished_for_are_those_of_the_reference(reference: Path, tmp_path: Path) -> None:
+    wish = {"training": {"epochs": 1, "rates": {"weight": 1.0}}, "measures": ["accuracy"]}
+    setup = Supervised.read(SMALL | wish)
+    assert needs(setup) == {"reference"}
+    assert 0 <= finished(SUPERVISED.work(setup, Bench(tmp_path, reference=reference)))["accuracy"] <= 1
+    with pytest.raises(SpecError, match="give its group a reference"):
+        finished(SUPERVISED.work(setup, Bench(tmp_path / "alone")))

@@ -18,7 +18,7 @@ from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.training import Training
+from spikequant.training import Training, recorded
 from spikequant.training import train as training_events
 
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
@@ -106,8 +106,10 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     network = _source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
-    own = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
+    own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
     checkpoint = bench.folder / "checkpoint.safetensors"
+    if setup.training.rates is not None:
+        own["rates"] = recorded(setup.training.rates, _source(bench, setup).to(bench.device), loader)
     training = setup.training.model_copy(update=own)
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
@@ -176,7 +178,9 @@ def _at(field: str) -> Iterator[None]:
 
 def needs(setup: Pictured) -> frozenset[str]:
     """The other trials that this one needs."""
-    starts = isinstance(setup, PostTraining) or (isinstance(setup, Supervised) and setup.init == "float")
+    starts = isinstance(setup, PostTraining) or (
+        isinstance(setup, Supervised) and (setup.init == "float" or setup.training.rates is not None)
+    )
     return measures.needs(setup.measures) | (frozenset({"reference"}) if starts else frozenset())
 
 

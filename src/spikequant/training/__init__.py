@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
 from spikequant.training.plasticity import Decolle, Stdp
-from spikequant.training.spec import Freezing, LossName, Training
+from spikequant.training.spec import Freezing, LossName, Rates, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
     from spikequant.training.outputs import Loader as Loader
+    from spikequant.training.rates import rate_distance as rate_distance
+    from spikequant.training.rates import recorded as recorded
     from spikequant.training.stdp import Showing as Showing
     from spikequant.training.stdp import learn as learn
     from spikequant.training.stdp import respond as respond
@@ -34,6 +36,7 @@ __all__ = [
     "History",
     "Loader",
     "LossName",
+    "Rates",
     "Showing",
     "Stdp",
     "Step",
@@ -47,6 +50,8 @@ __all__ = [
     "learn",
     "learn_locally",
     "learning_ranges",
+    "rate_distance",
+    "recorded",
     "respond",
     "train",
     "voted",
@@ -66,6 +71,8 @@ _FILES = {
     "evaluate": "spikequant.training.accuracy",
     "fit": "spikequant.training.loop",
     "judged": "spikequant.training.accuracy",
+    "rate_distance": "spikequant.training.rates",
+    "recorded": "spikequant.training.rates",
     "train": "spikequant.training.loop",
 }
 

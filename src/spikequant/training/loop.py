@@ -21,6 +21,7 @@ from spikequant.training.freezing import Freezer
 from spikequant.training.losses import criterion
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
 from spikequant.training.rate_pull import rate_pull
+from spikequant.training.rates import near_rates
 from spikequant.training.schedule import advance, learning_rate
 from spikequant.training.spec import Training
 
@@ -129,10 +130,10 @@ def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer
     device = device_of(model)
     x, y, part = parallel.share(*(tensor.to(device) for tensor in batch))
     optimizer.zero_grad()
-    with rate_pull(model, training.rate_pull) as pull:
+    with rate_pull(model, training.rate_pull) as pull, near_rates(model, training.rates) as near:
         outputs = _outputs(model, x, training, place)
         refuse_targets(outputs, y)
-        loss = criterion(training, model)(outputs, y) + pull()
+        loss = criterion(training, model)(outputs, y) + pull() + near()
     loss.backward()  # type: ignore[no-untyped-call]
     moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]

@@ -12,6 +12,7 @@ Precision = Literal["float32", "bfloat16"]
 Start = Literal["scratch", "float"]
 Pairing = Literal["same", "independent"]
 Share = Annotated[float, Field(ge=0, le=1)]
+RateKind = Literal["distribution", "mean"]
 
 
 class Freezing(Spec):
@@ -39,6 +40,21 @@ class Freezing(Spec):
     clamp: bool = False
 
 
+class Rates(Spec):
+    """A wish for firing rates: ``weight`` times the mean distance over layers is added to the loss (``spikequant.training.rate_distance``).
+
+    ``kind``: the ``distribution`` of the channels' rates, or their ``mean`` alone. ``wanted``: the rates of every layer, which
+    ``spikequant.training.recorded`` takes from the float network; a study leaves them out and takes those of the trial's reference.
+
+    >>> Rates(weight=0.5).kind
+    'distribution'
+    """
+
+    weight: Annotated[float, Field(gt=0)]
+    kind: RateKind = "distribution"
+    wanted: dict[str, Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]] = Field(default_factory=dict)
+
+
 class Training(Spec):
     """A supervised training run.
 
@@ -53,6 +69,8 @@ class Training(Spec):
     ``rate_pull``: weight of the term that pulls the firing rates of inner layers to a half (Q-SNN, 5e-3 there).
 
     ``freezing``: binary grids are not trained straight through but frozen progressively (StoMPP).
+
+    ``rates``: firing rates near the float network's are a goal beside the loss.
 
     ``start`` and ``pairing`` are recorded for whoever prepares the model, and change nothing here: whether a quantized network starts
     from the trained ``float`` network or from ``scratch``, and with the ``same`` initialization and data order as its baseline or
@@ -82,6 +100,7 @@ class Training(Spec):
     precision: Precision = "float32"
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     freezing: Freezing | None = None
+    rates: Rates | None = None
     rate_pull: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     start: Start = "scratch"
     pairing: Pairing = "same"
