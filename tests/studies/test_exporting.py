@@ -26,6 +26,9 @@ def test_every_form_is_of_one_program(small: Path, tmp_path: Path) -> None:
     assert program.header.source.table
     assert program.hash == check_onnx(tmp_path / "onnx") == json.loads((tmp_path / "c" / "report.json").read_text())["program"]
     assert found["onnx"]["bytes"] == (tmp_path / "onnx").stat().st_size
+    counted = found["program"]["ledger"]
+    assert sum(size for name, size in counted["bytes"].items() if name != "state") == found["program"]["bytes"]
+    assert counted["work"]["conv1"]["dense"] >= counted["work"]["conv1"]["effective"] > 0
     again = export("onnx", str(tmp_path / "program"), tmp_path / "again", "digits")
     assert again["program"] == program.hash
     assert (tmp_path / "again").read_bytes() == (tmp_path / "onnx").read_bytes()

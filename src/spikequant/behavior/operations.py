@@ -39,8 +39,8 @@ def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str,
 
     def counter(name: str, layer: nn.Conv2d | nn.Linear) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            dense[name] += _reached(layer, torch.ones_like(inputs[0][:1])) * len(inputs[0])
-            effective[name] += _reached(layer, (inputs[0] != 0).to(inputs[0].dtype))
+            dense[name] += reached(layer, torch.ones_like(inputs[0][:1])) * len(inputs[0])
+            effective[name] += reached(layer, (inputs[0] != 0).to(inputs[0].dtype))
 
         return layer.register_forward_pre_hook(hook)
 
@@ -62,11 +62,20 @@ def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     return images
 
 
-def _reached(module: nn.Conv2d | nn.Linear, active: Tensor) -> float:
+def reached(module: nn.Conv2d | nn.Linear, active: Tensor) -> float:
     """How many synapses the active inputs have: each input times the outputs that it reaches."""
     if isinstance(module, nn.Conv2d):
         kernel = torch.ones(module.groups, active.shape[-3] // module.groups, *module.kernel_size, dtype=active.dtype)
-        padding = module.padding if isinstance(module.padding, str) else tuple(module.padding)
-        sites = nn.functional.conv2d(active, kernel, None, tuple(module.stride), padding, tuple(module.dilation), module.groups)
-        return float(sites.double().sum()) * module.out_channels / module.groups
+        return float(_convolved(module, active, kernel).double().sum()) * module.out_channels / module.groups
     return float(active.double().sum()) * module.out_features
+
+
+def reached_by_weight(module: nn.Conv2d | nn.Linear, active: Tensor) -> Tensor:
+    """How many synapses whose weight is not zero the active inputs have, for every output."""
+    present = (module.weight != 0).to(active.dtype)
+    return _convolved(module, active, present) if isinstance(module, nn.Conv2d) else nn.functional.linear(active, present)
+
+
+def _convolved(module: nn.Conv2d, x: Tensor, kernel: Tensor) -> Tensor:
+    padding = module.padding if isinstance(module.padding, str) else tuple(module.padding)
+    return nn.functional.conv2d(x, kernel, None, tuple(module.stride), padding, tuple(module.dilation), module.groups)

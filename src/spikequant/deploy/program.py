@@ -22,6 +22,7 @@ Integers = NDArray[np.int64]
 if TYPE_CHECKING:
     from spikequant.deploy.checking import Check, Loader
     from spikequant.deploy.executor import Engine
+    from spikequant.deploy.ledger import Ledger
     from spikequant.deploy.nir import Written as WrittenView
     from spikequant.deploy.onnx import Written
     from spikequant.models import Network
@@ -178,6 +179,12 @@ class Program:
         except ImportError as error:
             raise SpecError(f"NIR needs {error.name}, which is not installed: pip install 'spikequant[nir]'") from None
         return write_nir(self, path, images, reader)
+
+    def ledger(self, images: Any) -> "Ledger":
+        """Bytes, synaptic operations, bits moved and energy for one image; see ``spikequant.deploy.ledger``."""
+        from spikequant.deploy.ledger import ledger
+
+        return ledger(self, images)
 
     def save(self, path: str | Path) -> None:
         """Write the program as one file.

@@ -10,7 +10,7 @@ from spikequant.deploy.verifying import FORMS, verify
 from spikequant.errors import SpecError
 from spikequant.studies.resolve import resolve_data, resolve_model
 
-BATCH, SHOWN = 128, 64
+BATCH, SHOWN, COUNTED = 128, 64, 8
 
 
 def export(form: str, origin: str, out: Path, data: str | None = None) -> dict[str, Any]:
@@ -22,7 +22,16 @@ def export(form: str, origin: str, out: Path, data: str | None = None) -> dict[s
     """
     program, images = _program(origin, data)
     written = WRITERS[form](program, out, images)
-    return {"form": form, "out": str(out), "program": program.hash, "report": program.report, **written}
+    counted = {} if images is None else {"ledger": _counted(program, images)}
+    return {"form": form, "out": str(out), "program": program.hash, "report": program.report, **written, **counted}
+
+
+def _counted(program: Program, images: Any) -> dict[str, Any]:
+    """The ledger as a document: bytes, and operations, bits moved and picojoules of one image."""
+    found = program.ledger(images[:COUNTED] if program.header.source.still else images[:, :COUNTED])
+    work = {name: each._asdict() for name, each in found.work.items()}
+    moved = {name: getattr(found, name)._asdict() for name in ("dense", "events")}
+    return {"bytes": found.storage._asdict(), "work": work, **moved, "sparsity": found.sparsity, "energy_pj": found.energy._asdict()}
 
 
 def _program(origin: str, data: str | None) -> tuple[Program, Any]:
