@@ -33,6 +33,7 @@ def test_codes_of_planes_are_unsigned() -> None:
         lambda: Leak(kind="multiply_shift", multiplier=257, shift=8),
         lambda: Lif(**ONE, state_bits=8, reset="value", reset_value=200),
         lambda: Lif(**ONE, state_bits=8, max_spikes=3, reset="value"),
+        lambda: Lif(**ONE, state_bits=8, max_spikes=3, compare_at="full"),
         lambda: Lif(**ONE, state_bits=2, levels=5, leak=Leak(kind="table")),
         lambda: Lif(**ONE, state_bits=4, levels=16),
         lambda: Lif(**ONE, state_bits=8, overflow="wrap", compare_at="full"),

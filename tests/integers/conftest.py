@@ -82,7 +82,7 @@ class Builder:
         if fields["overflow"] == "wrap":
             fields["compare_at"] = "stored"
         if self.draw.random() < 0.15:
-            fields |= {"reset": "subtract", "timing": "now", "snapped": "before_fire", "max_spikes": 3}
+            fields |= {"reset": "subtract", "timing": "now", "snapped": "before_fire", "compare_at": "stored", "max_spikes": 3}
         synapse = Synapse(bits=10, leak=self.leak(), overflow=self.pick(["saturate", "wrap"])) if self.draw.random() < 0.2 else None
         signed = bool(self.draw.random() < 0.8)
         op = Lif(

@@ -29,6 +29,8 @@ def compared(program: Program, images: np.ndarray) -> int:
     count = scores.size
     for t, moment in enumerate(moments(program, encode(program, images))):
         for op in program.header.operations:
+            reach, value = program.reach(op.name), moment.values[op.name]
+            assert reach.low <= value.min() <= value.max() <= reach.high, f"{op.name} leaves what is proven of it"
             if isinstance(op, Lif):
                 assert np.array_equal(found[f"{op.name}.value"][t], moment.values[op.name]), (op.name, t)
                 assert np.array_equal(found[f"{op.name}.v"][t], moment.membranes[op.name].v), (op.name, t)

@@ -197,9 +197,10 @@ class Lif(Operation):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        plain = self.timing == "now" and self.snapped == "before_fire" and self.reset == "subtract" and not self.levels
-        if self.max_spikes > 1 and not plain:
-            raise ValueError(f"{self.name}: several spikes in a step need a plain state that a spike subtracts from at once")
+        plain = self.timing == "now" and self.snapped == "before_fire" and self.reset == "subtract" and self.compare_at == "stored"
+        if self.max_spikes > 1 and (not plain or self.levels):
+            rule = "need a plain state that a spike subtracts from at once, compared as it is stored (else they take more than it holds)"
+            raise ValueError(f"{self.name}: several spikes in a step {rule}")
         if self.levels == 1 or self.levels > 2**self.state_bits or (self.levels > 0) != (self.leak.kind == "table"):
             raise ValueError(f"{self.name}: {self.levels} levels do not fit {self.state_bits} bits and leak {self.leak.kind!r}")
         if self.levels and (self.shift or self.overflow == "wrap"):

@@ -1,0 +1,135 @@
+"""What chips and formats ask of a program, as data; and the fields in which a program breaks it, with the nearest legal value."""
+
+from typing import Any, Literal, NamedTuple
+
+from spikequant.deploy.operations import Conv2d, Dense, Lif
+from spikequant.deploy.program import Program
+from spikequant.errors import SpecError, unknown
+from spikequant.quantizers import Spec
+
+
+class Target(Spec):
+    """The limits of one target; a field that is None sets none.
+
+    ``leaks`` and ``resets`` are those of ``Lif``. ``one_threshold``: one for all channels of a layer. ``even_weights``: codes in even
+    steps. ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail. ``unverified``: fields that
+    the sources at hand do not settle.
+    """
+
+    weight_bits: int | None = None
+    planes: bool = True
+    even_weights: bool = False
+    state_bits: int | None = None
+    signed: bool | None = True
+    leaks: tuple[str, ...] | None = None
+    leak_rounding: str | None = None
+    current: bool = False
+    one_threshold: bool = False
+    compare: Literal[">=", ">"] | None = ">="
+    resets: tuple[str, ...] | None = ("subtract", "value")
+    overflow: Literal["saturate", "wrap"] | None = "saturate"
+    max_spikes: int | None = 1
+    codebook: bool = False
+    per_event: bool = False
+    unverified: tuple[str, ...] = ()
+
+
+SHIFTS = ("none", "shift", "multiply_shift", "shift_min1")
+TARGETS: dict[str, Target] = {
+    "generic-w4v8": Target(weight_bits=4, state_bits=8, leaks=SHIFTS, codebook=True),
+    "generic-w8v16": Target(weight_bits=8, state_bits=16, leaks=SHIFTS, codebook=True),
+    "mcu-w1v8": Target(weight_bits=1, state_bits=8, leaks=("none", "shift")),
+    "mcu-w2v8": Target(weight_bits=2, state_bits=8, leaks=("none", "shift")),
+    "loihi-lif": Target(
+        weight_bits=8, planes=False, even_weights=True, state_bits=24, leaks=("none", "multiply_shift"), leak_rounding="trunc",
+        one_threshold=True, compare=">", resets=("value",),
+    ),
+    "xylo": Target(
+        weight_bits=8, planes=False, state_bits=16, leaks=("shift_min1",), current=True, resets=("subtract",), max_spikes=31, per_event=True
+    ),
+    "speck": Target(
+        weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True, unverified=("compare", "overflow")
+    ),
+    "odin": Target(weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True),
+}  # fmt: skip
+
+
+class Violation(NamedTuple):
+    """A field that a layer breaks: its value, the nearest legal one, and whether the limit itself is unverified."""
+
+    layer: str
+    field: str
+    value: Any
+    nearest: Any
+    unverified: bool = False
+
+    def __str__(self) -> str:
+        """One sentence."""
+        doubt = " (a limit that is unverified)" if self.unverified else ""
+        return f"{self.layer}: {self.field} is {self.value!r}; nearest legal value: {self.nearest!r}{doubt}"
+
+
+def violations(program: Program, target: str) -> list[Violation]:
+    """Every field in which a program breaks a target; none: it passes. Nothing is clipped.
+
+    Raises:
+        SpecError: the target is unknown.
+
+    >>> TARGETS["loihi-lif"].compare
+    '>'
+    """
+    if target not in TARGETS:
+        raise SpecError(unknown("target", target, TARGETS))
+    limits, found = TARGETS[target], list[Violation]()
+    for op in program.header.operations:
+        if isinstance(op, Dense | Conv2d):
+            found += _weights(program, op, limits)
+        elif isinstance(op, Lif):
+            found += _neurons(program, op, limits)
+    return [each._replace(unverified=each.field in limits.unverified) for each in found]
+
+
+def _weights(program: Program, op: Dense | Conv2d, limits: Target) -> list[Violation]:
+    codes, found = program.tensors[f"{op.name}.weight"], []
+    if limits.weight_bits is not None and op.bits > limits.weight_bits:
+        found.append(Violation(op.name, "bits", op.bits, limits.weight_bits))
+    if not limits.planes and op.coding == "planes":
+        found.append(Violation(op.name, "coding", op.coding, "integer"))
+    if limits.even_weights and codes.min() < 0 < codes.max() and (codes % 2).any():
+        odd = int(codes[codes % 2 != 0].flat[0])
+        found.append(Violation(op.name, "weight", odd, odd - 1))
+    return found
+
+
+def _neurons(program: Program, op: Lif, limits: Target) -> list[Violation]:
+    threshold = program.tensors[f"{op.name}.threshold"]
+    found = [
+        _within(op.name, "state_bits", op.state_bits, limits.state_bits),
+        _within(op.name, "max_spikes", op.max_spikes, limits.max_spikes),
+        _equal(op.name, "signed", op.signed, limits.signed),
+        _equal(op.name, "compare", op.compare, limits.compare),
+        _equal(op.name, "overflow", op.overflow, limits.overflow),
+        _among(op.name, "reset", op.reset, limits.resets),
+        None if op.leak.kind == "table" else _among(op.name, "leak", op.leak.kind, limits.leaks),
+        _equal(op.name, "leak.rounding", op.leak.rounding, limits.leak_rounding) if op.leak.kind == "multiply_shift" else None,
+        Violation(op.name, "levels", op.levels, 0) if op.levels and not limits.codebook else None,
+        Violation(op.name, "synapse", "a synaptic current", None) if op.synapse is not None and not limits.current else None,
+    ]
+    if limits.one_threshold and len(set(threshold.tolist())) > 1:
+        found.append(Violation(op.name, "threshold", threshold.tolist(), round(float(threshold.mean()))))
+    reach = program.proofs[op.name].widest
+    if limits.per_event and (reach.low < op.low or reach.high > op.high):
+        found.append(Violation(op.name, "sums", (reach.low, reach.high), (op.low, op.high)))
+    return [each for each in found if each is not None]
+
+
+def _within(layer: str, field: str, value: int, most: int | None) -> Violation | None:
+    return Violation(layer, field, value, most) if most is not None and value > most else None
+
+
+def _equal(layer: str, field: str, value: object, legal: object) -> Violation | None:
+    return Violation(layer, field, value, legal) if legal is not None and value != legal else None
+
+
+def _among(layer: str, field: str, value: str, legal: tuple[str, ...] | None) -> Violation | None:
+    return Violation(layer, field, value, legal[0]) if legal is not None and value not in legal else None

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from spikequant.deploy import Program
+from spikequant.deploy.operations import Lif
+from spikequant.deploy.targets import TARGETS, Violation, violations
+from spikequant.errors import SpecError
+
+
+def with_neurons(program: Program, thresholds: int | None = None, **fields: object) -> Program:
+    """The program with all its neurons changed."""
+    operations = [op.model_copy(update=fields) if isinstance(op, Lif) else op for op in program.header.operations]
+    tensors = {
+        name: np.full_like(value, thresholds) if thresholds and name.endswith("threshold") else value
+        for name, value in program.tensors.items()
+    }
+    return Program(program.header.model_copy(update={"operations": tuple(operations)}), tensors)
+
+
+def test_a_program_passes_where_it_keeps_every_limit(residual: Program) -> None:
+    assert violations(residual, "generic-w4v8") == []
+    assert violations(residual, "generic-w8v16") == []
+
+
+def test_violated_fields_come_with_the_nearest_legal_value(residual: Program) -> None:
+    found = violations(residual, "mcu-w2v8")
+    assert Violation("conv1", "bits", 4, 2) in found
+    assert Violation("lif2", "leak", "shift_min1", "none") in found
+    assert str(found[0]) == "conv1: bits is 4; nearest legal value: 2"
+
+
+def test_one_threshold_for_a_layer(residual: Program) -> None:
+    assert Violation("lif1", "threshold", [60, 90], 75) in violations(residual, "loihi-lif")
+    assert not [each for each in violations(with_neurons(residual, 8), "loihi-lif") if each.field == "threshold"]
+
+
+def test_even_weights(residual: Program) -> None:
+    (odd,) = [each for each in violations(residual, "loihi-lif") if each.layer == "conv1" and each.field == "weight"]
+    assert odd.nearest == odd.value - 1
+    even = Program(residual.header, residual.tensors | {"conv1.weight": residual.tensors["conv1.weight"] // 2 * 2})
+    assert not [each for each in violations(even, "loihi-lif") if each.layer == "conv1" and each.field == "weight"]
+
+
+def test_sums_that_can_reach_the_rail_of_an_event_are_said(residual: Program) -> None:
+    assert [each.field for each in violations(residual, "odin") if each.layer == "lif3"].count("sums") == 1
+
+
+def test_what_is_unverified_is_said(residual: Program) -> None:
+    doubtful = [each for each in violations(with_neurons(residual, compare=">"), "speck") if each.field == "compare"]
+    assert all(each.unverified and str(each).endswith("(a limit that is unverified)") for each in doubtful)
+    assert len(doubtful) == 3
+
+
+def test_an_unknown_target_is_named(residual: Program) -> None:
+    with pytest.raises(SpecError, match=r"unknown target 'xilo'.*did you mean 'xylo'"):
+        violations(residual, "xilo")
+    assert all(name.islower() for name in TARGETS)
