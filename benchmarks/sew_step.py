@@ -68,6 +68,7 @@ def main() -> None:
     title = f"SEW-ResNet-8 step, batch {sizes.batch}"
     for own, aim in (("ours, 4-bit", "3, AMX 6"), ("ours, float", "")):
         bench.compare(timed, (title, own, PEER), aim)
+    bench.compare(timed, ("LQ-Net weights and 4-bit states in it", "ours, 4-bit", "ours, float"), "0.9")
     bench.finish()
 
 

@@ -25,7 +25,7 @@ OURS = {
     "weights": "LQ-Net",
     "squat_step": "LQ-Net weights",
     "state_quant": "threshold-centered",
-    "sew_step": "SEW-ResNet-8 step",
+    "sew_step": "LQ-Net weights",
     "emd": "recorder",
     "ptq_grid": "PTQ grid",
     "stdp": "STDP",
