@@ -26,3 +26,11 @@ def test_without_records_it_is_a_mistake(tmp_path: Path, monkeypatch: pytest.Mon
     answer = CliRunner().invoke(app, ["leaderboard", "digits-smoke"])
     assert answer.exit_code == 2
     assert "run it: spikequant run digits-smoke" in answer.stderr
+
+
+def test_committed_records_are_shown() -> None:
+    answer = CliRunner().invoke(app, ["leaderboard", "--results", str(Path(__file__).parents[2] / "results"), "--out", "absent", "--json"])
+    assert answer.exit_code == 0, answer.stderr
+    methods = {each["method"]: each for each in json.loads(answer.stdout)["methods"]}
+    assert methods["weights/spikefit"]["uncertain"]
+    assert methods["weights/lsq"]["seeds"] == 3
