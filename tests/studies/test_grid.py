@@ -1,3 +1,4 @@
+import json
 import tomllib
 from typing import Any
 
@@ -128,3 +129,11 @@ def test_stompp_pairs_every_method_with_its_baseline_under_one_recipe() -> None:
     assert printed <= {*full}
     digits = [frozenset(draft.tags) for draft in shipped_drafts("stompp-digits") if draft.seed == 0]
     assert len({*digits}) == 16
+
+
+@pytest.mark.parametrize(
+    "name", ["qspinn-unsupervised", "qspinn-inhibition", "stompp", "stompp-small", "squat", "beyond-accuracy", "baselines"]
+)
+def test_no_two_trials_of_a_shipped_study_say_the_same(name: str) -> None:
+    said = [json.dumps([draft.fields, draft.group, draft.seed], sort_keys=True) for draft in shipped_drafts(name)]
+    assert len({*said}) == len(said)
