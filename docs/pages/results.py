@@ -50,7 +50,7 @@ def of_csv(path: Path) -> str:
 
 def wide(table: str) -> str:
     """A table that scrolls by itself, so that the page does not."""
-    return f"::::{{div}} wide\n\n{table}\n\n::::"
+    return f"````{{container}} wide\n\n{table}\n\n````"
 
 
 def _short(cell: str) -> str:

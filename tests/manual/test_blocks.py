@@ -18,6 +18,7 @@ from conftest import DOCS
 
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not {"generated", "_build", "methods"} & set(path.relative_to(DOCS).parts)]
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in WRITTEN} | methods.pages()
+PAGES["README.md"] = (DOCS.parent / "README.md").read_text(encoding="utf-8")
 RUN = {name: text for name, text in PAGES.items() if any(block.language in ("python", "console") for block in blocks(text))}
 PEERS = {"tutorials/from-snntorch.md": "snntorch", "tutorials/from-spikingjelly.md": "spikingjelly.activation_based.neuron"}
 LINES, COLUMNS = 55, 110  # of a printed page
