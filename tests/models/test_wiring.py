@@ -76,7 +76,7 @@ def test_refuses_a_name(name: str) -> None:
         ("input_shape", (), "at least 1 item"),
         ("input_shape", (1, 0), "nearest valid value: 1"),
         ("input_shape", (1, 1, 1, 1, 1), "at most 4 items"),
-        ("readout", "sum", "'count' or 'mean'"),
+        ("readout", "sum", "'count', 'mean' or 'votes'"),
         ("nodes", (), "at least 1 item"),
         ("version", 2, "must be 1, got 2"),
         ("nods", (), "no such field; did you mean 'nodes'"),

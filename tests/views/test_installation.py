@@ -21,7 +21,7 @@ def test_ls_lists_every_name_by_kind(run: Callable[..., Any]) -> None:
 
 
 def test_ls_can_print_one_list(run: Callable[..., Any]) -> None:
-    assert run("ls", "models").out.startswith("models  digits ")
+    assert run("ls", "models").out.startswith("models  decolle digits ")
     assert list(json.loads(run("ls", "methods", "--json").out)) == ["methods"]
 
 

@@ -75,7 +75,7 @@ def _examined(name: str, neuron: LIF, membranes: Tensor) -> LevelHealth:
     rows = values.expand(len(codes), -1) if values.ndim == 1 else values
     used = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, codes, torch.ones_like(codes, dtype=torch.bool))
     taken = used.any(0) if values.ndim == 1 else used
-    each = membranes.flatten(1).std(1)
+    each = membranes.flatten(1).std(1, correction=0)
     shift = float((each.max() - each.min()) / each.mean()) if each.mean() > 0 else 0.0
     missed = [float((values - where).abs().amin(-1).max()) / threshold for where in (0.0, threshold)]
     return LevelHealth(name, missed[0], missed[1], float((~taken).float().mean()), _singular(neuron.state, grid, used), shift)
