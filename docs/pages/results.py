@@ -20,12 +20,16 @@ def pages() -> dict[str, str]:
         "# Results\n\nEvery number below is read from a record that is committed under `results/`; nothing is typed by hand. "
         f"What they say to each paper's claims: [papers](../papers.md).\n\n```{{toctree}}\n\n{listed}\n```\n"
     )
-    return {f"results/{folder.name}.md": page(folder) for folder in folders} | {"results/index.md": index}
+    figures = {f"results/{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in RESULTS.glob("*/*.svg")}
+    return {f"results/{folder.name}.md": page(folder) for folder in folders} | figures | {"results/index.md": index}
 
 
 def page(folder: Path) -> str:
-    """The words of the folder, then its tables."""
-    parts = [(folder / "README.md").read_text(encoding="utf-8").strip()]
+    """The words of the folder with its figures, then its tables."""
+    words = (folder / "README.md").read_text(encoding="utf-8").strip()
+    for figure in sorted(folder.glob("*.svg")):
+        words = words.replace(f"]({figure.name})", f"]({folder.name}/{figure.name})")
+    parts = [words]
     if any(folder.glob("*.json")) and not any(folder.glob("*.py")):
         parts += ["## All configurations", "Mean and standard deviation (±) over seeds.", of_records(folder)]
     for path in sorted(folder.glob("*.csv")):

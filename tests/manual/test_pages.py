@@ -1,5 +1,6 @@
 """The generated pages: no method of the registry and no public name is forgotten, and every number stands in a record."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def test_numbers_of_results_are_those_of_the_records(tmp_path: Path) -> None:
 def test_every_folder_of_results_has_a_page() -> None:
     folders = {path.parent.name for path in results.RESULTS.glob("*/README.md")}
     assert {f"results/{name}.md" for name in folders} <= set(results.pages())
+
+
+def test_figures_named_by_a_folder_are_written_beside_its_page() -> None:
+    pages = results.pages()
+    for folder in {path.parent for path in results.RESULTS.glob("*/*.svg")}:
+        for target in re.findall(r"\]\(([^)]*\.svg)\)", pages[f"results/{folder.name}.md"]):
+            assert f"results/{target}" in pages
 
 
 def test_verdicts_stand_beside_the_papers_own() -> None:
