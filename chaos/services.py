@@ -132,8 +132,8 @@ def _shared_life(study: Path, folder: Path, url: str, random: Random) -> Counter
 
 
 @contextlib.contextmanager
-def ray_cluster() -> Iterator[str]:
-    """The address of a cluster of two cores of our own; only its own processes are ended."""
+def ray_cluster() -> Iterator[tuple[str, int]]:
+    """The address of a cluster of two cores of our own, and its first process; only its own processes are ended."""
     port = _port()
     words = ["start", "--head", "--block", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats", f"--port={port}"]
     with tempfile.NamedTemporaryFile("w+") as log:
@@ -144,7 +144,7 @@ def ray_cluster() -> Iterator[str]:
                 raise Broken(f"no Ray cluster: {Path(log.name).read_text()[-600:]}")
             time.sleep(0.2)
         try:
-            yield f"127.0.0.1:{port}"
+            yield f"127.0.0.1:{port}", head.pid
         finally:
             head.terminate()
             head.wait(60)
@@ -157,7 +157,7 @@ def on_ray(seed: int, wanted: int, seconds: float) -> Counter[str]:
         Broken: a restart is not clean, or the end is not that of an undisturbed run on this machine.
     """
     random, total, began = Random(f"ray-{seed}"), Counter[str](), time.monotonic()
-    with ray_cluster() as address, tempfile.TemporaryDirectory() as place:
+    with ray_cluster() as (address, head), tempfile.TemporaryDirectory() as place:
         root = Path(place)
         os.chdir(root)
         (root / "study.toml").write_text(ON_RAY)
@@ -166,7 +166,7 @@ def on_ray(seed: int, wanted: int, seconds: float) -> Counter[str]:
             name, known = str(total["lives"]), dict[str, dict[str, str]]()
             while True:
                 process = _spawned(root, name, {"RAY_ADDRESS": address})
-                total += _harassed(process, random, began + seconds, wanted - total["kills"])
+                total += _harassed(process, head, random, began + seconds, wanted - total["kills"])
                 known = kills.audit(root / name, known)
                 if process.returncode == 0:
                     break
@@ -191,7 +191,7 @@ def _rows(process: "subprocess.Popen[str]") -> Any:
     return json.loads(Path("last.json").read_text())["trials"]
 
 
-def _harassed(process: "subprocess.Popen[str]", random: Random, end: float, wanted: int) -> Counter[str]:
+def _harassed(process: "subprocess.Popen[str]", head: int, random: Random, end: float, wanted: int) -> Counter[str]:
     """Kill until enough was killed or the time is over; then let the run end."""
     counts = Counter[str]()
     until = time.monotonic() + random.uniform(4.0, 40.0)
@@ -203,21 +203,29 @@ def _harassed(process: "subprocess.Popen[str]", random: Random, end: float, want
         if time.monotonic() > until:
             process.kill()
             process.wait()
-            counts["kills"] += 1
-        elif workers := _at_work():
+            counts.update(["kills", "of coordinator"])
+        elif workers := _at_work(head):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
-                counts["kills"] += 1
+                counts.update(["kills", "of worker"])
             time.sleep(random.uniform(1.0, 9.0))
     return counts
 
 
-def _at_work() -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def _at_work(head: int) -> list[int]:
+    """The processes in which the cluster of this first process carries out trials now."""
+    parents, titles = {}, {}
+    for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if path.read_bytes().startswith(b"ray::_task"):
-                found.append(int(path.parent.name))
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            titles[int(path.name)] = (path / "cmdline").read_bytes()
+    found = []
+    for pid in (pid for pid, title in titles.items() if title.startswith(b"ray::_task")):
+        above = pid
+        while above in parents and above != head:
+            above = parents[above]
+        if above == head:
+            found.append(pid)
     return found
 
 
