@@ -70,3 +70,10 @@ def test_pages_that_are_no_more_are_removed(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "methods" / "old.md").write_text("old\n")
     write_all(tmp_path)
     assert [path.name for path in tmp_path.rglob("*.md")] == ["a.md"]
+
+
+def test_a_number_names_one_decision() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "decisions").glob("0*.md")]
+    headings = [path.read_text(encoding="utf-8")[2:6] for path in (DOCS / "decisions").glob("0*.md")]
+    assert sorted(numbers) == sorted(set(numbers))
+    assert headings == numbers
