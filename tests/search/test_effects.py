@@ -51,6 +51,12 @@ def test_a_baseline_bears_fewer_tags() -> None:
     assert [effect.value for effect in effects(claim(against="float"), table, silent)] == [2.0]
 
 
+def test_a_run_that_stands_for_two_configurations_is_compared_with_either() -> None:
+    table = rows(("a narrow wide", 0, 3.0), ("b narrow", 0, 1.0), ("b wide", 0, 2.0), ("b narrow deep", 0, 9.0))
+    found = effects(claim(against="b"), table, silent)
+    assert [(effect.case, effect.value) for effect in found] == [("a narrow", 2.0), ("a wide", 1.0)]
+
+
 def test_along_goes_from_tag_to_tag() -> None:
     table = rows(("a 2bits x", 0, 3.0), ("a 4bits x", 0, 1.0), ("a 8bits x", 0, 5.0), ("a 2bits y", 0, 3.0))
     found = effects(claim(along=("2bits", "4bits", "8bits")), table, silent)

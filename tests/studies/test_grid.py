@@ -109,7 +109,7 @@ def test_beyond_accuracy_has_a_trial_for_each_row_of_the_paper() -> None:
     assert len([tags for tags in found if {"table1", "cifar10", "resnet8"} <= tags]) == 16
 
 
-@pytest.mark.parametrize(("name", "count"), [("beyond-accuracy-small", 25), ("beyond-accuracy-digits", 25)])
+@pytest.mark.parametrize(("name", "count"), [("beyond-accuracy-small", 21), ("beyond-accuracy-width", 6), ("beyond-accuracy-digits", 25)])
 def test_smaller_forms_fill_no_cell_of_the_papers(name: str, count: int) -> None:
     found = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts(name) if draft.seed == 0]
     assert len(found) == count
@@ -132,7 +132,18 @@ def test_stompp_pairs_every_method_with_its_baseline_under_one_recipe() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["qspinn-unsupervised", "qspinn-inhibition", "stompp", "stompp-small", "squat", "beyond-accuracy", "baselines"]
+    "name",
+    [
+        "qspinn-unsupervised",
+        "qspinn-inhibition",
+        "stompp",
+        "stompp-small",
+        "squat",
+        "beyond-accuracy",
+        "beyond-accuracy-small",
+        "membranes",
+        "baselines",
+    ],
 )
 def test_no_two_trials_of_a_shipped_study_say_the_same(name: str) -> None:
     said = [json.dumps([draft.fields, draft.group, draft.seed], sort_keys=True) for draft in shipped_drafts(name)]

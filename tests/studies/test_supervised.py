@@ -4,10 +4,13 @@ from typing import Any
 import pytest
 import torch
 
+from spikequant.data import Batches, hold_out
 from spikequant.errors import SpecError
 from spikequant.recipes import load
 from spikequant.studies.procedure import Bench, Measures, Work
+from spikequant.studies.resolve import cached_data
 from spikequant.studies.supervised import POST_TRAINING, SUPERVISED, PostTraining, Supervised, check, needs, weight_bytes
+from spikequant.training import evaluate
 
 SMALL: dict[str, Any] = {"data": "digits", "seed": 3, "model": {"name": "digits", "args": {"width": 2, "time": 1}}, "batch_size": 512}
 LQ = {"weights": {"kind": "lqnet", "bits": 2}}
@@ -43,6 +46,16 @@ def test_training_goes_on_from_its_checkpoint_bit_for_bit(reference: Path, tmp_p
     work.close()
     finished(SUPERVISED.work(setup, Bench(parted)))
     assert (parted / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_recipes_are_chosen_on_what_was_held_out(tmp_path: Path) -> None:
+    measures = ["accuracy", "validation_accuracy"]
+    setup = Supervised.read(SMALL | {"training": {"epochs": 1}, "validation": 0.25, "measures": measures})
+    found = finished(SUPERVISED.work(setup, Bench(tmp_path)))
+    held = hold_out(cached_data("digits").train, 0.25, SMALL["seed"])[1]
+    assert found["validation_accuracy"] == evaluate(load(tmp_path), Batches(held, 512, 16.0)) != found["accuracy"]
+    with pytest.raises(SpecError, match="held-out share"):
+        Supervised.read(SMALL | {"training": {"epochs": 1}, "measures": measures})
 
 
 def test_training_on_starts_from_the_reference(reference: Path, tmp_path: Path) -> None:

@@ -48,10 +48,12 @@ def _cases(claim: Claim, cells: Cells) -> Iterator[tuple[str, Values, Values | N
         against = words(claim.against)
         right = {tags - against: values for tags, values in cells.items() if against <= tags}
         for tags, values in left.items():
-            # A float baseline bears fewer tags than what is compared with it: neither a table nor a range.
-            rest = max((other for other in right if other <= tags - of), key=len, default=None)
-            if rest is not None:
-                yield _named(tags), values, right[rest]
+            # A float baseline bears fewer tags than what is compared with it: neither a table nor a range. One run may stand for two
+            # configurations, and is then compared with either.
+            fitting = [other for other in right if other <= tags - of]
+            nearest = [other for other in fitting if len(other) == max(map(len, fitting))]
+            for rest in nearest:
+                yield _named(tags if len(nearest) == 1 else of | rest), values, right[rest]
 
 
 def _named(tags: Tags) -> str:

@@ -18,9 +18,10 @@ from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.training import Training, recorded
+from spikequant.training import Training, evaluate, recorded
 from spikequant.training import train as training_events
 
+VALIDATED = "validation_accuracy"
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
 
@@ -74,7 +75,8 @@ class Supervised(Pictured):
     """A supervised training; with a recipe the quantizers are in place from its first step.
 
     ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
-    trial. ``validation``: share of the training images held out, by which early stop (``training.patience``) decides.
+    trial. ``validation``: share of the training images held out, by which early stop (``training.patience``) decides, and on which the
+    measure ``validation_accuracy`` is taken; recipes of training are chosen by it, never on test images.
     """
 
     training: Training
@@ -86,9 +88,15 @@ class Supervised(Pictured):
     def _consistent(self) -> Self:
         if self.training.patience is not None and not self.validation:
             raise ValueError("training.patience needs a held-out share of the training images; set validation, as 0.1")
+        if VALIDATED in self.measures and not self.validation:
+            raise ValueError(f"the measure {VALIDATED} needs a held-out share of the training images; set validation, as 0.1")
         if (self.training.seed, self.training.start, self.training.pairing) != (0, "scratch", "same"):
             raise ValueError("training.seed, start and pairing follow from the trial's seeds, init and reference; leave them out")
         return self
+
+    def usual(self) -> Self:
+        """This setup with the measures that all procedures share."""
+        return self.model_copy(update={"measures": tuple(name for name in self.measures if name != VALIDATED)})
 
 
 class PostTraining(Pictured):
@@ -113,7 +121,8 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     training = setup.training.model_copy(update=own)
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
-    found = concluded(network, data, setup, bench)
+    chosen_by = {VALIDATED: evaluate(network, validation)} if validation is not None and VALIDATED in setup.measures else {}
+    found = {**chosen_by, **concluded(network, data, setup.usual(), bench)}
     checkpoint.unlink(missing_ok=True)
     return found
 
@@ -168,6 +177,11 @@ def check(setup: Pictured) -> None:
         plan(network, setup.recipe or Recipe())
 
 
+def check_supervised(setup: Supervised) -> None:
+    """Refuse what the fields alone do not show, as ``check``."""
+    check(setup.usual())
+
+
 @contextlib.contextmanager
 def _at(field: str) -> Iterator[None]:
     try:
@@ -195,5 +209,5 @@ def _blank(model: str) -> Network:
     return Model.read(json.loads(model)).build(0)
 
 
-SUPERVISED = Procedure(Supervised, supervise, check, needs, weight_bytes)
+SUPERVISED = Procedure(Supervised, supervise, check_supervised, needs, weight_bytes)
 POST_TRAINING = Procedure(PostTraining, quantize_only, check, needs, weight_bytes)

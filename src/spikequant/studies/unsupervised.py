@@ -10,10 +10,8 @@ from spikequant.errors import SpecError
 from spikequant.recipes import quantize
 from spikequant.studies.procedure import Bench, Procedure, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.studies.supervised import Pictured, check, concluded, needs, weight_bytes
+from spikequant.studies.supervised import VALIDATED, Pictured, check, concluded, needs, weight_bytes
 from spikequant.training import Showing, Stdp, Step, assign, learn, voted
-
-VALIDATED = "validation_accuracy"
 
 
 class Unsupervised(Pictured):
