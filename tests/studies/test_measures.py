@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Sub
     assert len(found) == sum(len(entry.values(subject)) for entry in MEASURES.values())
     assert set(load_file(tmp_path / "rates.safetensors")) == {"lif1", "lif2"}
     assert Drift.from_dict(json.loads((tmp_path / "drift.json").read_text())) == subject.drift
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_every_measure_is_the_same_where_the_networks_lie_on_a_gpu(subject: Subject, tmp_path: Path) -> None:
+    here = measured(tuple(MEASURES), subject, tmp_path)
+    network, reference, twin = (copy.deepcopy(each).cuda() for each in (subject.network, subject.reference, subject.twins[0]))
+    there = measured(tuple(MEASURES), Subject(network, subject.data, 128, 2, reference, (twin,)), tmp_path)
+    assert there == pytest.approx(here, abs=0.02, nan_ok=True)
 
 
 def test_the_test_images_are_those_that_are_measured_on(subject: Subject) -> None:

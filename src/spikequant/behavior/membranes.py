@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import watching
+from spikequant.behavior.recorder import first, placed, watching
 from spikequant.errors import SpecError
 from spikequant.neurons import LIF, spiking
 from spikequant.numerics import Table, encode, levels, lq_grid
@@ -32,7 +32,7 @@ def level_health(model: nn.Module, loader: Loader, batches: int = 20) -> list[Le
     """Every layer whose state has a grid, on the membranes before they are rounded of the first batches of a loader.
 
     Raises:
-        SpecError: no state has a grid.
+        SpecError: no state has a grid, or there is no batch.
 
     >>> from spikequant.quantizers import Uniform
     >>> model = nn.Sequential(LIF(decay=0.5, state=Uniform(bits=2, low=-1.0, high=1.0)))
@@ -40,50 +40,52 @@ def level_health(model: nn.Module, loader: Loader, batches: int = 20) -> list[Le
     >>> round(health.rest_missed, 3), health.threshold_missed, health.unused
     (0.333, 0.0, 0.75)
     """
-    seen: dict[str, list[Tensor]] = {name: [] for name, neuron in spiking(model).items() if neuron.state is not None}
-    if not seen:
+    neurons = {name: neuron for name, neuron in spiking(model).items() if neuron.state is not None}
+    if not neurons:
         raise SpecError("no state of the model has a grid; quantize it with a recipe that names state")
-    neurons = spiking(model)
-    handles = [neurons[name].register_forward_pre_hook(_keep(kept)) for name, kept in seen.items()]
+    seen = {name: _Seen(neuron) for name, neuron in neurons.items()}
+    handles = [neurons[name].register_forward_pre_hook(each) for name, each in seen.items()]
     try:
         with watching(model):
-            for _, (x, _) in zip(range(batches), loader, strict=False):
-                model(x)
+            for x, _ in first(loader, batches):
+                model(placed(model, x))
     finally:
         for handle in handles:
             handle.remove()
-    return [_examined(name, neurons[name], torch.cat(kept, dim=1)) for name, kept in seen.items()]
+    return [each.health(name) for name, each in seen.items()]
 
 
-class _keep:
-    def __init__(self, kept: list[Tensor]) -> None:
-        self.kept = kept
+class _Seen:
+    """Which levels the membranes ``[time, batch, channel, *space]`` of one neuron take, and their moments at each step."""
+
+    def __init__(self, neuron: LIF) -> None:
+        assert neuron.state is not None  # only such neurons are watched
+        self.neuron, self.grid = neuron, neuron.state.grid()
+        self.used, self.moments = torch.zeros(1, 1, dtype=torch.bool), torch.zeros(3, 1, dtype=torch.float64)
 
     def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        if isinstance(neuron, LIF):
-            self.kept.append(neuron.charged(*inputs, on_grid=True))
+        v = self.neuron.charged(*inputs, on_grid=True)
+        codes = encode(self.grid, v.flatten(0, 1)).movedim(1, 0).flatten(1).long()
+        used = torch.zeros(len(codes), self.grid.size, dtype=torch.bool, device=codes.device)
+        self.used = self.used | used.scatter_(1, codes, torch.ones_like(codes, dtype=torch.bool)).cpu()
+        steps = v.flatten(1).double()
+        self.moments = self.moments + torch.stack([torch.full((len(v),), steps.shape[1]), steps.sum(1).cpu(), (steps**2).sum(1).cpu()])
 
-
-def _examined(name: str, neuron: LIF, membranes: Tensor) -> LevelHealth:
-    """``membranes`` are ``[time, batch, channel, *space]``."""
-    assert neuron.state is not None  # only such neurons are watched
-    with torch.no_grad():
-        grid = neuron.state.grid()
-        values, threshold = levels(grid), float(neuron.threshold.max())
-        flat = membranes.flatten(0, 1)
-        codes = encode(grid, flat).movedim(1, 0).flatten(1).long()
-    rows = values.expand(len(codes), -1) if values.ndim == 1 else values
-    used = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, codes, torch.ones_like(codes, dtype=torch.bool))
-    taken = used.any(0) if values.ndim == 1 else used
-    each = membranes.flatten(1).std(1, correction=0)
-    shift = float((each.max() - each.min()) / each.mean()) if each.mean() > 0 else 0.0
-    missed = [float((values - where).abs().amin(-1).max()) / threshold for where in (0.0, threshold)]
-    return LevelHealth(name, missed[0], missed[1], float((~taken).float().mean()), _singular(neuron.state, grid, used), shift)
+    def health(self, name: str) -> LevelHealth:
+        """What was seen."""
+        values, threshold = levels(self.grid).cpu(), float(self.neuron.threshold.max())
+        taken = self.used.any(0) if values.ndim == 1 else self.used
+        count, total, squares = self.moments
+        each = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
+        shift = float((each.max() - each.min()) / each.mean()) if each.mean() > 0 else 0.0
+        missed = [float((values - where).abs().amin(-1).max()) / threshold for where in (0.0, threshold)]
+        singular = _singular(self.neuron.state, self.grid, self.used)
+        return LevelHealth(name, missed[0], missed[1], float((~taken).float().mean()), singular, shift)
 
 
 def _singular(state: object, grid: object, used: Tensor) -> float | None:
     basis = getattr(state, "basis", None)
     if not isinstance(basis, Tensor) or not isinstance(grid, Table):
         return None
-    patterns = lq_grid(basis, grid.axis)[1] * used.unsqueeze(-1)
+    patterns = lq_grid(basis.cpu(), grid.axis)[1] * used.unsqueeze(-1)
     return float((torch.linalg.matrix_rank(patterns) < basis.shape[1]).float().mean())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import Loader, first, watching
+from spikequant.behavior.recorder import Loader, first, placed, watching
 from spikequant.errors import SpecError
 
 
@@ -57,7 +57,7 @@ def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     images = 0
     with watching(model):
         for x, y in batches:
-            model(x)
+            model(placed(model, x))
             images += len(y)
     return images
 
@@ -65,7 +65,7 @@ def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
 def reached(module: nn.Conv2d | nn.Linear, active: Tensor) -> float:
     """How many synapses the active inputs have: each input times the outputs that it reaches."""
     if isinstance(module, nn.Conv2d):
-        kernel = torch.ones(module.groups, active.shape[-3] // module.groups, *module.kernel_size, dtype=active.dtype)
+        kernel = torch.ones(module.groups, active.shape[-3] // module.groups, *module.kernel_size, dtype=active.dtype, device=active.device)
         return float(_convolved(module, active, kernel).double().sum()) * module.out_channels / module.groups
     return float(active.double().sum()) * module.out_features
 

@@ -55,6 +55,11 @@ def first(loader: Loader, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
         raise SpecError("the loader gave no batch: firing is watched on at least 1")
 
 
+def placed(model: nn.Module, x: Tensor) -> Tensor:
+    """The batch on the device of the model."""
+    return x.to(next(itertools.chain(model.parameters(), model.buffers()), x).device)
+
+
 @contextlib.contextmanager
 def watching(*models: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
@@ -97,7 +102,7 @@ class Recorder:
         counts_alone = also is None and not guests(self._model)
         rest(self._model)
         with tally(self._model, counter) if counts_alone else tap(self._model, listener), _seeded(seed):
-            self._model(x.to(_device(self._model)))
+            self._model(placed(self._model, x))
         rest(self._model)
         for name, seen in self._layers.items():
             if len(seen) != self._batches:
@@ -139,10 +144,6 @@ def _layer(name: str, counts: Tensor, steps: int) -> LayerFiring:
 def _joined(seen: list[LayerFiring]) -> LayerFiring:
     counts, sites = np.concatenate([part.counts for part in seen]), np.concatenate([part.sites for part in seen])
     return LayerFiring(seen[0].name, counts, sites, sum(part.images for part in seen), max(part.steps for part in seen))
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(itertools.chain(model.parameters(), model.buffers())).device
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import watching
+from spikequant.behavior.recorder import placed, watching
 from spikequant.errors import MismatchError
 from spikequant.neurons import IF, LIF, spiking
 from spikequant.numerics import Grid, bounds, encode, levels, snap
@@ -154,7 +154,7 @@ def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[
     try:
         with watching(model):
             for x, _ in loader:
-                model(x)
+                model(placed(model, x))
     finally:
         for handle in handles:
             handle.remove()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.behavior.matching import match
-from spikequant.behavior.recorder import Loader, first, watching
+from spikequant.behavior.recorder import Loader, first, placed, watching
 from spikequant.errors import MismatchError, SpecError
 from spikequant.neurons import rest, tap
 
@@ -74,11 +74,11 @@ def spikes(model: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
     heard: dict[str, Tensor] = {}
 
     def listener(name: str, trains: Tensor) -> None:
-        heard[name] = trains.detach().bool().flatten(2)
+        heard[name] = trains.detach().bool().flatten(2).cpu()
 
     rest(model)
     with tap(model, listener):
-        model(x)
+        model(placed(model, x))
     rest(model)
     return heard
 
