@@ -163,11 +163,12 @@ def on_ray(seed: int, wanted: int, seconds: float) -> Counter[str]:
         (root / "study.toml").write_text(ON_RAY)
         expected = _rows(_spawned(root, "calm", {}))
         while total["kills"] < wanted and time.monotonic() - began < seconds:
-            name, known = str(total["lives"]), dict[str, dict[str, str]]()
+            name, known, pace = str(total["lives"]), dict[str, dict[str, str]](), 1.0
             while True:
                 process = _spawned(root, name, {"RAY_ADDRESS": address})
-                total += _harassed(process, head, random, began + seconds, wanted - total["kills"])
-                known = kills.audit(root / name, known)
+                total += _harassed(process, head, random, pace, (began + seconds, wanted - total["kills"]))
+                before, known = known, kills.audit(root / name, known)
+                pace = 1.0 if len(known) > len(before) else 1.3 * pace  # whatever the machine's speed, it gets somewhere
                 if process.returncode == 0:
                     break
                 if process.returncode not in (-signal.SIGKILL, 3):  # 3: a trial was killed more often than one command retries
@@ -191,10 +192,10 @@ def _rows(process: "subprocess.Popen[str]") -> Any:
     return json.loads(Path("last.json").read_text())["trials"]
 
 
-def _harassed(process: "subprocess.Popen[str]", head: int, random: Random, end: float, wanted: int) -> Counter[str]:
-    """Kill until enough was killed or the time is over; then let the run end."""
-    counts = Counter[str]()
-    until = time.monotonic() + random.uniform(4.0, 40.0)
+def _harassed(process: "subprocess.Popen[str]", head: int, random: Random, pace: float, enough: tuple[float, int]) -> Counter[str]:
+    """Kill until the time is over or so many were killed; then let the run end."""
+    counts, (end, wanted) = Counter[str](), enough
+    until = time.monotonic() + pace * random.uniform(4.0, 40.0)
     while process.poll() is None:
         time.sleep(random.uniform(0.2, 1.0))
         if time.monotonic() > end or counts["kills"] >= wanted:
@@ -208,7 +209,7 @@ def _harassed(process: "subprocess.Popen[str]", head: int, random: Random, end: 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(workers), signal.SIGKILL)
                 counts.update(["kills", "of worker"])
-            time.sleep(random.uniform(1.0, 9.0))
+            time.sleep(pace * random.uniform(0.5, 5.0))
     return counts
 
 
