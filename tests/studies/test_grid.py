@@ -122,9 +122,9 @@ def test_stompp_pairs_every_method_with_its_baseline_under_one_recipe() -> None:
     tags = {frozenset(each) - {"s0"} for each in drafted}
     for network in ("resnet8", "resnet20"):
         for parts in ("bwn", "bnn"):
-            assert {frozenset({network, parts, method}) for method in ("ste", "stompp", "stompp-ste", "global")} <= tags
+            assert {frozenset({network, parts, method, "core"}) for method in ("ste", "stompp", "global")} <= tags
     full = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts("stompp") if draft.seed == 0]
-    assert len({*full}) == 40
+    assert len({*full}) == 46
     printed = {row.tags for row in paper_rows("stompp") if "accuracy" in row.measures}
     assert printed <= {*full}
     digits = [frozenset(draft.tags) for draft in shipped_drafts("stompp-digits") if draft.seed == 0]
