@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from spikequant.studies.cluster import _task
 from spikequant.studies.coordinator import RunOptions
 from spikequant.studies.events import StudyEnded
+from spikequant.studies.job import Job
 from spikequant.studies.planning import plan
 from spikequant.studies.running import run
-
-pytestmark = pytest.mark.services
 
 RAY = Path(sys.executable).with_name("ray")
 
@@ -60,6 +60,7 @@ def until(condition: Callable[[], object], process: "subprocess.Popen[bytes]") -
         time.sleep(0.1)
 
 
+@pytest.mark.services
 def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_of_the_coordinator(
     write_study: Callable[..., str], tmp_path: Path, cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +69,7 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_of_the_coordinat
     seeds = {'name = "float"': 'name = "float"\nseeds = [0, 1]', '[[trials]]\nname = "ptq"': '[[trials]]\nname = "ptq"\nseeds = [0, 1]'}
     study = write_study(**seeds, **{"epochs = 1": "epochs = 60"})
     out = tmp_path / "out"
-    words = [sys.executable, "-m", "spikequant", "run", study, "--out", str(out), "--engine", "ray", "--workers", "2", "--json"]
+    words = [sys.executable, "-m", "spikequant", "run", study, "--out", "out", "--engine", "ray", "--workers", "2", "--json"]
 
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         until(lambda: list(out.glob("trials/float*/checkpoint.safetensors")), process)
@@ -85,3 +86,11 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_of_the_coordinat
     *_, end = run(plan(study), RunOptions(tmp_path / "here", workers=2))
     assert isinstance(end, StudyEnded)
     assert json.loads(told)["trials"] == [*end.trials]
+
+
+def test_a_machine_that_does_not_see_the_run_folder_refuses_its_trial(tmp_path: Path) -> None:
+    outcome = _task(Job("ab" * 32, "t", "supervised", {}, 1, str(tmp_path / "elsewhere"), None, (), None))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "failed"
+    assert "every machine of the cluster needs the run folder under the same path" in outcome.failure.reason
+    assert list(tmp_path.iterdir()) == []

@@ -117,3 +117,10 @@ def test_text_records_are_found_in_the_working_directory_and_where_told(tmp_path
     assert read_texts(RunOptions(tmp_path), "tiny") == {}
     assert text_folder(RunOptions(tmp_path), "tiny") == tmp_path / "records"
     assert text_folder(RunOptions(tmp_path, results=tmp_path / "r"), "tiny") == tmp_path / "r" / "tiny"
+
+
+def test_workers_elsewhere_are_given_absolute_folders(state: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    state.options = RunOptions(Path("out"))
+    for key, trial in state.board.trials.items():
+        assert Path(state.job(trial).folder) == tmp_path / "out" / "trials" / state.place(key).name

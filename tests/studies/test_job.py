@@ -1,8 +1,10 @@
+import threading
 from pathlib import Path
 
 import pytest
 
 from spikequant.errors import FormatError
+from spikequant.studies import lock
 from spikequant.studies.failures import Interrupted
 from spikequant.studies.job import Job, carry_out, hashes, intact
 from spikequant.training import Step
@@ -75,3 +77,15 @@ def test_only_plain_files_count(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("elsewhere")
     with pytest.raises(FormatError, match="no plain file"):
         hashes(tmp_path)
+
+
+def test_a_trial_waits_for_another_process_in_its_folder(tmp_path: Path) -> None:
+    steps: list[int] = []
+    with lock.alone(tmp_path):
+        working = threading.Thread(target=carry_out, args=(job(tmp_path), lambda step: steps.append(step.step)))
+        working.start()
+        working.join(0.2)
+        assert working.is_alive()
+        assert steps == [] == list(tmp_path.iterdir())
+    working.join()
+    assert steps == [1, 2, 3]

@@ -2,9 +2,12 @@
 
 import importlib
 import logging
+import platform
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from spikequant import files
 from spikequant.errors import SpikequantError
 from spikequant.studies.engine import Ended, Stepped
 from spikequant.studies.failures import Failure
@@ -39,6 +42,7 @@ class Cluster:
 
     def start(self, token: int, job: Job) -> None:
         """Hand a trial to the cluster."""
+        files.folder(Path(job.folder))
         self.tasks[self.task.remote(job)] = token
 
     def poll(self, seconds: float) -> Iterator[Stepped | Ended]:
@@ -90,6 +94,9 @@ def _ray() -> Any:
 
 
 def _task(job: Job) -> Outcome:
+    if not Path(job.folder).is_dir():
+        here = f"{job.folder} is not to be seen from {platform.node()}"
+        return Outcome(failure=Failure("failed", f"{here}: every machine of the cluster needs the run folder under the same path"))
     return carry_out(job, _unheard)
 
 

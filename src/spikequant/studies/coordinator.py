@@ -88,8 +88,8 @@ class Coordinator:
             self.refresh()
 
     def place(self, key: str) -> Path:
-        """The folder of a trial."""
-        return folder.trial_folder(self.options.out, self.board.trials[key])
+        """The folder of a trial, by the path that every process and machine knows it by."""
+        return folder.trial_folder(self.options.out, self.board.trials[key]).absolute()
 
     def enqueue(self, keys: list[str]) -> None:
         """Let these trials wait."""

@@ -13,6 +13,7 @@ import torch
 
 from spikequant import files
 from spikequant.errors import FormatError
+from spikequant.studies import lock
 from spikequant.studies.failures import Failure, failure_of
 from spikequant.studies.procedure import Bench, Measures
 from spikequant.studies.resolve import resolve_method
@@ -60,14 +61,14 @@ def carry_out(job: Job, heard: Callable[[Step], None]) -> Outcome:
     folder = Path(job.folder)
     log = io.StringIO()
     try:
-        files.folder(folder)
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            measures = _worked(job, folder, heard, log)
-        broken = [name for name, value in measures.items() if isinstance(value, float) and not torch.isfinite(torch.tensor(value))]
-        if broken:
-            return Outcome(failure=Failure("diverged", f"{broken[0]} is {measures[broken[0]]}, which is no measure"))
-        _write_log(folder, log)
-        return Outcome(measures, hashes(folder))
+        with lock.alone(files.folder(folder)):
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                measures = _worked(job, folder, heard, log)
+            broken = [name for name, value in measures.items() if isinstance(value, float) and not torch.isfinite(torch.tensor(value))]
+            if broken:
+                return Outcome(failure=Failure("diverged", f"{broken[0]} is {measures[broken[0]]}, which is no measure"))
+            _write_log(folder, log)
+            return Outcome(measures, hashes(folder))
     except Exception as error:
         traceback.print_exc(file=log)
         with contextlib.suppress(Exception):  # the failure is what counts; a full disk has no room for its log

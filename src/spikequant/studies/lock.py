@@ -1,4 +1,4 @@
-"""One run per folder: a lock of the operating system, which dies with its holder."""
+"""One run per run folder, one process per trial folder: locks of the operating system, which die with their holders."""
 
 import contextlib
 import fcntl
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from spikequant import files
 from spikequant.errors import SpikequantError
+
+PATIENCE_S = 60.0
 
 
 @contextlib.contextmanager
@@ -48,3 +50,35 @@ def _holder(path: Path) -> str:
         holder = json.loads(path.read_bytes()[:4096])
         return f" by process {int(holder['pid'])} on {holder['host']!s:.64} since {holder['since']!s:.32}"
     return ""
+
+
+@contextlib.contextmanager
+def alone(folder: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """Be the only process at work in a trial's folder; waits for one that outlives its coordinator, as tasks of a cluster may.
+
+    It is the folder itself that is locked, so that nothing is left there. Where a file system has no such locks, nothing is held.
+
+    Raises:
+        SpikequantError: another process has been at work there all the while.
+    """
+    descriptor, until = os.open(folder, os.O_RDONLY), time.monotonic() + patience_s
+    try:
+        while not _taken(descriptor):
+            if time.monotonic() > until:
+                raise SpikequantError(
+                    f"another process has been at work in {folder} for {patience_s:g} s; end it, or wait until it has ended"
+                )
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
