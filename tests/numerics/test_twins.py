@@ -38,3 +38,15 @@ def test_moments_do_not_depend_on_the_number_of_threads() -> None:
         found.append(torch.stack(moments(x)))
     torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_currents_give_spikes_of_their_dtype_from_float32_membranes(dtype: torch.dtype) -> None:
+    current = (0.8 * torch.randn(4, 3, 5)).to(dtype)
+    d, counts = Dynamics(torch.tensor(1.0), decay=torch.tensor(0.9)), torch.empty(3, 5)
+    spikes, last = lif_scan(current, d, counts=counts)
+    expected, expected_last = scan.lif_scan(current.float(), d)
+    assert spikes.dtype == dtype
+    assert torch.equal(spikes.float(), expected)
+    assert torch.equal(last, expected_last)
+    assert torch.equal(counts, expected.sum(0))

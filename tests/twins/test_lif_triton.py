@@ -105,6 +105,25 @@ def test_several_blocks_and_channels_last_images(device: str) -> None:
         assert spikes.stride() == current.stride()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("grid", [None, "affine", "few levels"])
+def test_half_precision_is_read_and_written_as_it_is(dtype: torch.dtype, grid: str | None, device: str) -> None:
+    current = (0.8 * torch.randn(4, 3, 5, 6)).to(dtype)
+    state = None if grid is None else State(GRIDS[grid], "nearest_even", "pass", "before_fire")  # type: ignore[arg-type]
+    d = Dynamics(torch.tensor(1.0), decay=torch.tensor(0.9))
+    narrow, wide = current.clone().to(device).requires_grad_(), current.float().requires_grad_()
+    spikes, last = lif_triton.lif_scan(narrow, d, state, None)
+    expected, expected_last = scan.lif_scan(wide, d, state)
+    assert (spikes.dtype, last.dtype) == (dtype, torch.float32)
+    assert torch.equal(spikes.cpu().float(), expected)
+    assert torch.equal(last.cpu(), expected_last)
+    weights = torch.randn_like(expected).to(dtype)
+    (spikes * weights.to(device)).sum().backward()
+    (expected * weights.float()).sum().backward()
+    assert narrow.grad is not None
+    torch.testing.assert_close(narrow.grad.cpu().float(), wide.grad, atol=2e-2, rtol=2e-2)
+
+
 def test_nan_is_refused_with_its_count(device: str) -> None:
     current = torch.zeros(2, 1, 5, device=device)
     current[1, 0, 3] = torch.nan

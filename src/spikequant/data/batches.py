@@ -16,7 +16,7 @@ Augment = Callable[[Tensor, Generator], Tensor]
 
 class Batches:
     """Batches ``(x, y)``: x float32 ``[batch, c, h, w]`` in [0, 1], y int64 ``[batch]``; the last may be smaller.
-    Sequences come as event counts ``[time, batch, ...]``.
+    Sequences come as event counts ``[time, batch, ...]``. They are made where the split lies; what is drawn is the same on every device.
 
     Without a seed in order; with one shuffled anew for every epoch. An epoch's order and augmentation depend on
     ``(seed, epoch)`` only, so these two numbers resume a run. ``augment`` maps ``(x, generator)`` to x.
@@ -56,6 +56,7 @@ class Batches:
         count = len(self.split.y)
         generator = None if self.seed is None else _generator(self.seed, self.epoch)
         order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+        order = order.to(self.split.x.device)
         for start in range(0, count, self.batch_size):
             index = order[start : start + self.batch_size]
             x = self.split.x[index].float() / self.scale
@@ -119,7 +120,7 @@ def crop_and_flip(padding: int = 4) -> Augment:
         columns = left + torch.where(mirrored, torch.arange(width).flip(0), torch.arange(width))
         padded = pad(x, [padding] * 4).flatten(2)
         # One gather by flat places: at least four times as fast as an index per axis.
-        places = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).flatten(1)
+        places = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).flatten(1).to(x.device)
         return padded.gather(2, places[:, None].expand(-1, channels, -1)).reshape(x.shape)
 
     return augment

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from spikequant.errors import DataError
@@ -17,6 +18,10 @@ class Split(NamedTuple):
     x: Tensor
     y: Tensor
     sequence: bool = False
+
+    def to(self, device: torch.device | str) -> "Split":
+        """The same samples on a device; batches are made where their split lies."""
+        return self._replace(x=self.x.to(device), y=self.y.to(device))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.neurons.lif import LIF, HoldsGrid, constant, widened
+from spikequant.neurons.lif import LIF, HoldsGrid, constant
 from spikequant.neurons.rounder import Round, rounder
-from spikequant.numerics import Refractory, Scaling, refractory_scan, trace_scan
+from spikequant.numerics import Refractory, Scaling, refractory_scan, trace_scan, widened
 from spikequant.numerics.decolle import kept
 
 

@@ -22,6 +22,7 @@ from spikequant.numerics import (
     graded_scan,
     lif_scan,
     settled,
+    widened,
 )
 
 
@@ -122,22 +123,22 @@ class LIF(nn.Module):
 
         With ``steps``, the current is one time step that stands for that many.
 
-        Half-precision currents are widened: membranes accumulate, so they stay float32.
+        Half-precision currents give spikes of their own dtype; membranes accumulate, so they stay float32.
         """
         return self._scan(current, start, steps, None)
 
     def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
-        wide = widened(current)
         if self.frozen is not None:
+            wide = widened(current)
             if self.state is not None or start is not None or counts is not None:
                 raise SpecError("grades freeze to spikes unwatched, on a float membrane from rest; quantize states, or watch, afterwards")
             return graded_scan(wide, self.broadcast(wide), self.frozen, self.window, self.straight_through, steps)
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
-        begin = self._resting(wide) if start is None else start
-        spikes, v = lif_scan(wide, self.broadcast(wide), self.held(), begin, noise, steps, counts)
+        begin = self._resting(current) if start is None else start
+        spikes, v = lif_scan(current, self.broadcast(current), self.held(), begin, noise, steps, counts)
         if self.follows:
-            self.state.follow(self.charged(wide, steps, start, on_grid=True).flatten(0, 1))  # type: ignore[union-attr]
-        return spikes.to(current.dtype), v
+            self.state.follow(self.charged(current, steps, start, on_grid=True).flatten(0, 1))  # type: ignore[union-attr]
+        return spikes, v
 
     def room_for_counts(self, current: Tensor) -> Tensor | None:
         """Where a scan of this current puts how often each neuron fired; None where nobody asks."""
@@ -205,7 +206,7 @@ class LIF(nn.Module):
         if each.numel() not in (1, channels):
             raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
         shape = [1, -1, *[1] * (current.ndim - 3)] if current.ndim > 2 else [-1]
-        return (each if each.ndim == 0 else each.reshape(shape)).to(current.dtype)
+        return (each if each.ndim == 0 else each.reshape(shape)).to(torch.promote_types(current.dtype, torch.float32))
 
     @property
     def rest(self) -> float:
@@ -215,7 +216,9 @@ class LIF(nn.Module):
         return self.dynamics.reset_value if self.dynamics.reset == "value" else 0.0
 
     def _resting(self, current: Tensor) -> Tensor | None:
-        return torch.full_like(current[0], self.rest) if self.rest else None
+        if not self.rest:
+            return None
+        return torch.full_like(current[0], self.rest, dtype=torch.promote_types(current.dtype, torch.float32))
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""
@@ -260,11 +263,6 @@ def asked(holder: HoldsGrid | None, snapped: Snapped) -> State | None:
         return None
     follows = getattr(holder, "ranging", None)
     return State(follows or holder.grid(), holder.rounding_rule, holder.gradient, snapped, squash=getattr(holder, "squash", False))
-
-
-def widened(current: Tensor) -> Tensor:
-    """Half-precision currents as float32: membranes accumulate."""
-    return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
 
 
 def _refuse_unknown(choices: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant, widened
-from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan
+from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant
+from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan, widened
 
 
 class SecondOrder(LIF):

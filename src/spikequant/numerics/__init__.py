@@ -23,8 +23,9 @@ from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.ranging import Ranging, Scope
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
-from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State
+from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State, widened
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
+from spikequant.numerics.soundness import has_nan, recording
 from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_levels, leaking
 from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
@@ -87,6 +88,7 @@ __all__ = [
     "fit_basis",
     "fit_levels",
     "graded_scan",
+    "has_nan",
     "integers",
     "k_means",
     "kernels_in_use",
@@ -100,6 +102,7 @@ __all__ = [
     "norm_scan",
     "norm_scan_fits",
     "present",
+    "recording",
     "refractory_scan",
     "refrain",
     "refreshed",
@@ -120,4 +123,5 @@ __all__ = [
     "trace",
     "trace_scan",
     "uniform",
+    "widened",
 ]

@@ -11,12 +11,14 @@ from spikequant.numerics.grid import Grid, along, bounds
 from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.rounding import Rounding, round_to_integer
 from spikequant.numerics.snap import Gradient, snap, through
+from spikequant.numerics.soundness import has_nan
 from spikequant.numerics.surrogate import Compare, Surrogate, spike
 
 Charge = Literal["scale", "relax", "relax_input", "rate", "rate_input", "shift", "shift_min1", "multiply_shift"]
 ResetTiming = Literal["now", "next", "next_charged", "now_once"]
 Reset = Literal["subtract", "value", "none"]
 Snapped = Literal["before_fire", "after_reset", "both"]
+HALF = (torch.bfloat16, torch.float16)
 
 
 class Dynamics(NamedTuple):
@@ -127,7 +129,7 @@ def lif_scan(
     check(current, start, steps)
     if steps is not None:
         current = current.expand(steps, *current.shape[1:])
-    if torch.isnan(current).any():
+    if has_nan(current):
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     v = torch.zeros_like(current[0]) if start is None else start
     spikes = []
@@ -136,6 +138,11 @@ def lif_scan(
         s, v = step(x, v, dynamics, state, step_noise)
         spikes.append(s)
     return torch.stack(spikes), v
+
+
+def widened(current: Tensor) -> Tensor:
+    """Half-precision currents as float32: membranes accumulate."""
+    return current.float() if current.dtype in HALF else current
 
 
 def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> None:
@@ -155,7 +162,7 @@ def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> No
         raise MismatchError(
             f"the start has shape {tuple(start.shape)}, one step of the current {tuple(current.shape[1:])}: they must agree"
         )
-    if start is not None and torch.isnan(start).any():
+    if start is not None and has_nan(start):
         raise SpecError(f"the start of a neuron holds {int(torch.isnan(start).sum())} NaN; begin from a sound membrane")
 
 

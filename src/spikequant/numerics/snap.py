@@ -8,6 +8,7 @@ from torch import Tensor
 from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics.grid import Affine, Grid, Table, along, bounds, levels, to
 from spikequant.numerics.rounding import Rounding, round_to_integer
+from spikequant.numerics.soundness import has_nan
 
 Gradient = Literal["pass", "mask", "stacked"]
 TEMPERATURE = 2.0
@@ -26,7 +27,7 @@ def encode(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", noise: Te
     >>> encode(affine(-1.0, 1.0, 4), torch.tensor([-7.0, -0.4, 0.0, 0.7])).tolist()
     [0, 1, 2, 3]
     """
-    if torch.isnan(x).any():
+    if has_nan(x):
         raise SpecError(f"cannot quantize NaN: {int(torch.isnan(x).sum())} of {x.numel()} values are NaN; find where they arise")
     grid = to(grid, x)
     if isinstance(grid, Table):

@@ -10,6 +10,7 @@ from spikequant.errors import SpecError
 from spikequant.numerics import scan
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import snap
+from spikequant.numerics.soundness import has_nan
 from spikequant.numerics.surrogate import spike
 
 Form = Literal["decay", "rate"]
@@ -136,7 +137,7 @@ def alpha_scan(
 
 def _check(current: Tensor, start: Tensor | None) -> None:
     scan.check(current, start)
-    if torch.isnan(current).any():
+    if has_nan(current):
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
 
 

@@ -1,5 +1,6 @@
 """Which twin runs: the one place where a fast form of a hot function is chosen over its reference."""
 
+from functools import cache
 from importlib.util import find_spec
 
 from torch import Tensor
@@ -48,7 +49,8 @@ def lif_scan(
 ) -> tuple[Tensor, Tensor]:
     """``spikequant.numerics.scan.lif_scan`` by its fastest admitted twin: same spikes, same membranes, bit for bit.
 
-    ``counts`` ``[batch, ...]``, float32, is filled with how often each neuron fired.
+    ``counts`` ``[batch, ...]``, float32, is filled with how often each neuron fired. Half-precision currents give spikes of their own
+    dtype; membranes accumulate, so they stay float32.
 
     >>> import torch
     >>> counts = torch.empty(1, 1)
@@ -56,7 +58,7 @@ def lif_scan(
     ([1.0, 1.0], 2.0)
     """
     scan.check(current, start, steps)
-    state = settled(state, current, dynamics, start, steps)
+    state = settled(state, scan.widened(current), dynamics, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
         return lif_native.lif_scan(current, dynamics, state, start, steps, counts)
     spikes, last = _other_scan(current, dynamics, state, start, noise, steps)
@@ -68,14 +70,23 @@ def lif_scan(
 def _other_scan(
     current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, noise: Noise | None, steps: int | None
 ) -> tuple[Tensor, Tensor]:
-    if current.is_cuda and find_spec("triton") is not None:
+    if current.is_cuda and _has_triton():
         from spikequant.numerics.kernels import lif_triton  # loads Triton, which only CUDA tensors need
 
         if lif_triton.fits(current, dynamics, state, noise):
             return lif_triton.lif_scan(current, dynamics, state, start, steps)
+    wide = scan.widened(current)
+    if wide is not current:
+        spikes, last = lif_scan(wide, dynamics, state, start, noise, steps)
+        return spikes.to(current.dtype), last
     if lif_torch.fits(current, dynamics, state, noise):
         return lif_torch.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:

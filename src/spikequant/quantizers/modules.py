@@ -13,6 +13,7 @@ from spikequant.numerics import (
     Rounding,
     Table,
     fit_basis,
+    has_nan,
     integers,
     mixed,
     scale_gradient,
@@ -154,7 +155,7 @@ class Fitted(Quantizer):
         Raises:
             SpecError: no data was observed yet.
         """
-        if torch.isnan(self.low).any():
+        if has_nan(self.low):
             raise SpecError(f"{self.spec.label()} has seen no data yet: pass calibration=loader to quantize, or give a fixed range")
         return self._over(self.low, self.high)
 

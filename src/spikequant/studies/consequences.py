@@ -35,6 +35,6 @@ def noisy_accuracy(network: Network, images: Batches, deviation: float = NOISE) 
     """The accuracy on images with Gaussian noise of this deviation on pixels in [0, 1]; every network is shown the same noise."""
 
     def noisy(x: Tensor, generator: Generator) -> Tensor:
-        return x + deviation * torch.randn(x.shape, generator=generator)
+        return x + deviation * torch.randn(x.shape, generator=generator).to(x.device)
 
     return evaluate(network, Batches(images.split, images.batch_size, images.scale, seed=0, augment=noisy))

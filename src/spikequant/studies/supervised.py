@@ -119,6 +119,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     if setup.training.rates is not None:
         own["rates"] = recorded(setup.training.rates, _source(bench, setup).to(bench.device), loader)
     training = setup.training.model_copy(update=own)
+    loader = Batches(split.to(bench.device), setup.batch_size, data.scale, setup.seed, AUGMENT[setup.augment])
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
     chosen_by = {VALIDATED: evaluate(network, validation)} if validation is not None and VALIDATED in setup.measures else {}

@@ -67,7 +67,8 @@ class Freezer:
         parts = [part for parts in self.layers.values() for part in parts]
         for number, (part, share_) in enumerate(zip(parts, wanted, strict=True)):
             assert part.owner.frozen is not None, "the masks are there until finish"
-            part.owner.frozen = refreshed(part.owner.frozen, share_, self.freezing.refresh, self.seed, number, step)
+            # In place, where a recorded step reads it.
+            part.owner.frozen.copy_(refreshed(part.owner.frozen, share_, self.freezing.refresh, self.seed, number, step))
         held = [(part.owner.frozen, part.latent, part.latent.detach().clone()) for part in parts if part.latent is not None]
         yield
         with torch.no_grad():

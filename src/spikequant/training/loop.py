@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Sized
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from spikequant.training.losses import criterion
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
 from spikequant.training.rate_pull import rate_pull
 from spikequant.training.rates import near_rates
+from spikequant.training.recording import Recording
 from spikequant.training.schedule import advance, learning_rate
 from spikequant.training.spec import Training
 
@@ -63,6 +65,7 @@ def train(
     optimizer = _optimizer(model, training)
     history, best = History.of(training), dict[str, Tensor]()
     freezer = Freezer.of(model, training.freezing, total_steps, training.seed)
+    recording = Recording(model, training.rates is None and not training.rate_pull)
     file = None if checkpoint is None else Checkpoint(Path(checkpoint), model, optimizer, training, _length(loader))
     if file is not None:
         files.folder(file.path.parent)
@@ -70,7 +73,9 @@ def train(
             history, best = file.read()
     while history.epochs < training.epochs and not history.stalled(training.patience):
         advance(model, history.epochs / training.epochs)
-        loss, seconds, steps = yield from _one_pass(model, loader, training, optimizer, history, total_steps, freezer)
+        recording.forget()
+        run = _Run(model, training, optimizer, freezer, recording, total_steps)
+        loss, seconds, steps = yield from _one_pass(run, loader, history)
         parallel.align(model)
         accuracy = None if validation is None else evaluate(model, validation)
         history = history.after(loss, accuracy, seconds, steps)
@@ -90,28 +95,31 @@ def train(
     yield Finished(history)
 
 
-def _one_pass(
-    model: nn.Module,
-    loader: Loader,
-    training: Training,
-    optimizer: Optimizer,
-    history: History,
-    total_steps: int | None,
-    freezer: Freezer,
-) -> Generator[Step, None, tuple[float, float, int]]:
+class _Run(NamedTuple):
+    """What every step of a run needs."""
+
+    model: nn.Module
+    training: Training
+    optimizer: Optimizer
+    freezer: Freezer
+    recording: Recording
+    total_steps: int | None
+
+
+def _one_pass(run: _Run, loader: Loader, history: History) -> Generator[Step, None, tuple[float, float, int]]:
     """One epoch; returns the mean loss of a sample, the seconds that it took, and the steps so far."""
     epoch, step = history.epochs + 1, history.steps
     seen, summed, began = 0, 0.0, time.perf_counter()
-    _begin_epoch(loader, training.seed, epoch - 1)
-    model.train()
+    _begin_epoch(loader, run.training.seed, epoch - 1)
+    run.model.train()
     for x, y in loader:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(training, step, total_steps)
+        for group in run.optimizer.param_groups:
+            group["lr"] = learning_rate(run.training, step, run.total_steps)
         step += 1
-        with freezer.step(step):
-            loss = _update(model, (x, y), optimizer, training, f"step {step} in epoch {epoch}")
+        with run.freezer.step(step):
+            loss = _update(run, (x, y), f"step {step} in epoch {epoch}")
         seen, summed = seen + len(y), summed + loss * len(y)
-        yield Step(loss, step, total_steps, epoch, seen / (time.perf_counter() - began))
+        yield Step(loss, step, run.total_steps, epoch, seen / (time.perf_counter() - began))
     if not seen:
         raise SpecError(f"the loader gave no sample in epoch {epoch}; it must be iterable anew for every epoch, and a generator is not")
     return summed / seen, time.perf_counter() - began, step
@@ -125,16 +133,19 @@ def _froze(freezer: Freezer, model: nn.Module, validation: Loader | None, histor
         yield Froze(history.epochs, history.losses[-1], freezer.shares(), freezer.gradients(), mixed, hard)
 
 
-def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer, training: Training, place: str) -> float:
+def _update(run: _Run, batch: tuple[Tensor, Tensor], place: str) -> float:
     """One optimizer step; returns the loss before it."""
+    model, training = run.model, run.training
     device = device_of(model)
     x, y, part = parallel.share(*(tensor.to(device) for tensor in batch))
-    optimizer.zero_grad()
-    with rate_pull(model, training.rate_pull) as pull, near_rates(model, training.rates) as near:
-        outputs = _outputs(model, x, training, place)
-        refuse_targets(outputs, y)
-        loss = criterion(training, model)(outputs, y) + pull() + near()
-    loss.backward()  # type: ignore[no-untyped-call]
+
+    def compute(x: Tensor, y: Tensor) -> Tensor:
+        with rate_pull(model, training.rate_pull) as pull, near_rates(model, training.rates) as near:
+            outputs = _outputs(model, x, training, place)
+            refuse_targets(outputs, y)
+            return criterion(training, model)(outputs, y) + pull() + near()
+
+    loss = run.recording.loss_of(x, y, compute)
     moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
     loss = parallel.combine(gradients, loss, part)
@@ -142,7 +153,7 @@ def _update(model: nn.Module, batch: tuple[Tensor, Tensor], optimizer: Optimizer
         raise diverged(culprit(model, x, training.precision) or "the loss", place)
     if training.grad_clip is not None:
         clip_grad_norm_(moved, training.grad_clip)
-    optimizer.step()
+    run.optimizer.step()
     if not finite(parameter.detach() for parameter in moved):
         raise diverged(culprit(model, x, training.precision) or "a parameter", place)
     return loss.item()

@@ -15,6 +15,7 @@ from spikequant.numerics.kernels.lif_native import covers
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import decode, encode
+from spikequant.numerics.soundness import recording
 from spikequant.numerics.surrogate import DERIVATIVES
 
 
@@ -22,7 +23,7 @@ def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bo
     """Whether this form covers the call: the commonest neurons, on any device."""
     if d.charge not in ("scale", "relax_input") or d.reset == "none" or d.compare_at == "full" or d.state_shift:
         return False
-    return covers(current, d, state, noise) and (state is None or _is_usual(state))
+    return current.dtype == torch.float32 and covers(current, d, state, noise) and (state is None or _is_usual(state))
 
 
 def _is_usual(state: State) -> bool:
@@ -32,7 +33,7 @@ def _is_usual(state: State) -> bool:
 def lif_scan(current: Tensor, d: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None) -> tuple[Tensor, Tensor]:
     """``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
     # A sum is NaN if any of its terms is; it may be so otherwise, with infinities of both signs.
-    if torch.isnan(current.sum()) and torch.isnan(current).any():
+    if not recording() and torch.isnan(current.sum()) and torch.isnan(current).any():
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     if torch.is_grad_enabled() and (current.requires_grad or (start is not None and start.requires_grad)):
         spikes, last = _Scan.apply(current, start, d, state, steps)  # type: ignore[no-untyped-call]

@@ -19,15 +19,16 @@ from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
 from spikequant.numerics.kernels.lif_native import covers, memory_order
 from spikequant.numerics.kernels.step_triton import Settings, advance, bounds, fire
-from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.scan import HALF, Dynamics, State
 from spikequant.numerics.snap import midpoints
+from spikequant.numerics.soundness import recording
 
 BLOCK = 512
 
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
-    """Whether the twin covers this call; where it does not, the reference runs."""
-    return current.device.type == "cuda" and covers(current, d, state, noise)
+    """Whether the twin covers this call; where it does not, the reference runs. Half precision is read and written as it is."""
+    return current.device.type == "cuda" and current.dtype in (torch.float32, *HALF) and covers(current, d, state, noise)
 
 
 @triton.jit
@@ -53,7 +54,7 @@ def _forward(
     nans = tl.zeros([BLOCK], tl.int32)
     x_at, out_at = at, at
     for _ in range(steps):
-        now = tl.load(x + x_at, mask=real, other=0.0)
+        now = tl.load(x + x_at, mask=real, other=0.0).to(tl.float32)
         nans += (now != now).to(tl.int32)
         _u, _w, _seen, s, _fallen, v = advance(v, now, threshold, decay, grid, S)
         tl.store(spikes + out_at, s, mask=real)
@@ -152,7 +153,7 @@ def _backward(
     x_at, out_at = at, at
     for _ in range(steps):
         tl.store(states + out_at, v, mask=real)
-        now = tl.load(x + x_at, mask=real, other=0.0)
+        now = tl.load(x + x_at, mask=real, other=0.0).to(tl.float32)
         _u, _w, _seen, _s, _fallen, v = advance(v, now, threshold, decay, grid, S)
         x_at += stride
         out_at += neurons
@@ -163,8 +164,8 @@ def _backward(
         x_at -= stride
         out_at -= neurons
         v = tl.load(states + out_at, mask=real, other=0.0)
-        now = tl.load(x + x_at, mask=real, other=0.0)
-        gs = tl.load(to_spikes + out_at, mask=real, other=0.0)
+        now = tl.load(x + x_at, mask=real, other=0.0).to(tl.float32)
+        gs = tl.load(to_spikes + out_at, mask=real, other=0.0).to(tl.float32)
         u, w, seen, s, fallen, _v = advance(v, now, threshold, decay, grid, S)
         g = _fire_back(gs, gv, threshold, u, w, seen, s, fallen, grid, S)
         gx, gv = _charge_back(g, v, threshold, decay, S)
@@ -178,8 +179,8 @@ class Call:
 
     def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
         self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
-        threshold, decay = _constant(d.threshold, x), _constant(d.decay, x)
-        self.tensors = threshold, decay, threshold if state is None else _packed(state.fixed, x)
+        threshold, decay = (_constant(value, x.device) for value in (d.threshold, d.decay))
+        self.tensors = threshold, decay, threshold if state is None else _packed(state.fixed, x.device)
         channels = max(threshold.numel(), decay.numel())
         self.sizes = self.steps, self.neurons, self.neurons if steps is None else 0, inner, channels
         self.settings = _settings(d, state, threshold.numel() > 1, decay.numel() > 1)
@@ -192,16 +193,16 @@ class Call:
             kernel[self.blocks](x, start, *self.tensors, *tensors, *self.sizes, self.settings, BLOCK, enable_fp_fusion=False)
 
 
-def _constant(value: Tensor | float, like: Tensor) -> Tensor:
+def _constant(value: Tensor | float, device: torch.device) -> Tensor:
     if isinstance(value, Tensor):
-        return value.detach().to(like).reshape(-1).contiguous()
-    return torch.full((1,), value, dtype=like.dtype, device=like.device)
+        return value.detach().to(device, torch.float32).reshape(-1).contiguous()
+    return torch.full((1,), value, dtype=torch.float32, device=device)
 
 
-def _packed(grid: Affine | Table, like: Tensor) -> Tensor:
+def _packed(grid: Affine | Table, device: torch.device) -> Tensor:
     """``step, lowest, shift``, or the levels and then their midpoints: read on the device, so that nothing waits for them."""
     values = torch.stack(grid[:3]) if isinstance(grid, Affine) else torch.cat([grid.levels, midpoints(grid)])
-    return values.detach().to(like)
+    return values.detach().to(device, torch.float32)
 
 
 def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool) -> Settings:
@@ -250,10 +251,11 @@ class _Scan(torch.autograd.Function):
         order = memory_order(current)
         x = current.permute(order).contiguous()
         call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
-        begin = torch.zeros_like(x[0]) if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
+        resting = torch.zeros_like(x[0], dtype=torch.float32)
+        begin = resting if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
         spikes, last, bad = x.new_empty(call.shape), torch.empty_like(begin), x.new_zeros(1, dtype=torch.int32)
         call.launch(_forward, x, begin, spikes, last, bad)
-        if bad.item():
+        if not recording() and bad.item():
             raise SpecError(f"the current of a neuron holds {int(bad)} NaN; look at the layer before it")
         ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
         ctx.started = start is not None
@@ -265,7 +267,7 @@ class _Scan(torch.autograd.Function):
         x, begin = ctx.saved_tensors
         to_spikes = gradients[0].permute(ctx.order).contiguous()
         to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
-        states, to_current, to_start = x.new_empty(ctx.call.shape), torch.empty_like(x), torch.empty_like(begin)
+        states, to_current, to_start = begin.new_empty(ctx.call.shape), torch.empty_like(x), torch.empty_like(begin)
         ctx.call.launch(_backward, x, begin, states, to_spikes, to_last, to_current, to_start)
         started = to_start.unsqueeze(0).permute(ctx.back).squeeze(0) if ctx.started else None
         return to_current.permute(ctx.back), started, None, None, None

@@ -1,0 +1,18 @@
+"""Whether values are sound, where they can be looked at."""
+
+import torch
+from torch import Tensor
+
+
+def recording() -> bool:
+    """Whether a CUDA graph records what is computed: then no value is there to be looked at, and whoever replays it looks afterwards."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]
+
+
+def has_nan(x: Tensor) -> bool:
+    """Whether a value is NaN.
+
+    >>> has_nan(torch.tensor([0.0, float("nan")])), has_nan(torch.tensor([0.0]))
+    (True, False)
+    """
+    return not recording() and bool(torch.isnan(x).any())
