@@ -101,12 +101,12 @@ class Trains:
         self.distance += float(self._van_rossum(ours, theirs).sum())
         both = ours.any(0) & theirs.any(0)
         self.both += int(both.sum())
-        self.latencies += torch.stack([trains.float().argmax(0)[both].double().sum() for trains in (ours, theirs)]).cpu()
+        self.latencies += torch.stack([trains.float().argmax(0)[both].double().sum() for trains in (ours, theirs)])
         self.histograms.append(torch.stack([trains.double().sum(1) for trains in (ours, theirs)]))
         self.differing.append((ours != theirs).double().sum((1, 2)))
 
     def _van_rossum(self, ours: Tensor, theirs: Tensor) -> Tensor:
-        trace, squares = (torch.zeros_like(ours[0], dtype=torch.float32) for _ in range(2))
+        trace, squares = torch.zeros(ours.shape[1:]), torch.zeros(ours.shape[1:])
         for step in ours.float() - theirs.float():
             trace = self.keep * trace + step
             squares += trace**2

@@ -20,7 +20,6 @@ from spikequant.recipes import memory, traffic
 from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
 from spikequant.studies.procedure import Measures
 from spikequant.training import evaluate
-from spikequant.training.outputs import device_of
 
 BATCHES = 20
 
@@ -36,10 +35,10 @@ class Subject:
     reference: Network | None
     twins: tuple[Network, ...]
 
-    @cached_property
+    @property
     def test(self) -> Batches:
-        """The test images, in order, where the network is."""
-        return Batches(self.data.test.to(device_of(self.network)), self.batch_size, self.data.scale)
+        """The test images, in order."""
+        return Batches(self.data.test, self.batch_size, self.data.scale)
 
     @cached_property
     def firing(self) -> Firing:
