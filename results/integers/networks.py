@@ -70,7 +70,9 @@ def train(name: str, case: Case, folder: Path, device: str) -> None:
     program.save(folder / "net.sqp")
     held = Batches(Split(data.train.x[-1000:], data.train.y[-1000:]), 100, data.scale)
     found = sq.evaluate(network, held), sq.evaluate(small, held)
-    print(f"{name}: float {found[0]:.3f}, integer {found[1]:.3f} of the last 1 000 training images, program {program.hash[:12]}", flush=True)
+    print(
+        f"{name}: float {found[0]:.3f}, integer {found[1]:.3f} of the last 1 000 training images, program {program.hash[:12]}", flush=True
+    )
 
 
 if __name__ == "__main__":
