@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spikequant.errors import SpecError
 from spikequant.numerics import Dynamics, Ranging, State, affine, levels, lif_scan, snap
@@ -54,3 +55,17 @@ def test_what_is_not_finite_has_no_range(bad: float) -> None:
 def test_a_state_that_follows_has_no_fixed_grid() -> None:
     with pytest.raises(SpecError, match="follows each sample"):
         _ = State(Ranging(over, "sample")).fixed
+
+
+def test_the_grid_of_a_membrane_elsewhere_is_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dozens of operations on a few numbers, in every step: on a GPU each would be a launch."""
+    places = []
+
+    def place(low: torch.Tensor, high: torch.Tensor, axis: int | None) -> object:
+        places.append(low.device.type)
+        return affine(0.0, 1.0, 4, axis)
+
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: True)  # what only says that it lies on a GPU holds no values
+    with FakeTensorMode():
+        Ranging(place, "step_batch").of(torch.empty(2, 3, device="cuda"))
+    assert places == ["cpu"]

@@ -38,10 +38,15 @@ class Ranging(NamedTuple):
         return self.spanning(*extremes(x.detach(), self.scope == "sample"))
 
     def spanning(self, low: Tensor, high: Tensor) -> Grid:
-        """The grid from ``low`` to ``high``: scalars, or ``[batch]`` along the first axis."""
+        """The grid from ``low`` to ``high``: scalars, or ``[batch]`` along the first axis.
+
+        It is made on the processor, wherever the membranes are: both ends come over in one copy, which their check waits for anyway,
+        and a grid is dozens of operations on a few numbers. ``snap`` sends it back.
+        """
+        low, high = torch.stack([low, high]).float().cpu()
         if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
             raise SpecError("a range that follows the membrane met one that is NaN or infinite; look at the layer before it")
-        return self.over(low.float(), high.float(), 0 if low.ndim else None)
+        return self.over(low, high, 0 if low.ndim else None)
 
 
 def extremes(x: Tensor, per_sample: bool) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ def exponential_levels(count: int, low: Reals, high: Reals, center: float, bases
     usual = BASES.get((count - 1).bit_length(), BASE_FROM_8_BITS)
     m, u = (usual if base is None else base for base in bases)
     n = torch.floor(count * (center - low) / (high - low)) if below is None else torch.full_like(low, below)
-    index = torch.arange(count, dtype=torch.float64)
+    index = torch.arange(count, dtype=torch.float64, device=low.device)
     lower = low + (center - low) * (1 - m**index) / (1 - m**n)
     place, part = index - n, count - n
     upper = center + (high - center) * (u ** (part - 1 - place) - u**part) / (1 - u**part)
@@ -62,7 +62,7 @@ def below_zero(levels: Tensor, low: Reals, count: int) -> Tensor:
     [-1.0, -0.5, 0.0, 1.0]
     """
     low = torch.as_tensor(low, dtype=levels.dtype).unsqueeze(-1)
-    return torch.cat([low * (1 - torch.arange(count, dtype=levels.dtype) / count), levels], dim=-1)
+    return torch.cat([low * (1 - torch.arange(count, dtype=levels.dtype, device=levels.device) / count), levels], dim=-1)
 
 
 def anchored(levels: Tensor, zero: bool, threshold: float | None) -> Tensor:
@@ -77,7 +77,7 @@ def anchored(levels: Tensor, zero: bool, threshold: float | None) -> Tensor:
         floor = levels.abs().argmin(-1, keepdim=True).clamp(max=last if threshold is None else last - 1)
         levels = levels.scatter(-1, floor, 0.0)
     if threshold is not None:
-        free = torch.arange(last + 1) > floor
+        free = torch.arange(last + 1, device=levels.device) > floor
         nearest = torch.where(free, (levels - threshold).abs(), torch.inf).argmin(-1, keepdim=True)
         levels = levels.scatter(-1, nearest, threshold)
     return levels

@@ -2,10 +2,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Affine
+from spikequant.numerics import Affine, levels
 from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, Spec, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers.specs.base import RangedSpec
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,23 @@ def test_specs_do_not_load_torch() -> None:
     code = "import sys, spikequant.quantizers as q; q.Uniform(bits=4, low=-1.0, high=1.0).fields(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
     assert subprocess.run([sys.executable, "-c", code.replace(".fields()", ".grid()")], check=False, timeout=60).returncode == 1
+
+
+RANGED: tuple[RangedSpec, ...] = (
+    Uniform(bits=4),
+    Uniform(bits=4, levels_at="zero"),
+    Uniform(bits=4, below=2),
+    ThresholdCentered(bits=4, range="frozen"),
+    ThresholdCentered(bits=4, range="frozen", zero=True, on_threshold=True, decay=0.5),
+    ThresholdCentered(bits=4, range="sample", below=1),
+    ZeroCentered(bits=4, range="frozen", below=2),
+)
+
+
+@pytest.mark.parametrize("spec", RANGED, ids=lambda spec: spec.label())
+@pytest.mark.parametrize("shape", [(), (3,)], ids=["one", "rows"])
+def test_a_grid_over_a_range_lies_where_the_range_lies(spec: RangedSpec, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that holds no values: mixing devices fails there as it does on a GPU."""
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: True)  # every check of a value holds
+    ends = torch.empty(shape, device="meta"), torch.empty(shape, device="meta")
+    assert levels(spec.over(*ends, 0 if shape else None)).device.type == "meta"

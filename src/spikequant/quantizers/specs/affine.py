@@ -144,7 +144,7 @@ class Uniform(RangedSpec):
         from spikequant.numerics import below_zero, table
 
         low, high = around_zero(low, high)
-        above = high.unsqueeze(-1) * torch.linspace(0, 1, 2**self.bits - below, dtype=torch.float64)
+        above = high.unsqueeze(-1) * torch.linspace(0, 1, 2**self.bits - below, dtype=torch.float64, device=high.device)
         return table(below_zero(above, low, below), axis)
 
 
