@@ -1,0 +1,19 @@
+import pytest
+import torch
+
+from spikequant.numerics import soundness
+from spikequant.numerics.soundness import has_nan, recording
+
+
+def test_a_nan_is_seen() -> None:
+    assert has_nan(torch.tensor([1.0, torch.nan]))
+    assert not has_nan(torch.tensor([1.0, torch.inf]))
+
+
+def test_nothing_is_recorded_without_a_gpu() -> None:
+    assert not recording() or torch.cuda.is_available()
+
+
+def test_what_is_only_recorded_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soundness, "recording", lambda: True)
+    assert not has_nan(torch.tensor([torch.nan]))
