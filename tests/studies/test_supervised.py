@@ -6,7 +6,8 @@ import torch
 
 from spikequant.data import Batches, hold_out
 from spikequant.errors import SpecError
-from spikequant.recipes import load
+from spikequant.models import build
+from spikequant.recipes import load, save
 from spikequant.studies.procedure import Bench, Measures, Work
 from spikequant.studies.resolve import cached_data
 from spikequant.studies.supervised import POST_TRAINING, SUPERVISED, PostTraining, Supervised, check, needs, weight_bytes
@@ -71,6 +72,39 @@ def test_post_training_quantizes_the_reference(reference: Path, tmp_path: Path) 
     assert found["emd"] is not None
     assert found["training_floor"] == 0.0
     assert load(tmp_path).get_submodule("conv2").weight[0].unique().numel() <= 4
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lively")
+    network = build("digits", width=2, time=1)
+    for name in ("norm1", "norm2"):  # so that it fires without having been trained
+        torch.nn.init.constant_(network.get_submodule(name).weight, 4.0)
+    save(network, folder)
+    return folder
+
+
+def test_a_correction_brings_rates_nearer(lively: Path, tmp_path: Path) -> None:
+    recipe = {"weights": {"kind": "uniform", "bits": 2, "low": -1.0, "high": 1.0}}
+    setup = SMALL | {"recipe": recipe, "measures": ["emd"], "measure_batches": 1}
+    plain, corrected = (
+        finished(POST_TRAINING.work(PostTraining.read(setup | more), Bench(tmp_path / name, reference=lively)))
+        for name, more in (("plain", {}), ("corrected", {"correction": {"part": "bias", "batches": 1}}))
+    )
+    assert corrected["emd"] < 0.5 * plain["emd"]  # type: ignore[operator]
+
+
+def test_what_a_network_was_before_it_trained_on_can_be_measured(lively: Path, tmp_path: Path) -> None:
+    setup = SMALL | {"recipe": {"weights": {"kind": "uniform", "bits": 2, "low": -1.0, "high": 1.0}}, "measure_batches": 1}
+    quantized = PostTraining.read(setup | {"measures": ["accuracy", "emd"]})
+    plain = finished(POST_TRAINING.work(quantized, Bench(tmp_path / "ptq", reference=lively)))
+    training = {"training": {"epochs": 1}, "init": "float", "measures": ["accuracy", "start"]}
+    found = finished(SUPERVISED.work(Supervised.read(setup | training), Bench(tmp_path / "qat", reference=lively)))
+    assert (found["start_accuracy"], found["start_emd"]) == (plain["accuracy"], plain["emd"])
+    assert 0 < found["start_rate_shift"] <= found["start_emd"]  # type: ignore[operator]
+    assert found["start_dead_shift"] is not None
+    with pytest.raises(SpecError, match="set init='float' and a recipe"):
+        Supervised.read(setup | training | {"init": "scratch"})
 
 
 def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from spikequant.behavior import record
 from spikequant.data import Batches, DataSet, crop_and_flip, hold_out
 from spikequant.errors import FormatError, MismatchError, SpecError, unknown
 from spikequant.models import Network, build, names
@@ -18,10 +19,11 @@ from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.training import Training, evaluate, recorded
+from spikequant.training import Correction, Training, correct_rates, evaluate, recorded
 from spikequant.training import train as training_events
 
 VALIDATED = "validation_accuracy"
+START = "start"
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
 
@@ -76,7 +78,8 @@ class Supervised(Pictured):
 
     ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
     trial. ``validation``: share of the training images held out, by which early stop (``training.patience``) decides, and on which the
-    measure ``validation_accuracy`` is taken; recipes of training are chosen by it, never on test images.
+    measure ``validation_accuracy`` is taken; recipes of training are chosen by it, never on test images. The measure ``start`` tells of
+    the quantized reference before it is trained on.
     """
 
     training: Training
@@ -90,19 +93,22 @@ class Supervised(Pictured):
             raise ValueError("training.patience needs a held-out share of the training images; set validation, as 0.1")
         if VALIDATED in self.measures and not self.validation:
             raise ValueError(f"the measure {VALIDATED} needs a held-out share of the training images; set validation, as 0.1")
+        if START in self.measures and (self.init != "float" or self.recipe is None):
+            raise ValueError(f"the measure {START!r} tells of a quantized reference before it is trained on; set init='float' and a recipe")
         if (self.training.seed, self.training.start, self.training.pairing) != (0, "scratch", "same"):
             raise ValueError("training.seed, start and pairing follow from the trial's seeds, init and reference; leave them out")
         return self
 
     def usual(self) -> Self:
         """This setup with the measures that all procedures share."""
-        return self.model_copy(update={"measures": tuple(name for name in self.measures if name != VALIDATED)})
+        return self.model_copy(update={"measures": tuple(name for name in self.measures if name not in (VALIDATED, START))})
 
 
 class PostTraining(Pictured):
-    """The trial's reference, quantized and not trained on."""
+    """The trial's reference, quantized and not trained on; with a ``correction`` its firing rates are then put right."""
 
     recipe: Recipe
+    correction: Correction | None = None
 
 
 def supervise(setup: Supervised, bench: Bench) -> Work:
@@ -115,6 +121,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
     own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
+    before = _start(network, data, setup, bench) if START in setup.measures else {}
     checkpoint = bench.folder / "checkpoint.safetensors"
     if setup.training.rates is not None:
         own["rates"] = recorded(setup.training.rates, _source(bench, setup).to(bench.device), loader)
@@ -123,7 +130,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
     chosen_by = {VALIDATED: evaluate(network, validation)} if validation is not None and VALIDATED in setup.measures else {}
-    found = {**chosen_by, **concluded(network, data, setup.usual(), bench)}
+    found = {**before, **chosen_by, **concluded(network, data, setup.usual(), bench)}
     checkpoint.unlink(missing_ok=True)
     return found
 
@@ -133,6 +140,8 @@ def quantize_only(setup: PostTraining, bench: Bench) -> Work:
     data = cached_data(setup.data)
     loader = Batches(data.train, setup.batch_size, data.scale, setup.seed)
     network = quantize(_source(bench, setup), setup.recipe, loader, setup.calibration_batches)
+    if setup.correction is not None:
+        correct_rates(network, _source(bench, setup), loader, setup.correction)
     yield from ()
     return concluded(network.to(bench.device), data, setup, bench)
 
@@ -145,11 +154,20 @@ def _source(bench: Bench, setup: Pictured) -> Network:
     return load(bench.reference)
 
 
+def _start(network: Network, data: DataSet, setup: Supervised, bench: Bench) -> Measures:
+    """Of a network before it is trained on: accuracy and EMD, and how far mean rate and dead share are from the reference's."""
+    test = Batches(data.test, setup.batch_size, data.scale)
+    ours, theirs = (record(each, test, setup.measure_batches) for each in (network.to(bench.device), _reference(bench, setup)))
+    shifts = {"rate": ours.mean_rate - theirs.mean_rate, "dead": ours.dead() - theirs.dead()}
+    moved = {f"{START}_{name}_shift": abs(shift) for name, shift in shifts.items()}
+    return {f"{START}_accuracy": evaluate(network, test), f"{START}_emd": theirs.emd(ours), **moved}
+
+
 def concluded(network: Network, data: DataSet, setup: Pictured, bench: Bench) -> Measures:
     """The measures of a finished network, which is saved first."""
     save(network, bench.folder, {"data_sha256": data.sha256, "seed": setup.seed})
     wanted = measures.needs(setup.measures)
-    source = _reference(bench, setup, network) if wanted else None
+    source = _reference(bench, setup) if wanted else None
     twins = tuple(load(folder).to(bench.device) for folder in bench.twins) if "twins" in wanted else ()
     if bench.rehearsal and "twins" in wanted and source is not None:
         twins = (source,)
@@ -157,7 +175,7 @@ def concluded(network: Network, data: DataSet, setup: Pictured, bench: Bench) ->
     return measures.measured(setup.measures, subject, bench.folder)
 
 
-def _reference(bench: Bench, setup: Pictured, network: Network) -> Network:
+def _reference(bench: Bench, setup: Pictured) -> Network:
     return (setup.model.build(setup.seed) if bench.rehearsal else _source(bench, setup)).to(bench.device)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
 from spikequant.training.plasticity import Decolle, Stdp
-from spikequant.training.spec import Freezing, LossName, Rates, Training
+from spikequant.training.spec import Correction, Freezing, LossName, Rates, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spikequant.training.assignment import assign as assign
     from spikequant.training.assignment import voted as voted
     from spikequant.training.batch_sizes import accuracy_by_batch as accuracy_by_batch
+    from spikequant.training.correction import correct_rates as correct_rates
     from spikequant.training.decolle import learn_locally as learn_locally
     from spikequant.training.extremes import learning_ranges as learning_ranges
     from spikequant.training.loop import fit as fit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOSSES",
+    "Correction",
     "Decolle",
     "Epoch",
     "Event",
@@ -44,6 +46,7 @@ __all__ = [
     "Training",
     "accuracy_by_batch",
     "assign",
+    "correct_rates",
     "evaluate",
     "fit",
     "judged",
@@ -68,6 +71,7 @@ _FILES = {
     "LOSSES": "spikequant.training.losses",
     "Loader": "spikequant.training.outputs",
     "accuracy_by_batch": "spikequant.training.batch_sizes",
+    "correct_rates": "spikequant.training.correction",
     "evaluate": "spikequant.training.accuracy",
     "fit": "spikequant.training.loop",
     "judged": "spikequant.training.accuracy",

@@ -55,6 +55,20 @@ class Rates(Spec):
     wanted: dict[str, Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]] = Field(default_factory=dict)
 
 
+class Correction(Spec):
+    """A correction of firing rates after quantization, without gradients (``spikequant.training.correct_rates``).
+
+    ``part``: what is moved in every channel, the ``bias`` of the layer before a neuron or the ``threshold`` of the neuron. ``batches``: of
+    training data, on which rates are compared.
+
+    >>> Correction().part
+    'bias'
+    """
+
+    part: Literal["bias", "threshold"] = "bias"
+    batches: Annotated[int, Field(ge=1)] = 8
+
+
 class Training(Spec):
     """A supervised training run.
 
