@@ -38,6 +38,7 @@ def test_the_first_step_over_all_batches_and_missing_spikes_count_too() -> None:
     tally = compared(reference, spikes((1, 0, 0)), spikes((2, 0, 0)), spikes((1, 0, 0)), reference)
     assert tally is not None
     assert (tally.bits, tally.differing, tally.first_difference) == (160, 3, 1)
+    assert tally.disagreement == (0.0, 1 / 40, 2 / 40, 0.0)
 
 
 def test_other_shapes_have_no_agreement() -> None:

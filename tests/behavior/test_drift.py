@@ -11,7 +11,7 @@ from spikequant.errors import FormatError
 
 RECORD = {"emd", "emd_floor", "mean_rate", "reference_mean_rate", "dead", "silent", "saturated", "matched_shift", "agreement", "layers"}
 LAYER = {"name", "channels", "emd", "emd_mean_shift", "emd_shape", "emd_floor", "mean_rate", "dead", "silent", "saturated"}
-LAYER |= {"died", "revived", "matched_shift", "agreement", "first_difference", "rates", "reference"}
+LAYER |= {"died", "revived", "matched_shift", "agreement", "first_difference", "disagreement", "rates", "reference"}
 
 
 @pytest.fixture

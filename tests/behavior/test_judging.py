@@ -21,7 +21,7 @@ def firing(layers: list[list[int]], pooled: bool = False) -> Firing:
 def judged(before: list[list[int]], after: list[list[int]], pooled: bool = False, tallies: tuple[Tally | None, ...] = ()) -> Drift:
     reference, network = firing(before, pooled), firing(after, pooled)
     agreement = Agreement({f"layer{index}": f"layer{index}" for index in range(len(before))})
-    agreement.layers = dict(zip(agreement.layers, tallies or [Tally(100, 10, 3)] * len(before), strict=True))
+    agreement.layers = dict(zip(agreement.layers, tallies or [Tally([25] * 4, [0, 0, 0, 10])] * len(before), strict=True))
     return drift(reference, network, Bounds(0.05, 0.95), agreement, Resamples(2, 20, 0).judge(reference, network))
 
 
@@ -63,16 +63,18 @@ def test_network_pooled_is_one_set_of_channels() -> None:
 
 
 def test_agreement_is_the_mean_over_layers_or_over_bits() -> None:
-    tallies = (Tally(100, 10, 2), Tally(300, 90, 0))
+    tallies = (Tally([25] * 4, [0, 0, 10, 0]), Tally([300], [90]))
     assert judged(WAS, IS, tallies=tallies).agreement == pytest.approx((0.9 + 0.7) / 2)
     assert judged(WAS, IS, pooled=True, tallies=tallies).agreement == pytest.approx(0.75)
     assert [layer.first_difference for layer in judged(WAS, IS, tallies=tallies).layers] == [2, 0]
+    assert [layer.disagreement for layer in judged(WAS, IS, tallies=tallies).layers] == [(0.0, 0.0, 0.4, 0.0), (0.3,)]
 
 
 def test_without_a_common_shape_there_is_no_agreement() -> None:
-    result = judged(WAS, IS, tallies=(Tally(100, 10, 2), None))
+    result = judged(WAS, IS, tallies=(Tally([25] * 4, [0, 0, 10, 0]), None))
     assert (result.agreement, result.layers[1].agreement, result.layers[1].first_difference) == (None, None, None)
     assert result.layers[0].agreement == pytest.approx(0.9)
+    assert result.layers[1].disagreement == ()
 
 
 def test_other_channels_are_not_matched_and_still_have_an_emd() -> None:

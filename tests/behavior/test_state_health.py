@@ -42,6 +42,20 @@ def test_use_is_counted_by_hand() -> None:
     assert use == (-3.0, pytest.approx(1.4), 0.25, 0.0, 2)
 
 
+def test_the_share_of_each_code_is_told_with_what_the_leak_does_to_it() -> None:
+    """Membranes 0.4, 1.4, 3, 0.6 rounded to 0, 1, 3, 1; a leak of 0.9 leaves 1, 2 and 3 (2.7) where they are."""
+    model = nn.Sequential(LIF(decay=0.9, threshold=9.0, state=Uniform(bits=2, low=0.0, high=3.0)))
+    batch = torch.tensor([0.4, 1.4, 3.0, 0.6]).reshape(1, 4, 1)
+    found = state_health(model, [(batch, torch.zeros(4))])[0]
+    assert found.occupancy == ((0.0, 0.25, False), (1.0, 0.5, True), (2.0, 0.0, True), (3.0, 0.25, True))
+    assert state_health(model)[0].occupancy == ()
+
+
+def test_wide_grids_are_not_told_code_by_code() -> None:
+    model = nn.Sequential(LIF(decay=0.9, state=Uniform(bits=9, low=0.0, high=3.0)))
+    assert state_health(model, [(torch.zeros(1, 4, 1), torch.zeros(4))])[0].occupancy == ()
+
+
 def test_use_follows_the_rounded_way() -> None:
     model = nn.Sequential(LIF(decay=1.0, threshold=9.0, state=Uniform(bits=2, low=0.0, high=3.0)))
     assert state_health(model, [(torch.full((3, 1, 1), 0.8), torch.zeros(1))])[0].use.high == pytest.approx(2.8)

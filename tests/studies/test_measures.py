@@ -13,6 +13,7 @@ from spikequant.models import build
 from spikequant.quantizers import Anchored, LQNet
 from spikequant.recipes import Recipe, memory, quantize
 from spikequant.studies import measures
+from spikequant.studies.examine import states
 from spikequant.studies.measures import MEASURES, Subject, check, measured, needs
 
 
@@ -35,6 +36,9 @@ def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Sub
     assert len(found) == sum(len(entry.values(subject)) for entry in MEASURES.values())
     assert set(load_file(tmp_path / "rates.safetensors")) == {"lif1", "lif2"}
     assert Drift.from_dict(json.loads((tmp_path / "drift.json").read_text())) == subject.drift
+    told = json.loads((tmp_path / "network.json").read_text())
+    assert sum(told["ledger"].values()) == found["memory_bits"]
+    assert told["state_health"] == states(subject.network, subject.data)
 
 
 @pytest.mark.gpu

@@ -8,10 +8,11 @@ from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.behavior.membranes import LevelHealth, level_health
 from spikequant.behavior.operations import Operations, operations
 from spikequant.behavior.recorder import record
-from spikequant.behavior.state_health import StateHealth, state_health
+from spikequant.behavior.state_health import Code, StateHealth, state_health
 from spikequant.behavior.temporal import Timing, timing
 
 __all__ = [
+    "Code",
     "Drift",
     "EmdParts",
     "Firing",

@@ -1,7 +1,8 @@
 """Bit by bit: where the spikes of two networks on the same input part."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -9,11 +10,30 @@ from torch import Tensor
 
 @dataclass
 class Tally:
-    """How many bits of one layer were compared and differed, and the first time step at which any did."""
+    """How many bits of one layer were compared, and how many differed, at each time step."""
 
-    bits: int = 0
-    differing: int = 0
-    first_difference: int | None = None
+    compared: list[int] = field(default_factory=list)
+    differed: list[int] = field(default_factory=list)
+
+    @property
+    def bits(self) -> int:
+        """Compared over all steps."""
+        return sum(self.compared)
+
+    @property
+    def differing(self) -> int:
+        """Differing over all steps."""
+        return sum(self.differed)
+
+    @property
+    def first_difference(self) -> int | None:
+        """The first time step, from 0, at which any bit differs, None if none does."""
+        return next((step for step, differing in enumerate(self.differed) if differing), None)
+
+    @property
+    def disagreement(self) -> tuple[float, ...]:
+        """The share of differing bits at each time step."""
+        return tuple(differing / bits for differing, bits in zip(self.differed, self.compared, strict=True))
 
     @property
     def share(self) -> float:
@@ -22,11 +42,9 @@ class Tally:
 
     def add(self, differing_by_step: list[int], bits: int) -> None:
         """Take in one batch."""
-        self.bits += bits
-        self.differing += sum(differing_by_step)
-        step = next((step for step, differing in enumerate(differing_by_step) if differing), None)
-        if step is not None:
-            self.first_difference = step if self.first_difference is None else min(step, self.first_difference)
+        each = [bits // len(differing_by_step)] * len(differing_by_step)
+        self.compared = [had + more for had, more in zip_longest(self.compared, each, fillvalue=0)]
+        self.differed = [had + more for had, more in zip_longest(self.differed, differing_by_step, fillvalue=0)]
 
 
 class Agreement:

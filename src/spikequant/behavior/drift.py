@@ -45,7 +45,8 @@ class LayerDrift(Record):
 
     ``died`` and ``revived`` are channels that crossed the bound ``dead_below``. Where the two layers have not the same
     channels, ``matched_shift`` is None and both lists are empty. Where their spikes have not the same shape,
-    ``agreement`` is None; else ``first_difference`` is the first time step, from 0, at which any spike differs, None if none does.
+    ``agreement`` is None and ``disagreement`` empty; else that is the share of spikes that differ at each time step, and
+    ``first_difference`` the first step, from 0, at which any does, None if none does. Older records have no ``disagreement``.
     """
 
     name: str
@@ -66,6 +67,7 @@ class LayerDrift(Record):
     matched_shift: float | None
     agreement: float | None
     first_difference: int | None
+    disagreement: tuple[float, ...] = Field(default=(), repr=False)
     rates: tuple[float, ...] = Field(repr=False)
     reference: ReferenceLayer
 

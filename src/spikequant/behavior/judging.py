@@ -70,6 +70,7 @@ def _layer(reference: LayerFiring, network: LayerFiring, bounds: Bounds, tally: 
         matched_shift=None if shift is None else float(shift.mean()),
         agreement=None if tally is None else tally.share,
         first_difference=None if tally is None else tally.first_difference,
+        disagreement=() if tally is None else tally.disagreement,
         rates=tuple(after.tolist()),
         reference=ReferenceLayer(**_shares(reference, bounds), rates=tuple(before.tolist())),
     )

@@ -15,6 +15,7 @@ Loader = Iterable[tuple[Tensor, Tensor]]
 
 # From where advice is given: shares of membranes clipped and of codes idle, and a reach in thresholds.
 CLIPPED, IDLE, FAR = 0.01, 0.5, 2.0
+MOST_CODES = 256  # of a grid whose occupancy is told code by code
 
 
 class GridHealth(NamedTuple):
@@ -41,8 +42,19 @@ class UseHealth(NamedTuple):
     unused: int | None = None
 
 
+class Code(NamedTuple):
+    """One code of a grid: the level it stands for, the share of membranes that were rounded to it, whether the leak does not move it."""
+
+    level: float
+    share: float
+    stalled: bool
+
+
 class StateHealth(NamedTuple):
-    """One layer: its neuron, its grid (None: float, or one that follows the data), its use (None: no data), and what to change."""
+    """One layer: its neuron, its grid (None: float, or one that follows the data), its use (None: no data), and what to change.
+
+    ``occupancy`` has a line for each code, where data were seen, the grid is one for all channels, and it has at most 256 codes.
+    """
 
     layer: str
     threshold: float
@@ -51,6 +63,7 @@ class StateHealth(NamedTuple):
     grid: GridHealth | None
     use: UseHealth | None
     advice: tuple[str, ...]
+    occupancy: tuple[Code, ...] = ()
 
 
 def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHealth]:
@@ -67,8 +80,8 @@ def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHe
     neurons = spiking(model)
     if not neurons:
         raise MismatchError(f"{type(model).__name__} holds no spiking neuron; there is no state to examine")
-    uses = {} if loader is None else _watched(model, neurons, loader)
-    return [_examined(name, neuron, uses.get(name)) for name, neuron in neurons.items()]
+    seen = {} if loader is None else _watched(model, neurons, loader)
+    return [_examined(name, neuron, seen.get(name)) for name, neuron in neurons.items()]
 
 
 def retention(neuron: LIF) -> float:
@@ -84,14 +97,16 @@ def _standing(neuron: LIF) -> Grid | None:
     return None if neuron.state is None or getattr(neuron.state, "ranging", None) is not None else neuron.state.grid()
 
 
-def _examined(name: str, neuron: LIF, use: UseHealth | None) -> StateHealth:
+def _examined(name: str, neuron: LIF, seen: "_Use | None") -> StateHealth:
     threshold, decay, grid = float(neuron.threshold.mean()), retention(neuron), _standing(neuron)
+    use = None if seen is None else seen.health()
     found = None if grid is None else _grid_health(grid, threshold, decay, neuron.dynamics.compare == ">")
     if found is None:
         advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
     else:
         advice = [*_advice_on_levels(found, decay), *_advice_on_use(found, use)]
-    return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice))
+    told = () if grid is None or seen is None or not seen.seen else _occupancy(grid, decay, seen)
+    return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice), told)
 
 
 def _label(neuron: LIF) -> str:
@@ -103,10 +118,8 @@ def _label(neuron: LIF) -> str:
 
 @torch.no_grad()
 def _grid_health(grid: Grid, threshold: float, decay: float, strict: bool) -> GridHealth:
-    values = levels(grid).reshape(-1, grid.size)
-    whole = grid._replace(axis=0) if values.shape[0] > 1 else grid
-    rows = values if values.shape[0] > 1 else values.reshape(-1)
-    kept, rest = snap(whole, rows * decay), snap(whole, torch.zeros_like(values[:, :1]) if values.shape[0] > 1 else torch.zeros(1))
+    values, whole = _rows(grid)
+    rest = snap(whole, values.new_zeros(values.shape[0], 1) if values.shape[0] > 1 else values.new_zeros(1))
     firing = values[values > threshold] if strict else values[values >= threshold]
     low, high = bounds(grid)
     return GridHealth(
@@ -117,8 +130,30 @@ def _grid_health(grid: Grid, threshold: float, decay: float, strict: bool) -> Gr
         rest=float(rest.flatten()[rest.abs().argmax()]),
         on_threshold=bool(((values - threshold).abs() <= 1e-6 * threshold).any(1).all()),
         fires_from=float(firing.min()) if len(firing) else None,
-        stalled=int(((kept == rows) & (rows != 0)).reshape(values.shape).sum(1).max()),
+        stalled=int(_stalled(grid, decay).sum(1).max()),
     )
+
+
+def _rows(grid: Grid) -> tuple[Tensor, Grid]:
+    """The levels, a row for each channel that has its own, and the grid that snaps such rows."""
+    values = levels(grid).reshape(-1, grid.size)
+    return values, grid._replace(axis=0) if values.shape[0] > 1 else grid
+
+
+def _stalled(grid: Grid, decay: float) -> Tensor:
+    """Which levels but zero one step's leak does not move ``[channel or 1, code]``."""
+    values, whole = _rows(grid)
+    rows = values if values.shape[0] > 1 else values.reshape(-1)
+    return ((snap(whole, rows * decay) == rows) & (rows != 0)).reshape(values.shape)
+
+
+@torch.no_grad()
+def _occupancy(grid: Grid, decay: float, seen: "_Use") -> tuple[Code, ...]:
+    values, _ = _rows(grid)
+    if values.shape[0] > 1 or grid.size > MOST_CODES:
+        return ()
+    columns = (values[0].tolist(), (seen.counts / seen.seen).tolist(), _stalled(grid, decay)[0].tolist())
+    return tuple(map(Code, *columns))
 
 
 class _Use:
@@ -148,7 +183,7 @@ class _Use:
         return UseHealth(self.low, self.high, self.below / self.seen, self.above / self.seen, int((self.counts == 0).sum()))
 
 
-def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[str, UseHealth | None]:
+def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[str, _Use]:
     uses = {name: _Use(neuron) for name, neuron in neurons.items()}
     handles = [neurons[name].register_forward_pre_hook(use) for name, use in uses.items()]
     try:
@@ -158,7 +193,7 @@ def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[
     finally:
         for handle in handles:
             handle.remove()
-    return {name: use.health() for name, use in uses.items()}
+    return uses
 
 
 def _advice_without_grid(use: UseHealth | None, threshold: float, follows: bool) -> Iterator[str]:

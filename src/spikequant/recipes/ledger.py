@@ -40,6 +40,11 @@ class Ledger(NamedTuple):
         """All of it, but for Q-SpiNN's own sum."""
         return sum(self[:-1])
 
+    @property
+    def parts(self) -> dict[str, int]:
+        """What adds up to the total, by name."""
+        return dict(zip(self._fields[:-1], self[:-1], strict=True))
+
 
 def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     """The ledger of a model: as it stands, or as ``recipe`` would make it.

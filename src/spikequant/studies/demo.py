@@ -13,6 +13,7 @@ from spikequant.data import Batches, DataSet, load
 from spikequant.models import Network, build
 from spikequant.quantizers import FixedPoint, LQNet, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, memory, quantize
+from spikequant.studies.examine import states
 from spikequant.training import Training, evaluate, fit
 
 BATCH = 64
@@ -164,5 +165,8 @@ def _variant(case: Case, float_network: Network, data: DataSet, seed: int) -> di
         "dead": drift.dead,
         "saturated": drift.saturated,
         "memory_bits": memory(network).total_bits,
+        "ledger": memory(network).parts,
+        "state_health": states(network, data),
+        "configuration": case.recipe.fields() | ({} if case.training is None else {"training": case.training.model_dump(mode="json")}),
         "drift": drift.to_dict(),
     }

@@ -1,11 +1,16 @@
-"""The verb that examines the state of a saved network."""
+"""The state of networks, examined: the verb, and what a report shows of it."""
 
 from itertools import islice
 from typing import Any
 
-from spikequant.behavior import state_health
-from spikequant.data import Batches
+from torch import Tensor, nn
+
+from spikequant.behavior import StateHealth, state_health
+from spikequant.data import Batches, DataSet
+from spikequant.neurons import spiking
 from spikequant.studies.resolve import resolve_data, resolve_model
+
+SAMPLES = 128  # of a report, in a batch
 
 
 def examine(model: str, data: str | None = None, batches: int = 4, batch_size: int = 32) -> dict[str, Any]:
@@ -20,18 +25,27 @@ def examine(model: str, data: str | None = None, batches: int = 4, batch_size: i
     network = resolve_model(model)
     loader = None
     if data is not None:
-        found = resolve_data(data, network)
-        loader = list(islice(Batches(found.train, batch_size, found.scale, seed=0), batches))
-    layers = [
-        health._asdict()
-        | {name: None if part is None else part._asdict() for name, part in (("grid", health.grid), ("use", health.use))}
-        | {"advice": list(health.advice)}
-        for health in state_health(network, loader)
-    ]
+        loader = _samples(resolve_data(data, network), batches, batch_size)
     return {
         "version": 1,
         "model": model,
         "data": data,
         "samples": 0 if loader is None else sum(len(y) for _, y in loader),
-        "layers": layers,
+        "layers": [_document(health) for health in state_health(network, loader)],
     }
+
+
+def states(network: nn.Module, data: DataSet, batches: int = 1) -> list[dict[str, Any]]:
+    """The health of every layer on training samples, as a report shows it; nothing where no state is quantized."""
+    if not any(neuron.state is not None for neuron in spiking(network).values()):
+        return []
+    return [_document(health) for health in state_health(network, _samples(data, batches, SAMPLES))]
+
+
+def _samples(data: DataSet, batches: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:
+    return list(islice(Batches(data.train, batch_size, data.scale, seed=0), batches))
+
+
+def _document(health: StateHealth) -> dict[str, Any]:
+    parts = {name: None if part is None else part._asdict() for name, part in (("grid", health.grid), ("use", health.use))}
+    return health._asdict() | parts | {"advice": list(health.advice), "occupancy": [list(code) for code in health.occupancy]}

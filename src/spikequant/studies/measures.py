@@ -18,6 +18,7 @@ from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
 from spikequant.recipes import memory, traffic
 from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
+from spikequant.studies.examine import states
 from spikequant.studies.procedure import Measures
 from spikequant.training import evaluate
 
@@ -189,4 +190,6 @@ def measured(names: tuple[str, ...], subject: Subject, folder: Path) -> Measures
         files.write(folder / "rates.safetensors", tensors_to_bytes(rates))
     if needs(names):
         files.write(folder / "drift.json", json.dumps(subject.drift.to_dict(), allow_nan=False) + "\n")
+        network = {"ledger": memory(subject.network).parts, "state_health": states(subject.network, subject.data)}
+        files.write(folder / "network.json", json.dumps(network, allow_nan=False) + "\n")
     return found

@@ -93,6 +93,8 @@ def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any
         "scheme": "ptq" if each.scheme == "ptq" else "qat",
         "accuracy": each.measures.accuracy,
         "memory_bits": memory(network).total_bits,
+        "ledger": memory(network).parts,
+        "configuration": found.recipe(each).fields(),
         "drift": drift.to_dict(),
         **shown,
     }

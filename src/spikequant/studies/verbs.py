@@ -17,6 +17,7 @@ from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, idle_clip, load, memory, quantize, read_document, save
+from spikequant.studies.examine import states
 from spikequant.studies.resolve import resolve_data, resolve_model
 from spikequant.training import Event, Training, evaluate, parallel
 from spikequant.training import train as training_events
@@ -143,10 +144,13 @@ def _described(word: str, network: Network, data: DataSet) -> dict[str, Any]:
     record = read_document(Path(word))["record"] if Path(word).is_dir() else {}
     # The EMD of a fine-tuned network and of one trained from scratch are different quantities: every row says which it is.
     origin = {"start": record.get("session", {}).get("training", {}).get("start"), "pairing": record.get("pairing")}
-    ledger = memory(network)
-    parts = {part: bits for part, bits in ledger._asdict().items() if part != "qspinn_bits"}  # another formula for the whole
-    told = {"accuracy": accuracy, "memory_bits": ledger.total_bits, "ledger": parts, "configuration": recipe.fields()}
-    return {"name": Path(word).name, "label": recipe.label(), **told, **origin}
+    told = {
+        "accuracy": accuracy,
+        "memory_bits": memory(network).total_bits,
+        "state_health": states(network, data),
+        "ledger": memory(network).parts,
+    }
+    return {"name": Path(word).name, "label": recipe.label(), "configuration": recipe.fields(), **told, **origin}
 
 
 def _hash(data: DataSet) -> str:
