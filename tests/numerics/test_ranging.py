@@ -3,7 +3,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Dynamics, Ranging, State, affine, levels, lif_scan, snap
+from spikequant.numerics import Dynamics, Ranging, State, affine, levels, lif_scan, ranging, snap
 from spikequant.numerics.ranging import extremes
 
 
@@ -57,15 +57,17 @@ def test_a_state_that_follows_has_no_fixed_grid() -> None:
         _ = State(Ranging(over, "sample")).fixed
 
 
-def test_the_grid_of_a_membrane_elsewhere_is_made_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dozens of operations on a few numbers, in every step: on a GPU each would be a launch."""
+@pytest.mark.parametrize(("recorded", "place"), [(False, "cpu"), (True, "cuda")])
+def test_the_grid_of_a_membrane_elsewhere_is_made_here(recorded: bool, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dozens of operations on a few numbers, in every step: on a GPU each would be a launch, unless it is recorded."""
     places = []
 
-    def place(low: torch.Tensor, high: torch.Tensor, axis: int | None) -> object:
+    def noted(low: torch.Tensor, high: torch.Tensor, axis: int | None) -> object:
         places.append(low.device.type)
         return affine(0.0, 1.0, 4, axis)
 
+    monkeypatch.setattr(ranging, "recording", lambda: recorded)
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: True)  # what only says that it lies on a GPU holds no values
     with FakeTensorMode():
-        Ranging(place, "step_batch").of(torch.empty(2, 3, device="cuda"))
-    assert places == ["cpu"]
+        Ranging(noted, "step_batch").of(torch.empty(2, 3, device="cuda"))
+    assert places == [place]

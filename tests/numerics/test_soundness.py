@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spikequant.numerics import soundness
-from spikequant.numerics.soundness import has_nan, recording
+from spikequant.numerics.soundness import has_nan, holds, recording
 
 
 def test_a_nan_is_seen() -> None:
@@ -17,3 +17,9 @@ def test_nothing_is_recorded_without_a_gpu() -> None:
 def test_what_is_only_recorded_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(soundness, "recording", lambda: True)
     assert not has_nan(torch.tensor([torch.nan]))
+    assert holds(torch.tensor([False]))
+
+
+def test_a_condition_holds_everywhere_or_not() -> None:
+    assert holds(torch.tensor([True, True]))
+    assert not holds(torch.tensor([True, False]))

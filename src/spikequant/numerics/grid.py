@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError
+from spikequant.numerics.soundness import holds
 
 
 class Affine(NamedTuple):
@@ -81,7 +82,7 @@ def table(values: Tensor, axis: int | None = None) -> Table:
     Raises:
         SpecError: a level is not finite.
     """
-    if not torch.isfinite(values).all():
+    if not holds(torch.isfinite(values)):
         raise SpecError(f"a level of the grid is not finite: {values.flatten()[:8].tolist()}; give finite levels")
     return Table(values.float().sort(dim=-1).values, axis)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Grid
+from spikequant.numerics.soundness import holds, recording
 
 Scope = Literal["step_batch", "sequence_batch", "sample"]
 Over = Callable[[Tensor, Tensor, int | None], Grid]
@@ -41,10 +42,11 @@ class Ranging(NamedTuple):
         """The grid from ``low`` to ``high``: scalars, or ``[batch]`` along the first axis.
 
         It is made on the processor, wherever the membranes are: both ends come over in one copy, which their check waits for anyway,
-        and a grid is dozens of operations on a few numbers. ``snap`` sends it back.
+        and a grid is dozens of operations on a few numbers. ``snap`` sends it back. A step that is recorded as a CUDA graph stays there.
         """
-        low, high = torch.stack([low, high]).float().cpu()
-        if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
+        ends = torch.stack([low, high]).float()
+        low, high = ends = ends if recording() else ends.cpu()
+        if not holds(torch.isfinite(ends)):
             raise SpecError("a range that follows the membrane met one that is NaN or infinite; look at the layer before it")
         return self.over(low, high, 0 if low.ndim else None)
 

@@ -16,3 +16,12 @@ def has_nan(x: Tensor) -> bool:
     (True, False)
     """
     return not recording() and bool(torch.isnan(x).any())
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a condition is met everywhere, as far as it can be looked at.
+
+    >>> holds(torch.tensor([True, False])), holds(torch.tensor(True))
+    (False, True)
+    """
+    return recording() or bool(condition.all())

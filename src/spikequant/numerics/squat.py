@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Table
+from spikequant.numerics.soundness import holds
 
 BASES = {1: 0.05, 2: 0.1, 3: 0.3, 4: 0.5, 5: 0.7, 6: 0.9, 7: 0.925}
 BASE_FROM_8_BITS = 0.95
@@ -43,7 +44,7 @@ def exponential_levels(count: int, low: Reals, high: Reals, center: float, bases
     [-1.0, 0.801802, 0.981982, 1.2]
     """
     low, high = (torch.as_tensor(end, dtype=torch.float64).unsqueeze(-1) for end in (low, high))
-    if not bool(((low <= center) & (center <= high) & (low < high)).all()):
+    if not holds((low <= center) & (center <= high) & (low < high)):
         raise SpecError(f"center must lie between {float(low.max())} and {float(high.min())}, got {center}; move a limit beyond it")
     usual = BASES.get((count - 1).bit_length(), BASE_FROM_8_BITS)
     m, u = (usual if base is None else base for base in bases)
@@ -98,7 +99,7 @@ def leaking(grid: Table, decay: float) -> Table:
     """
     if not 0 <= decay <= 1 - 2.0**-20:
         raise SpecError(f"decay must be at least 0 and below 1, got {decay}: without a leak nothing falls; leave it out")
-    if not bool((grid.levels == 0).any(-1).all()):
+    if not holds((grid.levels == 0).any(-1)):
         raise SpecError("only a grid with zero as a level lets every other one fall towards it; put zero on the grid")
     lower, upper = grid.levels[..., :-1], grid.levels[..., 1:]
     middles = ((lower.double() + upper.double()) / 2).float()
