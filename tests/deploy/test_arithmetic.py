@@ -141,3 +141,14 @@ def test_codebook_steps_as_a_float_simulation_does() -> None:
         if fired:
             value = int(levels[0, np.abs(levels[0] - (value - 64)).argmin()])
         assert (int(z[0, 0]), int(levels[0, membrane.v[0, 0]])) == (int(fired), value)
+
+
+def test_a_refractory_neuron_leaks_but_takes_no_current() -> None:
+    op = Lif(name="n", inputs=("a",), state_bits=8, refractory=2, reset="value", reset_value=4, leak=Leak(kind="constant", amount=1))
+    held, membrane = Constants(np.array([[10]])), Membrane(np.array([[0]]), None, np.array([[0]]))
+    seen = []
+    for acc in (10, 10, 10, 10, 3):
+        z, membrane = step(op, np.array([[acc]]), membrane, held)
+        seen.append((int(z[0, 0]), int(membrane.v[0, 0]), int(membrane.left[0, 0])))
+    # It fires and rests for two steps, in which it leaks; then the current of 10 makes it fire again.
+    assert seen == [(1, 4, 2), (0, 3, 1), (0, 2, 0), (1, 4, 2), (0, 3, 1)]

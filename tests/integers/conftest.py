@@ -13,6 +13,7 @@ from spikequant.deploy import Program
 from spikequant.deploy.c.emit import SMALL, sources
 from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.writing import as_bytes
+from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import Header, Source
 from spikequant.errors import SpecError
@@ -156,11 +157,31 @@ class Builder:
         return Program(header, self.tensors)
 
 
-def random_program(seed: int) -> Program:
+class Competing(Builder):
+    """A random program whose neurons pause after a spike, and inhibit those of their layer in the next step; of some one wins."""
+
+    def neurons(self, source: str) -> str:
+        at, shape = len(self.operations), self.shapes[source]
+        delayed = f"d{at}"
+        self.shapes[delayed] = shape
+        inhibition = self.add(Inhibit(name=f"i{at}", inputs=(delayed,), strength=self.pick([1, 7, 40])))
+        last = super().neurons(self.add(Add(name=f"s{at}", inputs=(source, inhibition))))
+        most = self.operations[-1].max_spikes
+        if self.draw.random() < 0.7:
+            self.operations[-1] = self.operations[-1].model_copy(update={"refractory": self.pick([1, 2, 5])})
+        if len(shape) == 1 and self.draw.random() < 0.8:
+            count = self.pick([1, 3, 8])
+            last = self.add(Winner(name=f"win{at}", inputs=(last,), draws=count))
+            self.tensors[f"{last}.draws"] = self.draw.integers(0, 2**15, count)
+        self.operations.insert(at, Delay(name=delayed, inputs=(last,), shape=shape, high=most))
+        return last
+
+
+def random_program(seed: int, builder: type[Builder] = Builder) -> Program:
     """A sound program; draws whose windows or bounds do not fit are drawn again."""
     for attempt in range(100):
         try:
-            return Builder(seed * 100 + attempt).program()
+            return builder(seed * 100 + attempt).program()
         except (SpecError, ValueError):
             continue
     raise AssertionError(f"seed {seed} gives no program")
@@ -198,6 +219,11 @@ class Compiled:
 @pytest.fixture(scope="session")
 def random_programs() -> Callable[[range], list[Program]]:
     return lambda seeds: [random_program(seed) for seed in seeds]
+
+
+@pytest.fixture(scope="session")
+def competing_programs() -> Callable[[range], list[Program]]:
+    return lambda seeds: [random_program(seed, Competing) for seed in seeds]
 
 
 @pytest.fixture

@@ -44,6 +44,11 @@ def test_onnxruntime_agrees(first: int, random_programs) -> None:
         assert compared(program, drawn(program, 2, index)) > 0
 
 
+def test_onnxruntime_agrees_where_neurons_compete(competing_programs) -> None:
+    for index, program in enumerate(competing_programs(range(60))):
+        assert compared(program, drawn(program, 2, index)) > 0
+
+
 def test_a_flipped_weight_is_seen(random_programs) -> None:
     (program,) = random_programs(range(3, 4))
     name = next(name for name in program.tensors if name.endswith("threshold"))

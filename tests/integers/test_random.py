@@ -54,6 +54,17 @@ def test_interpreter_torch_and_c_agree(first: int, random_programs, compiled) ->
         assert index % 2 or less_usual.run(index // 2, images) == expected, first + index
 
 
+@pytest.mark.parametrize("first", range(0, 100, EACH))
+def test_neurons_that_compete_agree(first: int, competing_programs, compiled) -> None:
+    programs = competing_programs(range(first, first + EACH))
+    usual, fast = compiled(programs, ["-O0"]), compiled(programs, ["-O0"], Form(once=True, scattered=True))
+    for index, program in enumerate(programs):
+        images = drawn(program, 2, index)
+        assert spikes_and_sums(program, images) > 0
+        expected = predicted(program, images), hashes(program, images)
+        assert usual.run(index, images) == fast.run(index, images) == expected, first + index
+
+
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no cc")
 def test_executors_agree(random_programs) -> None:
     for program in random_programs(range(520, 535)):
@@ -61,8 +72,8 @@ def test_executors_agree(random_programs) -> None:
         assert np.array_equal(Executor(program).run(encode(program, images)), run(program, images))
 
 
-def test_sanitizers_find_nothing(random_programs, compiled) -> None:
-    programs = random_programs(range(500, 515))
+def test_sanitizers_find_nothing(random_programs, competing_programs, compiled) -> None:
+    programs = random_programs(range(500, 515)) + competing_programs(range(200, 205))
     for form in (Form(), Form(once=True, scattered=True)):
         library = compiled(programs, ["-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all"], form)
         for index, program in enumerate(programs):
@@ -70,14 +81,20 @@ def test_sanitizers_find_nothing(random_programs, compiled) -> None:
             assert library.run(index, images)[1] == hashes(program, images)
 
 
-def test_programs_are_read_as_they_were_written(random_programs) -> None:
-    for program in random_programs(range(100)):
+def test_programs_are_read_as_they_were_written(random_programs, competing_programs) -> None:
+    for program in random_programs(range(100)) + competing_programs(range(20)):
         assert from_bytes(to_bytes(program)).hash == program.hash
 
 
 def test_draws_reach_every_operation(random_programs) -> None:
     kinds = {op.kind for program in random_programs(range(100)) for op in program.header.operations}
     assert kinds == {"dense", "conv2d", "lif", "sum_pool", "or_pool", "add", "concat", "flatten"}
+
+
+def test_draws_of_neurons_that_compete_reach_every_operation(competing_programs) -> None:
+    operations = [op for program in competing_programs(range(20)) for op in program.header.operations]
+    assert {"delay", "inhibit", "winner"} <= {op.kind for op in operations}
+    assert any(op.kind == "lif" and op.refractory for op in operations)
 
 
 @pytest.mark.long

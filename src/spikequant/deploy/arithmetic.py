@@ -19,10 +19,13 @@ class Constants(NamedTuple):
 
 
 class Membrane(NamedTuple):
-    """What a layer remembers: the membrane (an index where there is a codebook), and the synaptic current."""
+    """What a layer remembers: the membrane (an index where there is a codebook), the synaptic current, and the steps for which it is
+    still refractory.
+    """
 
     v: Integers
     current: Integers | None = None
+    left: Integers | None = None
 
 
 def leak(v: Integers, how: Leak) -> Integers:
@@ -92,26 +95,29 @@ def rest(op: Lif, like: Integers, constants: Constants) -> Membrane:
     v = np.full_like(like, op.reset_value if op.reset == "value" else 0)
     if constants.levels is not None:
         v = nearest(v, constants.levels)
-    return Membrane(v, None if op.synapse is None else np.zeros_like(like))
+    return Membrane(v, None if op.synapse is None else np.zeros_like(like), None if op.refractory is None else np.zeros_like(like))
 
 
 def step(op: Lif, acc: Integers, membrane: Membrane, constants: Constants) -> tuple[Integers, Membrane]:
     """Spikes and the membrane after one step; see ``Lif``."""
     u, current = charged(op, acc, membrane, constants)
     z = _fires(op, *compared(op, u, constants))
+    left = None if membrane.left is None else np.where(z > 0, op.refractory or 0, np.maximum(membrane.left - 1, 0))
     if op.snapped == "after_reset":
         u = _reset(op, u, z, constants.threshold, op.shift)
-        return z, Membrane(_stored(op, shifted(u, op.shift, op.rounding), constants), current)
+        return z, Membrane(_stored(op, shifted(u, op.shift, op.rounding), constants), current, left)
     w = _reset(op, _held(op, u, constants), z, constants.threshold, 0)
-    return z, Membrane(w if constants.levels is None else nearest(w, constants.levels), current)
+    return z, Membrane(w if constants.levels is None else nearest(w, constants.levels), current, left)
 
 
 def charged(op: Lif, acc: Integers, membrane: Membrane, constants: Constants) -> tuple[Integers, Integers | None]:
     """u, the membrane with its current before it is rounded; and the synaptic current."""
-    v, current = membrane
+    v, current, left = membrane
     if op.synapse is not None and current is not None:
         half = 1 << (op.synapse.bits - 1)
         acc = current = fitted(leak(current, op.synapse.leak) + acc, -half, half - 1, op.synapse.overflow)
+    if left is not None:
+        acc = np.where(left > 0, 0, acc)
     late = np.zeros_like(acc)
     if op.timing == "next":
         held = looked_up(constants.levels, v) if constants.levels is not None else v

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Lif, Operation, Pool, SumPool, Weighted
+from spikequant.deploy.base import Operation
+from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
+from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Lif, Pool, SumPool, Weighted
 from spikequant.errors import SpecError
 
 Integers = NDArray[np.int64]
@@ -60,13 +62,13 @@ def weights(op: Weighted, tensors: Tensors) -> Integers:
     return np.asarray((basis.reshape(len(basis), *[1] * (stored.ndim - 1), op.bits) * (2 * bits - 1)).sum(-1), dtype=np.int64)
 
 
-def prove(op: Operation, inputs: list[Range], tensors: Tensors) -> Proof:
-    """The proof for one operation whose inputs are proven.
+def prove(op: Operation, inputs: list[Range], tensors: Tensors, neurons: int = 1) -> Proof:
+    """The proof for one operation whose inputs are proven; ``neurons``: elements of its value.
 
     Raises:
         SpecError: a sum can leave 32 bits.
     """
-    proof = _prove(op, inputs, tensors)
+    proof = _lateral(op, inputs, neurons) if isinstance(op, Delay | Inhibit | Winner) else _prove(op, inputs, tensors)
     if proof.widest.bits > 32:
         reach = proof.widest.largest
         raise SpecError(f"{op.name}: a sum can reach {reach}, beyond 32 bits; use fewer weight bits, a smaller shift or a narrower state")
@@ -91,6 +93,19 @@ def _prove(op: Operation, inputs: list[Range], tensors: Tensors) -> Proof:
         return Proof(summed, summed)
     assert isinstance(op, Pool) or op.kind == "flatten", f"{op.kind} has no proof"  # type: ignore[attr-defined]
     return Proof(first, first)
+
+
+def _lateral(op: Delay | Inhibit | Winner, inputs: list[Range], neurons: int) -> Proof:
+    if isinstance(op, Delay):
+        declared = Range(0, op.high)
+        return Proof(declared, declared)
+    low, high = min(inputs[0].low, 0), max(inputs[0].high, 0)
+    if isinstance(op, Winner):
+        return Proof(Range(0, high), Range(low, max(high, neurons * (2**DRAW_BITS - 1))))
+    others = neurons - 1
+    summed = Range(-op.strength * others * high, -op.strength * others * low)
+    # The sum of all is taken first, and one subtracted from it.
+    return Proof(summed, Range(min(summed.low, (neurons + 1) * low), max(summed.high, (neurons + 1) * high)))
 
 
 def _weighted(op: Weighted, x: Range, tensors: Tensors) -> Proof:

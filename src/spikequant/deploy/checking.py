@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikequant.deploy.arithmetic import charged, compared, rest
 from spikequant.deploy.machine import constants, encode, moments
-from spikequant.deploy.operations import Lif
+from spikequant.deploy.operations import emitting
 from spikequant.deploy.program import Program
 from spikequant.deploy.simulation import Simulation
 from spikequant.errors import MismatchError, SpecError
@@ -100,20 +100,19 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
         MismatchError: the network has other layers of neurons than the program.
         SpecError: the loader gave nothing.
     """
-    neurons = [op for op in program.header.operations if isinstance(op, Lif)]
-    simulation, training = Simulation(program), network.training
-    tallies = {op.name: Tally(op.name) for op in neurons}
+    simulation, training, last = Simulation(program), network.training, program.header.operations[-1].name
+    tallies = {name: Tally(name) for name in emitting(program.header.operations)}
     first, images, right = None, 0, [0, 0]
     network.eval()
     try:
         for x, y in loader if batches is None else (batch for _, batch in zip(range(batches), loader, strict=False)):
             spikes, logits = _heard(network, x, tallies)
             codes = shown(program, network, x)
-            values = dict(simulation.values(torch.from_numpy(codes)))
-            places = {op.name: tallies[op.name].add(values[op.name], spikes[op.name]) for op in neurons}
+            values = dict(simulation.values(torch.from_numpy(codes), [*tallies, last]))
+            places = {name: tally.add(values[name], spikes[name]) for name, tally in tallies.items()}
             if first is None and any(places.values()):
                 first = first_divergence(program, codes, places, images)
-            scores = simulation.scores(values[program.header.operations[-1].name])
+            scores = simulation.scores(values[last])
             right = [so_far + int((each.argmax(1) == y).sum()) for so_far, each in zip(right, (scores, logits), strict=True)]
             images += len(y)
     finally:
@@ -148,10 +147,10 @@ def _heard(network: Network, x: Tensor, layers: dict[str, Tally]) -> tuple[dict[
 
 def first_divergence(program: Program, codes: Integers, places: dict[str, tuple[int, ...] | None], before: int = 0) -> Divergence:
     """The earliest of the first differing spikes ``(step, image, neuron...)`` of every layer, as the interpreter sees it."""
-    neurons = [op for op in program.header.operations if isinstance(op, Lif)]
-    order = [op.name for op in neurons]
+    neurons = emitting(program.header.operations)
+    order = list(neurons)
     (step, layer), place = min(((place[0], order.index(name)), place) for name, place in places.items() if place is not None)
-    op, image = neurons[layer], place[1]
+    name, op, image = order[layer], neurons[order[layer]], place[1]
     alone = codes[image : image + 1] if program.header.source.still else codes[:, image : image + 1]
     held, membrane = constants(program, op), None
     for t, moment in enumerate(moments(program, alone)):
@@ -160,7 +159,7 @@ def first_divergence(program: Program, codes: Integers, places: dict[str, tuple[
             membrane = rest(op, acc, held) if membrane is None else membrane
             value, threshold = np.broadcast_arrays(*compared(op, charged(op, acc, membrane, held)[0], held))
             at = (0, *place[2:])
-            spike = int(moment.values[op.name][at])
-            return Divergence(op.name, step, before + image, place[2:], int(value[at] - threshold[at]), spike)
+            spike = int(moment.values[name][at])
+            return Divergence(name, step, before + image, place[2:], int(value[at] - threshold[at]), spike)
         membrane = moment.membranes[op.name]
     raise AssertionError("the step is one of the program's")

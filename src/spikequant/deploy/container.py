@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as arrays_of
 from safetensors.numpy import save as bytes_of
 
-from spikequant.deploy.operations import Slot
+from spikequant.deploy.base import Slot
 from spikequant.deploy.packing import pack, packed_bytes, unpack
 from spikequant.deploy.program import Header, Program, canonical, layout
 from spikequant.errors import FormatError, SpikequantError

@@ -17,7 +17,7 @@ from spikequant.deploy.packing import packed_bytes
 from spikequant.deploy.program import Program
 from spikequant.recipes.traffic import Traffic
 
-TABLES = ("basis", "levels", "leaked", "table")
+TABLES = ("basis", "levels", "leaked", "table", "draws")
 
 
 class Storage(NamedTuple):
@@ -123,9 +123,10 @@ def _narrowest(value: np.ndarray) -> int:
 
 
 def _state_bits(program: Program) -> dict[str, tuple[int, int]]:
-    """For each layer of neurons their number, and bits of membrane and synaptic current."""
+    """For each layer of neurons their number, and bits of membrane, synaptic current and refractory time."""
     neurons = [op for op in program.header.operations if isinstance(op, Lif)]
-    return {op.name: (int(np.prod(program.shapes[op.name])), op.state_bits + (op.synapse.bits if op.synapse else 0)) for op in neurons}
+    extra = {op.name: (op.synapse.bits if op.synapse else 0) + (op.refractory or 0).bit_length() for op in neurons}
+    return {op.name: (int(np.prod(program.shapes[op.name])), op.state_bits + extra[op.name]) for op in neurons}
 
 
 def _bits(states: dict[str, tuple[int, int]], moved: dict[str, float]) -> float:

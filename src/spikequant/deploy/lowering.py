@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spikequant.behavior import emd
 from spikequant.deploy.checking import Check, check
+from spikequant.deploy.competing import competed
 from spikequant.deploy.nearest import approximated
 from spikequant.deploy.program import Program
 from spikequant.deploy.transcribing import Pixels, transcribed
@@ -47,8 +48,11 @@ def lower(
         if is_fresh(model):
             raise SpecError(f"{model.wiring.name} has batch norms that have seen no data; train it first")
         still = any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
-        step = largest_input(calibration, batches) / 127 if still else 1.0
-        program, changed = approximated(model, step, pixels, events)
+        if model.wiring.of_kind("competing"):
+            program, changed = competed(model)
+        else:
+            step = largest_input(calibration, batches) / 127 if still else 1.0
+            program, changed = approximated(model, step, pixels, events)
         return _reported(program, changed, check(program, model, calibration, batches))
     finally:
         model.train(training)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.arithmetic import Constants, Membrane, looked_up, rest, step
 from spikequant.deploy.bounds import weights
+from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool, Weighted
 from spikequant.deploy.program import INPUT, Program
 from spikequant.errors import MismatchError
@@ -70,20 +71,27 @@ def moments(program: Program, codes: Integers) -> Iterator[Moment]:
     held = {op.name: constants(program, op) for op in program.header.operations if isinstance(op, Lif)}
     membranes: dict[str, Membrane] = {}
     still: dict[str, Integers] = {}
+    before: dict[str, Integers] = {}
     for t in range(program.header.time):
         values = {INPUT: codes if program.header.source.still else codes[t]}
         for op in program.header.operations:
+            if isinstance(op, Delay):
+                values[op.name] = before.get(op.inputs[0], np.zeros((len(values[INPUT]), *op.shape), np.int64))
+                continue
             inputs = [values[name] for name in op.inputs]
             if isinstance(op, Lif):
                 begin = membranes.get(op.name) or rest(op, inputs[0], held[op.name])
                 z, membranes[op.name] = step(op, inputs[0], begin, held[op.name])
                 values[op.name] = z if op.emits == "spikes" else membrane_value(held[op.name], membranes[op.name])
+            elif isinstance(op, Winner):
+                values[op.name] = won(inputs[0], int(program.tensors[f"{op.name}.draws"][t % op.draws]))
             elif op.name in still:
                 values[op.name] = still[op.name]
             else:
                 values[op.name] = VALUES[op.kind](op, inputs, program)
                 if program.header.source.still and all(name == INPUT or name in still for name in op.inputs):
                     still[op.name] = values[op.name]
+        before = values
         yield Moment(values, dict(membranes))
 
 
@@ -97,6 +105,17 @@ def constants(program: Program, op: Lif) -> Constants:
 def membrane_value(held: Constants, membrane: Membrane) -> Integers:
     """The membrane as a number: of a codebook, the level."""
     return membrane.v if held.levels is None else looked_up(held.levels, membrane.v)
+
+
+def won(x: Integers, draw: int) -> Integers:
+    """Of the values ``[batch, neuron]`` above 0 the one that is drawn; see ``Winner``.
+
+    >>> won(np.array([[1, 0, 1], [0, 0, 0]]), 2**14).tolist()
+    [[0, 0, 1], [0, 0, 0]]
+    """
+    active = x > 0
+    chosen = draw * active.sum(1, keepdims=True) >> DRAW_BITS
+    return np.where(active & (active.cumsum(1) - 1 == chosen), x, 0)
 
 
 def taken(program: Program, so_far: Integers | None, t: int, value: Integers) -> Integers:
@@ -149,6 +168,11 @@ def _windows(op: SumPool | OrPool, x: Integers) -> Integers:
     return seen.reshape(*seen.shape[:4], -1)
 
 
+def _inhibit(op: Inhibit, inputs: list[Integers], program: Program) -> Integers:
+    (x,) = inputs
+    return np.asarray(-op.strength * (x.sum(axis=tuple(range(1, x.ndim)), keepdims=True) - x))
+
+
 VALUES: dict[str, Callable[[Any, list[Integers], Program], Integers]] = {
     "dense": _dense,
     "conv2d": _conv2d,
@@ -156,5 +180,6 @@ VALUES: dict[str, Callable[[Any, list[Integers], Program], Integers]] = {
     "or_pool": lambda op, inputs, program: _windows(op, inputs[0]).max(-1),
     "add": lambda op, inputs, program: np.sum(inputs, axis=0),
     "concat": lambda op, inputs, program: np.concatenate(inputs, axis=1),
+    "inhibit": _inhibit,
     "flatten": lambda op, inputs, program: inputs[0].reshape(len(inputs[0]), -1),
 }

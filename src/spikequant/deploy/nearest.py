@@ -88,7 +88,7 @@ def approximated(model: Network, step: float, pixels: Pixels | None, events: tup
 def whole_weights(layer: nn.Module, folded: Folded) -> Whole:
     """The codes of a layer's weights: those of their grid where it has whole numbers, else the nearest of ``BITS`` bits."""
     held = getattr(getattr(layer, "parametrizations", None), "weight", [None])[0]
-    found = _on_grid(held, cast(Tensor, layer.weight).detach().double(), folded.gamma) if isinstance(held, Quantizer) else None
+    found = on_grid(held, cast(Tensor, layer.weight).detach().double(), folded.gamma) if isinstance(held, Quantizer) else None
     if found is not None and (folded.lif is not None or bool((found.scale == found.scale[0]).all())):
         return found
     weight = folded.weight
@@ -101,7 +101,7 @@ def whole_weights(layer: nn.Module, folded: Folded) -> Whole:
     return Whole(_integers(codes), BITS, scale, changed=f"weights become {BITS} bits ({why})")
 
 
-def _on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None:
+def on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None:
     """The codes of weights that lie on a grid; a negative gamma turns their signs."""
     rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
     if bool((gamma == 0).any()):

@@ -1,56 +1,17 @@
-"""The operations of an integer program, as data: their fields, what they store, and the shape of what they give."""
+"""The operations of an integer program, as data: their fields, what they store, and the shape of what they give; see also ``lateral``."""
 
 import math
-from typing import Annotated, Literal, NamedTuple, Self
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spikequant.deploy.base import INT32, LARGEST, Operation, Shape, Slot
+from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.errors import SpecError
 from spikequant.quantizers import Spec
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Pair = Annotated[tuple[int, int], Field(strict=False)]
-Shape = tuple[int, ...]
-INT32 = 2**31 - 1
-LARGEST = 2**24  # elements of one value: more than any of our targets holds
-
-
-class Slot(NamedTuple):
-    """A stored tensor: its shape, its lowest and highest value, and the bits of one packed element (None: the narrowest integer type)."""
-
-    shape: Shape
-    low: int
-    high: int
-    bits: int | None = None
-
-
-class Operation(Spec):
-    """One operation: its name, and whose values it takes."""
-
-    name: Name
-    inputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=64, strict=False)]
-
-    def slots(self, shapes: list[Shape]) -> dict[str, Slot]:
-        """The tensors that it stores, by the last part of their name."""
-        return {}
-
-    def out_shape(self, shapes: list[Shape]) -> Shape:
-        """The shape of its value for one sample and time step.
-
-        Raises:
-            SpecError: it cannot take these inputs.
-        """
-        return self.only(shapes)
-
-    def only(self, shapes: list[Shape], dimensions: int | None = None) -> Shape:
-        """The shape of its single input.
-
-        Raises:
-            SpecError: more inputs than one, or other dimensions.
-        """
-        if len(shapes) != 1 or (dimensions is not None and len(shapes[0]) != dimensions):
-            raise SpecError(f"{self.name}: takes one input{f' of {dimensions} dimensions' if dimensions else ''}, got {shapes}")
-        return shapes[0]
 
 
 class Weighted(Operation):
@@ -161,7 +122,8 @@ class Lif(Operation):
     ``compare_at="full"`` compares u with ``t 2^q``. ``snapped="after_reset"`` compares and resets u, and rounds then. ``timing="next"``:
     the spike resets in the following step (a value before the leak, a subtraction after it). ``max_spikes`` above 1: as many as fit.
     ``levels`` above 0: the membrane is an index into that many levels ``[tables, levels]``, with the leaked levels beside them, and
-    takes the nearest level, the lower one of two. ``emits``: the spikes, or the membrane.
+    takes the nearest level, the lower one of two. ``refractory``: for so many steps after a spike acc is taken for 0.
+    ``emits``: the spikes, or the membrane.
 
     Source: integer steps of Loihi, Xylo, ODIN and MINT; "Beyond Accuracy", section 3.3 (order).
     """
@@ -183,6 +145,7 @@ class Lif(Operation):
     levels: Annotated[int, Field(ge=0, le=256)] = 0
     tables: Literal["layer", "channel"] = "layer"
     synapse: Synapse | None = None
+    refractory: Annotated[int, Field(ge=1, le=127)] | None = None
     emits: Literal["spikes", "membrane"] = "spikes"
 
     @property
@@ -284,7 +247,20 @@ class Flatten(Operation):
         return (math.prod(self.only(shapes)),)
 
 
-AnyOperation = Annotated[Dense | Conv2d | Lif | SumPool | OrPool | Add | Concat | Flatten, Field(discriminator="kind")]
+AnyOperation = Annotated[
+    Dense | Conv2d | Lif | SumPool | OrPool | Add | Concat | Flatten | Delay | Inhibit | Winner, Field(discriminator="kind")
+]
+
+
+def emitting(operations: Iterable[AnyOperation]) -> dict[str, Lif]:
+    """The layers of neurons by the name of what they emit: their own, or that of the winner that is drawn among them."""
+    found = dict[str, Lif]()
+    for op in operations:
+        if isinstance(op, Lif):
+            found[op.name] = op
+        elif isinstance(op, Winner) and op.inputs[0] in found:
+            found[op.name] = found.pop(op.inputs[0])
+    return found
 
 
 def _refuse_windows(name: str, **pairs: tuple[int, int]) -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue, model_validator
 
 from spikequant import files
+from spikequant.deploy.base import LARGEST, Shape, Slot
 from spikequant.deploy.bounds import Proof, Range, prove
-from spikequant.deploy.operations import LARGEST, AnyOperation, Lif, Shape, Slot
+from spikequant.deploy.lateral import Delay
+from spikequant.deploy.operations import AnyOperation, Lif
 from spikequant.errors import FormatError, SpecError, nearest
 from spikequant.quantizers import Spec
 
@@ -62,11 +64,12 @@ class Header(Spec):
 
     @model_validator(mode="after")
     def _is_topological(self) -> "Header":
-        known = [INPUT]
-        for op in self.operations:
+        known, names = [INPUT], [op.name for op in self.operations]
+        for index, op in enumerate(self.operations):
+            looked_at, which = (names[index + 1 :], "later") if isinstance(op, Delay) else (known, "earlier")
             for source in op.inputs:
-                if source not in known:
-                    raise ValueError(f"operation {op.name!r}: its input {source!r} is no earlier operation{nearest(source, known)}")
+                if source not in looked_at:
+                    raise ValueError(f"operation {op.name!r}: its input {source!r} is no {which} operation{nearest(source, looked_at)}")
             if op.name in known:
                 raise ValueError(f"operation {op.name!r}: the name is taken; choose another")
             known.append(op.name)
@@ -92,7 +95,7 @@ class Program:
         for op in header.operations:
             if isinstance(op, Lif) and op.levels:
                 _refuse_unsorted(op, self.tensors[f"{op.name}.levels"])
-        self.proofs = _proofs(header, self.tensors)
+        self.proofs = _proofs(header, self.shapes, self.tensors)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -231,12 +234,15 @@ def layout(header: Header) -> tuple[dict[str, Shape], dict[str, Slot]]:
     slots = {"input.table": Slot((header.source.shape[0], 256), header.source.low, header.source.high)} if header.source.table else {}
     _refuse_huge("the input", header.source.shape)
     for op in header.operations:
-        taken = [shapes[source] for source in op.inputs]
+        taken = [] if isinstance(op, Delay) else [shapes[source] for source in op.inputs]
         shapes[op.name] = op.out_shape(taken)
         _refuse_huge(op.name, shapes[op.name])
         for part, slot in op.slots(taken).items():
             _refuse_huge(f"{op.name}.{part}", slot.shape)
             slots[f"{op.name}.{part}"] = slot
+    for op in header.operations:
+        if isinstance(op, Delay) and shapes[op.inputs[0]] != op.shape:
+            raise SpecError(f"{op.name}: declares shape {op.shape}, {op.inputs[0]} has {shapes[op.inputs[0]]}")
     return shapes, slots
 
 
@@ -264,10 +270,14 @@ def _refuse_unsorted(op: Lif, levels: Integers) -> None:
         raise SpecError(f"{op.name}: the levels of its codebook must ascend; merged levels need fewer of them")
 
 
-def _proofs(header: Header, tensors: Mapping[str, Integers]) -> dict[str, Proof]:
+def _proofs(header: Header, shapes: Mapping[str, Shape], tensors: Mapping[str, Integers]) -> dict[str, Proof]:
     values = {INPUT: Range(header.source.low, header.source.high)}
     proofs = {}
     for op in header.operations:
-        proofs[op.name] = prove(op, [values[source] for source in op.inputs], tensors)
+        inputs = [] if isinstance(op, Delay) else [values[source] for source in op.inputs]
+        proofs[op.name] = prove(op, inputs, tensors, math.prod(shapes[op.name]))
         values[op.name] = proofs[op.name].value
+    for op in header.operations:
+        if isinstance(op, Delay) and (values[op.inputs[0]].low < 0 or values[op.inputs[0]].high > op.high):
+            raise SpecError(f"{op.name}: declares values of 0 to {op.high}, {op.inputs[0]} can give {tuple(values[op.inputs[0]])}")
     return proofs

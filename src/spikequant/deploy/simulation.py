@@ -1,6 +1,6 @@
 """A program as a torch module: the same whole numbers, held in float32 where every sum stays below 2^24, else in float64."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikequant.deploy.bounds import FLOAT32, weights
-from spikequant.deploy.operations import Conv2d, Dense, Leak, Lif, OrPool, SumPool
+from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
+from spikequant.deploy.membranes import Neurons, State
+from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool
 from spikequant.deploy.program import INPUT, Program
 
 
@@ -33,6 +35,9 @@ class Simulation(nn.Module):
             if isinstance(op, Lif):
                 for part in op.slots([program.shapes[op.name]]):
                     self._hold(f"{op.name}.{part}", torch.from_numpy(program.tensors[f"{op.name}.{part}"]))
+            if isinstance(op, Winner):
+                self._hold(f"{op.name}.draws", torch.from_numpy(program.tensors[f"{op.name}.draws"]))
+        self.looks_back = any(isinstance(op, Delay) for op in program.header.operations)
 
     @staticmethod
     def dtype_of(largest: int) -> torch.dtype:
@@ -46,10 +51,10 @@ class Simulation(nn.Module):
         """A tensor of the program, None where it has none of this name."""
         return getattr(self, name.replace(".", "__"), None)
 
+    @torch.no_grad()
     def forward(self, codes: Tensor) -> Tensor:
         """Scores ``[batch, class]``; see ``Header.readout``."""
-        for _, value in self.values(codes):
-            last = value
+        ((_, last),) = self.values(codes, [self.program.header.operations[-1].name])
         return self.scores(last)
 
     def scores(self, last: Tensor) -> Tensor:
@@ -64,133 +69,78 @@ class Simulation(nn.Module):
         return torch.where(fired.any(0), fired.to(torch.uint8).argmax(0).to(last.dtype), never)
 
     @torch.no_grad()
-    def values(self, codes: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Every value ``[time, batch, ...]`` by the name of its operation, time 1 where all steps are alike."""
+    def values(self, codes: Tensor, wanted: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Every value ``[time, batch, ...]`` by the name of its operation, or those ``wanted``; time 1 where all steps are alike."""
         x = codes.to(self.dtype)
+        names = [op.name for op in self.program.header.operations if wanted is None or op.name in wanted]
+        if self.looks_back:
+            moments = [[now[name] for name in names] for now in self._steps(x)]
+            for name, each in zip(names, zip(*moments, strict=True), strict=True):
+                yield name, torch.stack(each)
+            return
         held = {INPUT: x.unsqueeze(0) if self.program.header.source.still else x}
         for op in self.program.header.operations:
             inputs = [held[source] for source in op.inputs]
             if isinstance(op, Lif):
                 held[op.name] = self._scan(op, inputs[0])
+            elif isinstance(op, Winner):
+                shown = inputs[0].expand(self.program.header.time, *inputs[0].shape[1:])
+                held[op.name] = torch.stack([self._won(op, each, t) for t, each in enumerate(shown)])
             else:
                 steps = max(len(each) for each in inputs)
                 folded = [each.expand(steps, *each.shape[1:]).flatten(0, 1) for each in inputs]
-                # cuDNN may choose Winograd, whose transforms round; the plain algorithm only adds.
-                with torch.backends.cudnn.flags(enabled=False):
-                    value = VALUES[op.kind](self, op, folded)
+                value = self._plain(op, folded)
                 held[op.name] = value.reshape(steps, -1, *value.shape[1:])
-            yield op.name, held[op.name]
+            if op.name in names:
+                yield op.name, held[op.name]
+
+    def _steps(self, x: Tensor) -> Iterator[dict[str, Tensor]]:
+        """All values step by step, as a program that looks back needs them."""
+        still, before, states = self.program.header.source.still, dict[str, Tensor](), dict[str, State]()
+        neurons = {op.name: self._neurons(op) for op in self.program.header.operations if isinstance(op, Lif)}
+        for t in range(self.program.header.time):
+            now = {INPUT: x if still else x[t]}
+            for op in self.program.header.operations:
+                if isinstance(op, Delay):
+                    now[op.name] = before.get(op.inputs[0], x.new_zeros(len(now[INPUT]), *op.shape))
+                    continue
+                inputs = [now[source] for source in op.inputs]
+                if isinstance(op, Lif):
+                    layer = neurons[op.name]
+                    z, states[op.name] = layer.step(inputs[0], states.get(op.name) or layer.rest(inputs[0]))
+                    now[op.name] = z if op.emits == "spikes" else states[op.name].v
+                else:
+                    now[op.name] = self._won(op, inputs[0], t) if isinstance(op, Winner) else self._plain(op, inputs)
+            before = now
+            yield now
+
+    def _plain(self, op: Any, inputs: list[Tensor]) -> Tensor:
+        # cuDNN may choose Winograd, whose transforms round; the plain algorithm only adds.
+        with torch.backends.cudnn.flags(enabled=False):
+            return VALUES[op.kind](self, op, inputs)
+
+    def _won(self, op: Winner, x: Tensor, t: int) -> Tensor:
+        """See ``machine.won``."""
+        draws, active = self.tensor(f"{op.name}.draws"), x > 0
+        assert draws is not None, "every winner has them"
+        chosen = torch.floor(draws[t % op.draws] * active.sum(1, keepdim=True) * 2.0**-DRAW_BITS)
+        return x * (active & (active.cumsum(1) - 1 == chosen))
+
+    def _neurons(self, op: Lif) -> Neurons:
+        threshold, space = self.tensor(f"{op.name}.threshold"), len(self.program.shapes[op.name]) - 1
+        assert threshold is not None, "every neuron has one"
+        return Neurons(op, threshold.reshape(1, -1, *[1] * space), *(self.tensor(f"{op.name}.{part}") for part in PARTS))
 
     def _scan(self, op: Lif, current: Tensor) -> Tensor:
-        threshold = self.tensor(f"{op.name}.threshold")
-        assert threshold is not None, "every neuron has one"
-        neurons = Neurons(op, threshold.reshape(1, -1, *[1] * (current.ndim - 3)), *(self.tensor(f"{op.name}.{part}") for part in PARTS))
-        v, synaptic = neurons.rest(current[0]), torch.zeros_like(current[0])
-        emitted = []
+        neurons = self._neurons(op)
+        state, emitted = neurons.rest(current[0]), []
         for t in range(self.program.header.time):
-            z, v, synaptic = neurons.step(current[min(t, len(current) - 1)], v, synaptic)
-            emitted.append(z if op.emits == "spikes" else v)
+            z, state = neurons.step(current[min(t, len(current) - 1)], state)
+            emitted.append(z if op.emits == "spikes" else state.v)
         return torch.stack(emitted)
 
 
 PARTS = ("levels", "leaked")
-
-
-class Neurons:
-    """One layer of neurons; a codebook's membrane is held as its level, not as its index."""
-
-    def __init__(self, op: Lif, threshold: Tensor, levels: Tensor | None, leaked: Tensor | None) -> None:
-        self.op, self.threshold, self.levels, self.leaked = op, threshold, levels, leaked
-
-    def rest(self, like: Tensor) -> Tensor:
-        """The membrane before the first step."""
-        v = torch.full_like(like, self.op.reset_value if self.op.reset == "value" else 0)
-        return self._stored(v) if self.levels is not None else v
-
-    def step(self, acc: Tensor, v: Tensor, synaptic: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Spikes, membrane and synaptic current after one step."""
-        op = self.op
-        if op.synapse is not None:
-            half = 1 << (op.synapse.bits - 1)
-            acc = synaptic = fitted(leak(synaptic, op.synapse.leak) + acc, -half, half - 1, op.synapse.overflow)
-        scale, late = 2.0**op.shift, None
-        if op.timing == "next":
-            late = self._fires(v, self.threshold)
-            if op.reset == "value":
-                v = self._stored(torch.where(late > 0, float(op.reset_value), v))
-        u = acc + (leak(v * scale, op.leak) if self.leaked is None else self._leaked(v))
-        if late is not None and op.reset == "subtract":
-            u = u - late * (self.threshold * scale)
-        if op.snapped == "after_reset":
-            z = self._fires(u, self.threshold * scale)
-            return z, self._stored(shifted(self._reset(u, z, scale), op.shift, op.rounding)), synaptic
-        w = self._stored(shifted(u, op.shift, op.rounding))
-        z = self._fires(u, self.threshold * scale) if op.compare_at == "full" else self._fires(w, self.threshold)
-        w = self._reset(w, z, 1.0)
-        return z, w if self.levels is None else self._stored(w), synaptic
-
-    def _fires(self, value: Tensor, threshold: Tensor) -> Tensor:
-        fired = torch.zeros_like(value)
-        for count in range(1, self.op.max_spikes + 1):
-            fired += value >= count * threshold if self.op.compare == ">=" else value > count * threshold
-        return fired
-
-    def _reset(self, value: Tensor, z: Tensor, scale: float) -> Tensor:
-        if self.op.timing == "next" or self.op.reset == "none":
-            return value
-        if self.op.reset == "subtract":
-            return value - z * (self.threshold * scale)
-        return torch.where(z > 0, self.op.reset_value * scale, value)
-
-    def _stored(self, value: Tensor) -> Tensor:
-        if self.levels is None:
-            return fitted(value, self.op.low, self.op.high, self.op.overflow)
-        return self._at(self.levels, self._index(value))
-
-    def _leaked(self, v: Tensor) -> Tensor:
-        assert self.leaked is not None, "the caller has checked"
-        return self._at(self.leaked, self._index(v))
-
-    def _index(self, value: Tensor) -> Tensor:
-        assert self.levels is not None, "the caller has checked"
-        middles = self.levels[:, :-1] + self.levels[:, 1:]
-        middles = middles.reshape(1, middles.shape[0], *[1] * (value.ndim - 2), middles.shape[1])
-        return (2 * value.unsqueeze(-1) > middles).sum(-1)
-
-    def _at(self, table: Tensor, index: Tensor) -> Tensor:
-        rows = table.expand(index.shape[1], -1)
-        channel = torch.arange(index.shape[1], device=index.device).reshape(1, -1, *[1] * (index.ndim - 2))
-        return rows[channel, index]
-
-
-def leak(v: Tensor, how: Leak) -> Tensor:
-    """What remains of v after one step; see ``Leak``."""
-    if how.kind == "shift":
-        return v - torch.floor(v * 2.0**-how.shift)
-    if how.kind == "shift_min1":
-        taken = torch.floor(v * 2.0**-how.shift)
-        return v - torch.where(taken == 0, torch.sign(v), taken)
-    if how.kind == "constant":
-        return torch.sign(v) * (v.abs() - how.amount).clamp(min=0)
-    if how.kind != "multiply_shift":
-        return v
-    product = v * how.multiplier
-    if how.rounding == "trunc":
-        return torch.trunc(product * 2.0**-how.shift)
-    return shifted(product, how.shift, how.rounding)
-
-
-def shifted(x: Tensor, shift: int, rounding: str) -> Tensor:
-    """``x / 2^shift``, rounded; see ``arithmetic.shifted``."""
-    if rounding == "half_even":
-        return torch.round(x * 2.0**-shift)
-    half = 2.0 ** (shift - 1) if shift and rounding == "half_up" else 0.0
-    return torch.floor((x + half) * 2.0**-shift)
-
-
-def fitted(x: Tensor, low: int, high: int, overflow: str) -> Tensor:
-    """``x`` in ``low..high``; see ``arithmetic.fitted``."""
-    return x.clamp(low, high) if overflow == "saturate" else torch.remainder(x - low, high - low + 1) + low
 
 
 def _conv2d(module: Simulation, op: Conv2d, x: list[Tensor]) -> Tensor:
@@ -213,6 +163,10 @@ def _or_pool(module: Simulation, op: OrPool, x: list[Tensor]) -> Tensor:
     return functional.max_pool2d(x[0], op.size, op.stride)
 
 
+def _inhibit(module: Simulation, op: Inhibit, x: list[Tensor]) -> Tensor:
+    return -op.strength * (x[0].sum(dim=tuple(range(1, x[0].ndim)), keepdim=True) - x[0])
+
+
 VALUES: dict[str, Callable[[Simulation, Any, list[Tensor]], Tensor]] = {
     "dense": _dense,
     "conv2d": _conv2d,
@@ -221,4 +175,5 @@ VALUES: dict[str, Callable[[Simulation, Any, list[Tensor]], Tensor]] = {
     "add": lambda module, op, x: torch.stack(x).sum(0),
     "concat": lambda module, op, x: torch.cat(x, dim=1),
     "flatten": lambda module, op, x: x[0].flatten(1),
+    "inhibit": _inhibit,
 }

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
+from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError, unknown
@@ -12,8 +13,9 @@ class Target(Spec):
     """The limits of one target; a field that is None sets none.
 
     ``leaks`` and ``resets`` are those of ``Lif``. ``one_threshold``: one for all channels of a layer. ``even_weights``: codes in even
-    steps. ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail. ``unverified``: fields that
-    the sources at hand do not settle.
+    steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of a layer can act on each other. ``per_event``: sums
+    saturate after every event, so exactness needs sums that never reach the rail. ``unverified``: fields that the sources at hand do
+    not settle.
     """
 
     weight_bits: int | None = None
@@ -30,27 +32,34 @@ class Target(Spec):
     overflow: Literal["saturate", "wrap"] | None = "saturate"
     max_spikes: int | None = 1
     codebook: bool = False
+    refractory: bool = False
+    lateral: bool = False
     per_event: bool = False
     unverified: tuple[str, ...] = ()
 
 
 SHIFTS = ("none", "shift", "multiply_shift", "shift_min1")
 TARGETS: dict[str, Target] = {
-    "generic-w4v8": Target(weight_bits=4, state_bits=8, leaks=SHIFTS, codebook=True),
-    "generic-w8v16": Target(weight_bits=8, state_bits=16, leaks=SHIFTS, codebook=True),
-    "mcu-w1v8": Target(weight_bits=1, state_bits=8, leaks=("none", "shift")),
-    "mcu-w2v8": Target(weight_bits=2, state_bits=8, leaks=("none", "shift")),
+    "generic-w4v8": Target(weight_bits=4, state_bits=8, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
+    "generic-w8v16": Target(weight_bits=8, state_bits=16, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
+    "mcu-w1v8": Target(weight_bits=1, state_bits=8, leaks=("none", "shift"), refractory=True, lateral=True),
+    "mcu-w2v8": Target(weight_bits=2, state_bits=8, leaks=("none", "shift"), refractory=True, lateral=True),
     "loihi-lif": Target(
         weight_bits=8, planes=False, even_weights=True, state_bits=24, leaks=("none", "multiply_shift"), leak_rounding="trunc",
-        one_threshold=True, compare=">", resets=("value",),
+        one_threshold=True, compare=">", resets=("value",), refractory=True, unverified=("lateral",),
     ),
     "xylo": Target(
-        weight_bits=8, planes=False, state_bits=16, leaks=("shift_min1",), current=True, resets=("subtract",), max_spikes=31, per_event=True
+        weight_bits=8, planes=False, state_bits=16, leaks=("shift_min1",), current=True, resets=("subtract",), max_spikes=31,
+        per_event=True, unverified=("lateral", "refractory"),
     ),
     "speck": Target(
-        weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True, unverified=("compare", "overflow")
+        weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True,
+        unverified=("compare", "lateral", "overflow", "refractory"),
     ),
-    "odin": Target(weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True),
+    "odin": Target(
+        weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True,
+        unverified=("lateral", "refractory"),
+    ),
 }  # fmt: skip
 
 
@@ -86,6 +95,8 @@ def violations(program: Program, target: str) -> list[Violation]:
             found += _weights(program, op, limits)
         elif isinstance(op, Lif):
             found += _neurons(program, op, limits)
+        elif isinstance(op, Delay | Inhibit | Winner) and not limits.lateral:
+            found.append(Violation(op.name, "lateral", op.kind, None))
     return [each._replace(unverified=each.field in limits.unverified) for each in found]
 
 
@@ -114,6 +125,7 @@ def _neurons(program: Program, op: Lif, limits: Target) -> list[Violation]:
         _equal(op.name, "leak.rounding", op.leak.rounding, limits.leak_rounding) if op.leak.kind == "multiply_shift" else None,
         Violation(op.name, "levels", op.levels, 0) if op.levels and not limits.codebook else None,
         Violation(op.name, "synapse", "a synaptic current", None) if op.synapse is not None and not limits.current else None,
+        Violation(op.name, "refractory", op.refractory, None) if op.refractory is not None and not limits.refractory else None,
     ]
     if limits.one_threshold and len(set(threshold.tolist())) > 1:
         found.append(Violation(op.name, "threshold", threshold.tolist(), round(float(threshold.mean()))))

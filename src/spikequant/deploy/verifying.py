@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.checking import Divergence, Tally, first_divergence
 from spikequant.deploy.machine import encode, moments
-from spikequant.deploy.operations import Lif
+from spikequant.deploy.operations import emitting
 from spikequant.deploy.program import Program
 from spikequant.deploy.simulation import Simulation
 from spikequant.errors import SpecError
@@ -30,8 +30,8 @@ class Comparison(NamedTuple):
 
 def in_torch(program: Program, images: Any) -> Values:
     """What every layer of neurons emits ``[time, batch, ...]``, in torch."""
-    found = dict(Simulation(program).values(torch.from_numpy(encode(program, images))))
-    return {op.name: found[op.name].numpy() for op in program.header.operations if isinstance(op, Lif)}
+    names = emitting(program.header.operations)
+    return {name: value.numpy() for name, value in Simulation(program).values(torch.from_numpy(encode(program, images)), names)}
 
 
 def in_onnxruntime(program: Program, images: Any) -> Values:
@@ -54,8 +54,8 @@ def verify(program: Program, images: Any, forms: Mapping[str, Form] = FORMS) -> 
         SpecError: a form needs what is not installed.
     """
     codes = encode(program, images)
-    names = [op.name for op in program.header.operations if isinstance(op, Lif)]
-    judge = {name: np.stack([moment.values[name] for moment in moments(program, codes)]) for name in names}
+    seen = [{name: moment.values[name] for name in emitting(program.header.operations)} for moment in moments(program, codes)]
+    judge = {name: np.stack([values[name] for values in seen]) for name in emitting(program.header.operations)}
     return [_compared(program, codes, judge, form, run(program, images)) for form, run in forms.items()]
 
 

@@ -25,8 +25,8 @@ def both(op: Lif, tensors: dict[str, np.ndarray], v: np.ndarray, acc: np.ndarray
     """Spikes, membranes and currents of nodes and of the interpreter, for neurons ``[batch, 1]``."""
     g = Graph()
     names = ["acc", "v", *(["current"] if op.synapse else [])]
-    given = neurons.step(g, op, *names, *([] if op.synapse else [None]), neurons.held(g, op, (1,), tensors))
-    outputs = [name for name in given if name is not None]
+    z, after = neurons.step(g, op, "acc", neurons.State(*names[1:]), neurons.held(g, op, (1,), tensors))
+    outputs = [z, *(name for name in after if name is not None)]
     for index, name in enumerate(outputs):
         g.named(name, f"out{index}")
     values = dict(zip(names, (acc, v, current), strict=False))

@@ -10,6 +10,7 @@ from spikequant.deploy.c.plain import loops
 from spikequant.deploy.c.stages import accumulator, kept, stage_code, sum_fields, sums_code, sums_function
 from spikequant.deploy.c.synapses import POPCOUNT, Geometry, in_planes, scattered_constants, synapse_constants
 from spikequant.deploy.c.text import Field, constant, initializers, members, ordered, struct_bytes
+from spikequant.deploy.lateral import Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif
 from spikequant.deploy.program import INPUT, Program
 
@@ -82,6 +83,8 @@ def _constants(program: Program, planes: tuple[str, ...], form: Form) -> list[Fi
             found += scattered or synapse_constants(program, op, op.name in planes)
         elif isinstance(op, Lif):
             found += neuron_constants(program, op)
+        elif isinstance(op, Winner):
+            found.append(constant(f"{op.name}_draws", program.tensors[f"{op.name}.draws"]))
     return ordered(found or [Field("none", "int8_t", 1)])
 
 

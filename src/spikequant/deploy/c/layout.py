@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.bounds import Range
 from spikequant.deploy.c.text import BYTES, Field, holder
+from spikequant.deploy.lateral import Delay
 from spikequant.deploy.operations import AnyOperation, Conv2d, Dense, Lif
 from spikequant.deploy.program import INPUT, Program
 
@@ -63,8 +64,9 @@ def plan(program: Program) -> Layout:
     ranges |= {name: proof.value for name, proof in program.proofs.items()}
     last_use = {source: index for index, stage in enumerate(stages) for source in stage.op.inputs}
     born = {stage.name: index for index, stage in enumerate(stages)}
-    # The input lives through every step, and the last value until it is read out.
-    lives = {INPUT: (-1, len(stages))} | {name: (at, last_use.get(name, len(stages))) for name, at in born.items()}
+    # The input lives through every step, what a later step looks back at too, and the last value until it is read out.
+    lives = {name: (at, last_use.get(name, len(stages))) for name, at in born.items()}
+    lives |= {name: (-1, len(stages)) for name in (INPUT, *(stage.op.inputs[0] for stage in stages if isinstance(stage.op, Delay)))}
     buffers: dict[str, Buffer] = {}
     for name in sorted(lives, key=lambda name: -math.prod(program.shapes[name])):
         kind, count = holder(ranges[name]), math.prod(program.shapes[name])

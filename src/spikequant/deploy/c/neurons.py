@@ -22,8 +22,9 @@ def state_fields(program: Program, op: Lif) -> list[Field]:
     count = 1
     for side in program.shapes[op.name]:
         count *= side
-    held = Field(f"{op.name}_v", _state_kind(op), count)
-    return [held] if op.synapse is None else [held, Field(f"{op.name}_current", _signed(op.synapse.bits), count)]
+    found = [Field(f"{op.name}_v", _state_kind(op), count)]
+    found += [] if op.synapse is None else [Field(f"{op.name}_current", _signed(op.synapse.bits), count)]
+    return found + ([] if op.refractory is None else [Field(f"{op.name}_left", "int8_t", count)])
 
 
 def neuron_constants(program: Program, op: Lif) -> list[Field]:
@@ -53,7 +54,9 @@ def neuron_function(op: Lif, index: int) -> str:
         lines += [f"const {{levels}} *levels = {_table(op, 'levels', 'c')};", f"int32_t i = m->{op.name}_v[n], v = levels[i];"]
     else:
         lines += [f"int32_t v = m->{op.name}_v[n];"]
-    lines += _synapse(op) + _late(op)
+    lines += _synapse(op)
+    lines += [] if op.refractory is None else [f"int32_t left = m->{op.name}_left[n];", "if (left) u = 0;"]
+    lines += _late(op)
     lines += [f"u += {_table(op, 'leaked', 'c')}[i];"] if op.levels else [f"v *= {1 << q};" if q else "", *_leak(op.leak, "v"), "u += v;"]
     if op.timing == "next" and op.reset == "subtract":
         lines += [f"u -= late * threshold * {1 << q};"]
@@ -68,6 +71,8 @@ def neuron_function(op: Lif, index: int) -> str:
     held = "i" if op.levels else "v"
     lines += [f"m->{op.name}_v[n] = ({_state_kind(op)}){held};", f"HASH({index}, {held});"]
     lines += [f"HASH({index}, current);"] if op.synapse is not None else []
+    if op.refractory is not None:
+        lines += [f"left = z ? {op.refractory} : left - (left > 0);", f"m->{op.name}_left[n] = (int8_t)left;", f"HASH({index}, left);"]
     lines += ["(void)v;"] if op.levels else []
     lines += ["(void)z;"] if op.emits == "membrane" else []
     lines += [f"HASH({index}, {'z' if op.emits == 'spikes' else 'v'});", f"return {'z' if op.emits == 'spikes' else 'v'};"]

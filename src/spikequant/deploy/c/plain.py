@@ -1,9 +1,10 @@
-"""Operations without synapses in C: pools, sums, concatenations, and the order of flattened values."""
+"""Operations without synapses in C: pools, sums, concatenations, the order of flattened values, and what neurons do to each other."""
 
 from collections.abc import Callable
 from typing import Any
 
 from spikequant.deploy.c.layout import Buffer, height_width
+from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
 from spikequant.deploy.operations import Concat, OrPool, SumPool
 from spikequant.deploy.program import Program
 
@@ -50,10 +51,32 @@ def _flatten(program: Program, op: Any, out: Buffer) -> str:
     return f"        {loops(height * width, channels)} out[c * {height * width} + p] = x0[p * {channels} + c];\n"
 
 
+def _delay(program: Program, op: Delay, out: Buffer) -> str:
+    return f"        for (int32_t n = 0; n < {out.elements}; n++) out[n] = ({out.kind})x0[n];\n"
+
+
+def _inhibit(program: Program, op: Inhibit, out: Buffer) -> str:
+    return f"""        int32_t all = 0;
+        for (int32_t n = 0; n < {out.elements}; n++) all += x0[n];
+        for (int32_t n = 0; n < {out.elements}; n++) out[n] = ({out.kind})(-{op.strength} * (all - x0[n]));
+"""
+
+
+def _winner(program: Program, op: Winner, out: Buffer) -> str:
+    return f"""        int32_t chosen = 0;
+        for (int32_t n = 0; n < {out.elements}; n++) chosen += x0[n] > 0;
+        chosen = k.{op.name}_draws[m->step[0] % {op.draws}] * chosen >> {DRAW_BITS};
+        for (int32_t n = 0; n < {out.elements}; n++) out[n] = ({out.kind})(x0[n] > 0 && chosen-- == 0 ? x0[n] : 0);
+"""
+
+
 PLAIN: dict[str, Callable[[Program, Any, Buffer], str]] = {
     "sum_pool": _pool,
     "or_pool": _pool,
     "add": _add,
     "concat": _concat,
     "flatten": _flatten,
+    "delay": _delay,
+    "inhibit": _inhibit,
+    "winner": _winner,
 }

@@ -22,7 +22,7 @@ def drawn(program: Program, count: int, seed: int = 0) -> Integers:
 
 
 def hashes(program: Program, images: Integers) -> list[int]:
-    """For every image the hash that the C finds: of each layer the states (and synaptic currents) and what it emits, channels last.
+    """For every image the hash that the C finds: of each layer all states and what it emits, channels last.
 
     Equation: ``h <- 16777619 h + x`` modulo 2^32, over steps and neurons, then over layers.
     """
@@ -31,9 +31,9 @@ def hashes(program: Program, images: Integers) -> list[int]:
     seen: dict[str, list[Integers]] = {op.name: [] for op in neurons}
     for moment in moments(program, codes):
         for op in neurons:
-            v, current = moment.membranes[op.name]
-            parts = [v, *([] if current is None else [current]), moment.values[op.name]]
-            seen[op.name].append(np.stack([channels_last(part).reshape(len(v), -1) for part in parts], axis=-1).reshape(len(v), -1))
+            parts = [*(part for part in moment.membranes[op.name] if part is not None), moment.values[op.name]]
+            rows = [channels_last(part).reshape(len(part), -1) for part in parts]
+            seen[op.name].append(np.stack(rows, axis=-1).reshape(len(rows[0]), -1))
     layers = [_mixed(np.concatenate(each, axis=1), SEED) for each in seen.values()]
     if not layers:
         return [0] * codes.shape[0 if program.header.source.still else 1]

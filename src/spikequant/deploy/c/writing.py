@@ -118,7 +118,7 @@ static const struct {{
 def _sizes(program: Program, made: Sources) -> dict[str, Any]:
     """Bytes: ``constant_bytes`` is the section ``.rodata``, ``memory_bytes`` is ``sizeof`` of the memory."""
     parts = {field.name: field.size for field in made.constants}
-    states = {f"{op.name}_{part}" for op in program.header.operations if isinstance(op, Lif) for part in ("v", "current")}
+    states = {f"{op.name}_{part}" for op in program.header.operations if isinstance(op, Lif) for part in ("v", "current", "left")}
     return {
         "constant_bytes": made.constant_bytes,
         "constants": parts,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikequant.deploy.bounds import weights
+from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.deploy.operations import Concat, Conv2d, Dense, Leak, Lif, OrPool, SumPool, Weighted
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
@@ -147,5 +148,9 @@ def _refuse_inexpressible(program: Program, op: object) -> None:
         raise SpecError(f"{op.name}: NIR has no concatenation")
     if isinstance(op, OrPool) and program.reach(op.inputs[0]) != (0, 1):
         raise SpecError(f"{op.name}: NIR has no maximum; of spikes it can be said, of {program.reach(op.inputs[0])} not")
+    if isinstance(op, Delay | Inhibit | Winner):
+        raise SpecError(f"{op.name}: NIR has no {op.kind}; a node acts on its successors alone, in the same step. Use C or ONNX")
+    if isinstance(op, Lif) and op.refractory is not None:
+        raise SpecError(f"{op.name}: NIR's LIF has no refractory time; use C or ONNX")
     if isinstance(op, Lif) and (op.synapse is not None or op.leak.kind == "constant" or op.emits != "spikes" or op.max_spikes > 1):
         raise SpecError(f"{op.name}: NIR's LIF has no synaptic current, constant leak, several spikes or membrane output")

@@ -22,6 +22,14 @@ class Held(NamedTuple):
     offsets: str | None = None
 
 
+class State(NamedTuple):
+    """What a layer carries from step to step, as names: membrane, synaptic current, steps for which it is still refractory."""
+
+    v: str
+    current: str | None = None
+    left: str | None = None
+
+
 def held(g: Graph, op: Lif, shape: tuple[int, ...], tensors: dict[str, Integers]) -> Held:
     """Declare the constants of a layer whose value has this shape."""
     ones = (1,) * (len(shape) - 1)
@@ -43,20 +51,30 @@ def rest(op: Lif, shape: tuple[int, ...], tensors: dict[str, Integers]) -> Integ
     return v.reshape(1, -1, *(1,) * (len(shape) - 1))
 
 
-def step(g: Graph, op: Lif, acc: str, v: str, current: str | None, c: Held) -> tuple[str, str, str | None]:
-    """Names of the spikes, the membrane and the synaptic current after one step."""
+def step(g: Graph, op: Lif, acc: str, state: State, c: Held) -> tuple[str, State]:
+    """Names of the spikes, and of the state after one step."""
+    v, current, left = state
     if op.synapse is not None and current is not None:
         half = 1 << (op.synapse.bits - 1)
         acc = current = fitted(g, g("Add", leak(g, current, op.synapse.leak), acc), -half, half - 1, op.synapse.overflow)
+    if left is not None:
+        acc = g("Where", g("Greater", left, 0), 0, acc)
+    z, v = _fired(g, op, acc, v, c)
+    if left is not None and op.refractory is not None:
+        left = g("Where", g("Greater", z, 0), op.refractory, g("Max", g("Sub", left, 1), 0))
+    return z, State(v, current, left)
+
+
+def _fired(g: Graph, op: Lif, acc: str, v: str, c: Held) -> tuple[str, str]:
     u = _charged(g, op, acc, v, c)
     full = doubled(g, c.threshold, op.shift)
     if op.snapped == "after_reset":
         z = _fires(g, op, u, full)
-        return z, _stored(g, op, shifted(g, _reset(g, op, u, z, full, op.shift), op.shift, op.rounding), c), current
+        return z, _stored(g, op, shifted(g, _reset(g, op, u, z, full, op.shift), op.shift, op.rounding), c)
     w = _number(g, _stored(g, op, shifted(g, u, op.shift, op.rounding), c), c)
     z = _fires(g, op, u, full) if op.compare_at == "full" else _fires(g, op, w, c.threshold)
     w = _reset(g, op, w, z, c.threshold, 0)
-    return z, w if c.middles is None else _stored(g, op, w, c), current
+    return z, w if c.middles is None else _stored(g, op, w, c)
 
 
 def value(g: Graph, op: Lif, z: str, v: str, c: Held) -> str:

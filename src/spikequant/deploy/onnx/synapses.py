@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from spikequant.deploy.bounds import Range, weights
+from spikequant.deploy.lateral import Inhibit
 from spikequant.deploy.onnx.graph import INT4_HIGH, INT4_LOW, Graph, doubled
 from spikequant.deploy.operations import Conv2d, OrPool, SumPool, Weighted
 from spikequant.deploy.program import Program
@@ -96,10 +97,16 @@ def _pool(g: Graph, op: SumPool | OrPool, inputs: list[str], kind: str, program:
     return x
 
 
+def _inhibit(g: Graph, op: Inhibit, inputs: list[str], program: Program) -> str:
+    axes = g.constant(list(range(1, len(program.shapes[op.name]) + 1)), np.int64)
+    return g("Mul", g("Sub", g("ReduceSum", inputs[0], axes, keepdims=1), inputs[0]), -op.strength)
+
+
 STATELESS: Mapping[str, Callable[[Graph, Any, list[str], Program], str]] = {
     "sum_pool": lambda g, op, inputs, program: _pool(g, op, inputs, "Add", program),
     "or_pool": lambda g, op, inputs, program: _pool(g, op, inputs, "Max", program),
     "add": lambda g, op, inputs, program: _folded(g, "Add", inputs),
     "concat": lambda g, op, inputs, program: g("Concat", *inputs, axis=1),
+    "inhibit": _inhibit,
     "flatten": lambda g, op, inputs, program: g("Flatten", inputs[0], axis=1),
 }

@@ -12,11 +12,12 @@ from onnx import TensorProto, helper
 
 from spikequant import files
 from spikequant.deploy.c.vectors import drawn
+from spikequant.deploy.lateral import DRAW_BITS, Delay, Winner
 from spikequant.deploy.machine import encode
 from spikequant.deploy.onnx import neurons
 from spikequant.deploy.onnx.graph import Graph
 from spikequant.deploy.onnx.synapses import STATELESS, synapses
-from spikequant.deploy.operations import Conv2d, Dense, Lif
+from spikequant.deploy.operations import Conv2d, Dense, Lif, emitting
 from spikequant.deploy.program import INPUT, Program, canonical
 from spikequant.errors import FormatError, MismatchError, SpecError
 
@@ -112,9 +113,18 @@ class _Scan:
             if isinstance(op, Lif):
                 values[op.name] = self._neurons(op, values[op.inputs[0]])
                 continue
+            if isinstance(op, Delay):
+                values[op.name] = self._carry(op.name, np.zeros((1,) * (len(op.shape) + 1), np.int64), op.shape)
+                continue
+            if isinstance(op, Winner):
+                values[op.name] = self._winner(op, values[op.inputs[0]])
+                continue
             fixed = all(name in still for name in op.inputs)
             still |= {op.name} if fixed else set()
             values[op.name] = self._plain(self.outer if fixed else self.body, op, [values[name] for name in op.inputs])
+        for op in header.operations:
+            if isinstance(op, Delay):
+                self._give(op.name, values[op.inputs[0]])
         self._read(values[header.operations[-1].name])
         self._close(codes)
 
@@ -126,16 +136,32 @@ class _Scan:
     def _neurons(self, op: Lif, acc: str) -> str:
         shape, tensors = self.program.shapes[op.name], self.program.tensors
         constants = neurons.held(self.outer, op, shape, tensors)
-        v = self._carry(f"{op.name}.v", neurons.rest(op, shape, tensors), shape)
-        current = None if op.synapse is None else self._carry(f"{op.name}.current", np.zeros((1,) * (len(shape) + 1), np.int64), shape)
-        z, v_next, current_next = neurons.step(self.body, op, acc, v, current, constants)
-        self._give(f"{op.name}.v", v_next, shape)
-        if current_next is not None:
-            self._give(f"{op.name}.current", current_next, shape)
-        value = neurons.value(self.body, op, z, v_next, constants)
+        state = neurons.State(self._carry(f"{op.name}.v", neurons.rest(op, shape, tensors), shape))
+        zero = np.zeros((1,) * (len(shape) + 1), np.int64)
+        for part, wanted in (("current", op.synapse), ("left", op.refractory)):
+            if wanted is not None:
+                state = state._replace(**{part: self._carry(f"{op.name}.{part}", zero, shape)})
+        z, after = neurons.step(self.body, op, acc, state, constants)
+        for part, name in after._asdict().items():
+            if name is not None:
+                self._give(f"{op.name}.{part}", name)
+        value = neurons.value(self.body, op, z, after.v, constants)
         if self.trace:
             self._show(f"{op.name}.value", value, shape)
-            self._show(f"{op.name}.v", v_next, shape)
+            self._show(f"{op.name}.v", after.v, shape)
+        return value
+
+    def _winner(self, op: Winner, x: str) -> str:
+        """See ``machine.won``."""
+        g, axis = self.body, self.outer.constant([1], np.int64)
+        active = g("Greater", x, 0)
+        ones = g.cast(active, TensorProto.INT32)
+        draw = g("Gather", self.outer.constant(self.program.tensors[f"{op.name}.draws"]), g("Mod", "step", op.draws))
+        chosen = g("Div", g("Mul", draw, g("ReduceSum", ones, axis, keepdims=1)), 1 << DRAW_BITS)
+        place = g("Sub", g("CumSum", ones, self.outer.constant(1)), 1)
+        value = g("Where", g("And", active, g("Equal", place, chosen)), x, 0)
+        if self.trace:
+            self._show(f"{op.name}.value", value, self.program.shapes[op.name])
         return value
 
     def _read(self, last: str) -> None:
@@ -148,16 +174,16 @@ class _Scan:
         elif rule == "first_spike":
             now = self.body("And", self.body("Equal", before, time), self.body("Greater", value, 0))
             after = self.body("Where", now, "step", before)
-        self._give("scores", after, shape)
+        self._give("scores", after)
 
     def _carry(self, name: str, begin: Integers, shape: tuple[int, ...]) -> str:
         size = self.outer("Concat", self.batch, self.outer.constant(shape, np.int64), axis=0)
         self.begins.append(self.outer("Expand", self.outer.constant(begin), size))
+        self.carried.append((f"{name}.before", f"{name}.after", shape))
         return f"{name}.before"
 
-    def _give(self, name: str, value: str, shape: tuple[int, ...]) -> None:
+    def _give(self, name: str, value: str) -> None:
         self.body.named(value, f"{name}.after")
-        self.carried.append((f"{name}.before", f"{name}.after", shape))
 
     def _show(self, name: str, value: str, shape: tuple[int, ...]) -> None:
         self.body.named(value, f"{name}.shown")
@@ -213,7 +239,7 @@ def _scores(program: Program, codes: NDArray[Any]) -> list[list[int]]:
 
 def traced(program: Program, images: Any) -> dict[str, NDArray[Any]]:
     """What every layer of neurons emits in onnxruntime, ``[time, batch, ...]``."""
-    names = [op.name for op in program.header.operations if isinstance(op, Lif)]
+    names = list(emitting(program.header.operations))
     session = _session(model(program, trace=True).SerializeToString())
     found = session.run([f"{name}.value" for name in names], {INPUT: _fed(program, images)}) if names else []
     return dict(zip(names, found, strict=True))
