@@ -8,6 +8,8 @@ import spikequant as sq
 from spikequant.data import Batches, Split
 from spikequant.deploy.bounds import weights as integers
 from spikequant.deploy.competing import competed
+from spikequant.deploy.machine import encode
+from spikequant.deploy.program import Source
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.stdp import stdp_net
@@ -104,6 +106,21 @@ def test_refusals() -> None:
         competed(network)
     with pytest.raises(SpecError, match="encode, flatten"):
         competed(sq.models.build("digits"))
+
+
+def test_images_become_the_spikes_that_the_network_draws() -> None:
+    small = quantized(learned())
+    program, _ = competed(small)
+    (x, _), *_ = images()
+    assert np.array_equal(encode(program, x.numpy()), small.encode(x, 60).numpy())
+    assert np.array_equal(program.run(x.numpy()), program.run(encode(program, x.numpy())))
+    with torch.no_grad():
+        assert np.array_equal(program.predict(x.numpy()), small(x).argmax(1).numpy())
+
+
+def test_a_rate_draws_spikes() -> None:
+    with pytest.raises(SpecError, match="still=False"):
+        Source(shape=(1,), rate=0.5)
 
 
 def test_nir_refuses_and_says_why(tmp_path) -> None:

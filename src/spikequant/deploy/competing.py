@@ -77,6 +77,8 @@ def competed(model: Network) -> tuple[Program, list[str]]:
         _vote(cast(Vote, vote), votes, layer),
     ]
     source, _ = seen(encode, model.wiring.input_shape, None, (0, 1))
+    if encode.encoding == "rate" and encode.seed == 0:
+        source = source.model_copy(update={"rate": encode.scale})
     operations = tuple(op for part in parts for op in part.operations)
     header = Header(name=model.wiring.name, time=model.wiring.time, source=source, operations=operations)
     tensors = {name: value for part in parts for name, value in part.tensors.items()}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from spikequant.deploy.arithmetic import Constants, Membrane, looked_up, rest, step
@@ -12,6 +13,7 @@ from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool, Weighted
 from spikequant.deploy.program import INPUT, Program
 from spikequant.errors import MismatchError
+from spikequant.numerics import uniform
 
 Integers = NDArray[np.int64]
 CHUNK = 64
@@ -44,6 +46,10 @@ def encode(program: Program, images: Any) -> Integers:
         MismatchError: another shape, NaN, or codes out of range.
     """
     source, x = program.header.source, np.asarray(images)
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise MismatchError(f"the input of {program.header.name} holds {int((~np.isfinite(x)).sum())} values that are not finite")
+    if source.rate is not None and x.shape[1:] == source.shape and x.size:
+        return drawn_spikes(x, source.rate, program.header.time)
     lead = 1 if source.still else 2
     if x.shape[lead:] != source.shape or x.ndim != lead + len(source.shape) or not x.size:
         axes = "batch" if source.still else "time, batch"
@@ -51,8 +57,6 @@ def encode(program: Program, images: Any) -> Integers:
     if not source.still and len(x) != program.header.time:
         raise MismatchError(f"{program.header.name} takes {program.header.time} time steps, got {len(x)}")
     if x.dtype.kind == "f":
-        if not np.isfinite(x).all():
-            raise MismatchError(f"the input of {program.header.name} holds {int((~np.isfinite(x)).sum())} values that are not finite")
         # float32 as in training: the same division, the same rounding.
         whole = np.rint(x.astype(np.float32) / np.float32(source.step))
         return np.asarray(np.clip(whole, source.low, source.high), dtype=np.int64)
@@ -64,6 +68,13 @@ def encode(program: Program, images: Any) -> Integers:
         return codes
     channel = np.arange(source.shape[0]).reshape(-1, *[1] * (len(source.shape) - 1))
     return np.asarray(program.tensors["input.table"][channel, codes])
+
+
+def drawn_spikes(images: NDArray[Any], rate: float, time: int) -> Integers:
+    """Spikes ``[time, batch, ...]`` of images with values in [0, 1], the draw of an ``Encode`` that does not train."""
+    x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).expand(time, *images.shape)
+    index = torch.arange(x.numel()).reshape(x.shape)
+    return np.asarray((uniform(0, 0, 0, index) < rate * x).numpy(), dtype=np.int64)
 
 
 def moments(program: Program, codes: Integers) -> Iterator[Moment]:

@@ -36,7 +36,8 @@ class Source(Spec):
     """What a program is fed: whole numbers ``low..high`` of ``shape``.
 
     ``still``: one image for all steps, else ``[time, batch, ...]``. Pixels become these numbers by a table ``[channel, 256]`` (``table``),
-    real numbers by ``round(x / step)``, ties to even.
+    real numbers by ``round(x / step)``, ties to even. Where there is a ``rate``, images ``[batch, ...]`` become spikes ``[time, batch, ...]``:
+    one in each step with probability ``rate x``, drawn as the network's encoding draws it.
     """
 
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], Field(min_length=1, max_length=3, strict=False)]
@@ -45,6 +46,13 @@ class Source(Spec):
     still: bool = True
     step: Annotated[float, Field(gt=0)] = 1.0
     table: bool = False
+    rate: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _draws_spikes(self) -> "Source":
+        if self.rate is not None and (self.still or (self.low, self.high) != (0, 1)):
+            raise ValueError("a rate draws spikes: it needs still=False, low=0 and high=1")
+        return self
 
 
 class Header(Spec):

@@ -6,6 +6,7 @@ from typing import Any
 
 from spikequant.data import Batches, DataSet, load
 from spikequant.deploy import Pixels, Program, lower
+from spikequant.deploy.machine import encode
 from spikequant.deploy.verifying import FORMS, verify
 from spikequant.errors import SpecError
 from spikequant.studies.resolve import resolve_data, resolve_model
@@ -51,6 +52,8 @@ def _program(origin: str, data: str | None) -> tuple[Program, Any]:
 def _shown(program: Program, data: DataSet, split: str, count: int) -> Any:
     """The first samples of a split, as the program takes them."""
     source, samples = program.header.source, getattr(data, split)
+    if source.rate is not None and not samples.sequence and data.shape == source.shape:
+        return encode(program, (samples.x[:count].float() / data.scale).numpy())
     if samples.sequence == source.still or data.shape != source.shape:
         kind = "sequences" if samples.sequence else "images"
         raise SpecError(f"{data.name} has {kind} of shape {data.shape}, {program.header.name} takes {source.shape}, still: {source.still}")
