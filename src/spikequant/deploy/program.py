@@ -36,8 +36,8 @@ class Source(Spec):
     """What a program is fed: whole numbers ``low..high`` of ``shape``.
 
     ``still``: one image for all steps, else ``[time, batch, ...]``. Pixels become these numbers by a table ``[channel, 256]`` (``table``),
-    real numbers by ``round(x / step)``, ties to even. Where there is a ``rate``, images ``[batch, ...]`` become spikes ``[time, batch, ...]``:
-    one in each step with probability ``rate x``, drawn as the network's encoding draws it.
+    real numbers by ``round(x / step)``, ties to even. Where there is a ``rate``, images ``[batch, ...]`` become spikes
+    ``[time, batch, ...]``: one in each step with probability ``rate x``, drawn as the network's encoding draws it.
     """
 
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], Field(min_length=1, max_length=3, strict=False)]
