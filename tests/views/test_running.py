@@ -53,6 +53,14 @@ def test_a_run_answers_with_its_trials_and_writes_tables(invoke: Invoke) -> None
     assert "1 of 1 trials done" in invoke().stdout
 
 
+def test_records_kept_elsewhere_make_the_report_too(invoke: Invoke) -> None:
+    for out in ("one", "two"):  # the second finds every trial done
+        answer = invoke("--out", out, "--results", "kept")
+        assert answer.exit_code == 0, answer.output
+        assert Path(out, "report.html").exists()
+        assert not Path(out, "records").exists()
+
+
 def test_failed_trials_end_with_their_code_and_reason(invoke: Invoke) -> None:
     answer = invoke(lr="1000.0", decay="1e30")
     assert answer.exit_code == 3

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,7 +50,8 @@ def run(  # noqa: PLR0913 - the options of the command line
         say("measuring a few steps of every kind of trial")
         return _quoted(studies.quoted(plan, studies.states(plan, options), at_a_time), plan.study.name)
     with display() as shown:
-        return _answer(watch(studies.run(plan, options), shown), plan.study.name, place)
+        texts = [kept / plan.study.name for kept in (Path("results"), results) if kept is not None]
+        return _answer(watch(studies.run(plan, options), shown), plan.study.name, place, texts)
 
 
 def watch(events: Iterable[Any], shown: Display) -> Any:
@@ -74,7 +75,7 @@ def _state_of(progress: Any) -> str:
     return f"{progress.done}/{progress.total} trials{failed}{left}{best}"
 
 
-def _answer(end: Any, study: str, out: Path) -> Answer:
+def _answer(end: Any, study: str, out: Path, texts: Sequence[Path]) -> Answer:
     from spikequant.views.report import write_report, write_table
     from spikequant.views.study import study_documents
 
@@ -85,7 +86,7 @@ def _answer(end: Any, study: str, out: Path) -> Answer:
     report = None
     if any(trial["state"] == "done" for trial in trials) and not end.interrupted:
         say("drawing the report")
-        report = str(write_report(study_documents(out), out / "report.html"))
+        report = str(write_report(study_documents(out, texts), out / "report.html"))
     undone = [trial for trial in trials if trial["state"] != "done"]
     document = {"version": 1, "study": study, "trials": trials, "out": str(out), "interrupted": end.interrupted, "stopped": end.stopped}
     document["report"] = report

@@ -32,8 +32,8 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [read(path)]
 
 
-def study_documents(folder: Path) -> list[dict[str, Any]]:
-    """The documents of a run folder, or of a folder of text records such as ``results/<study>``.
+def study_documents(folder: Path, texts: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """The documents of a run folder, or of a folder of text records such as ``results/<study>``; records in ``texts`` come on top.
 
     Raises:
         FormatError: a file there is damaged.
@@ -41,7 +41,8 @@ def study_documents(folder: Path) -> list[dict[str, Any]]:
     """
     from spikequant.studies.records import read_all
 
-    records = list(read_all([folder / "records" if (folder / "records").is_dir() else folder]).values())
+    run = any((folder / name).exists() for name in ("records", "run.json"))
+    records = list(read_all([folder / "records" if run else folder, *texts]).values())
     if not records:
         raise SpecError(f"{folder} holds no record of a finished trial; give a run folder, or one such as results/<study>")
     families = _families(records)
