@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import load_file
 
 from spikequant.behavior import Drift
-from spikequant.data import load
+from spikequant.data import Batches, hold_out, load
 from spikequant.errors import SpecError
 from spikequant.models import build
 from spikequant.quantizers import Anchored, LQNet
@@ -15,6 +15,7 @@ from spikequant.recipes import Recipe, memory, quantize
 from spikequant.studies import measures
 from spikequant.studies.examine import states
 from spikequant.studies.measures import MEASURES, Subject, check, measured, needs
+from spikequant.training import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,8 @@ def subject() -> Subject:
         for norm in ("norm1", "norm2"):  # so that it fires without having been trained
             torch.nn.init.constant_(each.get_submodule(norm).weight, 4.0)
     small = quantize(network, Recipe(weights=LQNet(bits=2), state=Anchored(bits=2)))
-    return Subject(small.eval(), load("digits"), 128, 2, network.eval(), (twin.eval(),))
+    data = load("digits")
+    return Subject(small.eval(), data, 128, 2, network.eval(), (twin.eval(),), hold_out(data.train, 0.1, 0)[1])
 
 
 def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Subject, tmp_path: Path) -> None:
@@ -52,6 +54,14 @@ def test_every_measure_is_the_same_where_the_networks_lie_on_a_gpu(subject: Subj
 
 def test_the_test_images_are_those_that_are_measured_on(subject: Subject) -> None:
     assert len(subject.test.split.y) == 360
+
+
+def test_held_out_images_are_no_test_images(subject: Subject, tmp_path: Path) -> None:
+    assert subject.held is not None
+    found = measured(("validation_accuracy",), subject, tmp_path)["validation_accuracy"]
+    assert found == evaluate(subject.network, Batches(subject.held, 128, 16.0))
+    with pytest.raises(SpecError, match=r"needs a held-out share of the training images; set validation, as 0\.1"):
+        measured(("validation_accuracy",), Subject(subject.network, subject.data, 128, 1, None, ()), tmp_path)
 
 
 def test_without_a_reference_nothing_is_compared(subject: Subject, tmp_path: Path) -> None:

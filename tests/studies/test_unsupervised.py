@@ -61,6 +61,13 @@ def test_post_training_keeps_the_float_labels(tmp_path: Path) -> None:
     assert torch.equal(load(tmp_path / "small").vote.labels, load(tmp_path / "float").vote.labels)
 
 
+def test_post_training_is_priced_before_its_reference_has_labels(tmp_path: Path) -> None:
+    shared = {name: SMALL[name] for name in ("data", "seed", "model")}
+    setup = PostTraining.read(shared | {"recipe": {"weights": FIXED}, "measures": ["accuracy"]})
+    with pytest.raises(StopIteration):
+        next(POST_TRAINING.work(setup, Bench(tmp_path, rehearsal=True)))
+
+
 def test_learns_on_the_grid(tmp_path: Path) -> None:
     finished(Unsupervised.read(SMALL | {"recipe": {"weights": FIXED}, "stdp": {"holding": "in_place"}}), tmp_path)
     kept = load(tmp_path).synapses.parametrizations.weight.original * 16

@@ -13,7 +13,7 @@ from torch import as_tensor
 
 from spikequant import files
 from spikequant.behavior import Drift, Firing, Timing, compare, level_health, operations, record, timing
-from spikequant.data import Batches, DataSet
+from spikequant.data import Batches, DataSet, Split
 from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
 from spikequant.recipes import memory, traffic
@@ -23,11 +23,15 @@ from spikequant.studies.procedure import Measures
 from spikequant.training import evaluate
 
 BATCHES = 20
+VALIDATED = "validation_accuracy"
 
 
 @dataclass
 class Subject:
-    """A finished network, and what it is measured with. The test images are read here, and nowhere before."""
+    """A finished network, and what it is measured with. The test images are read here, and nowhere before.
+
+    ``held``: training images that were held out.
+    """
 
     network: Network
     data: DataSet
@@ -35,6 +39,7 @@ class Subject:
     batches: int
     reference: Network | None
     twins: tuple[Network, ...]
+    held: Split | None = None
 
     @property
     def test(self) -> Batches:
@@ -70,6 +75,12 @@ class Measure(NamedTuple):
 
 def _accuracy(subject: Subject) -> Measures:
     return {"accuracy": evaluate(subject.network, subject.test)}
+
+
+def _validation_accuracy(subject: Subject) -> Measures:
+    if subject.held is None:
+        raise SpecError(f"{VALIDATED} needs a held-out share of the training images; set validation, as 0.1")
+    return {VALIDATED: evaluate(subject.network, Batches(subject.held, subject.batch_size, subject.data.scale))}
 
 
 def _memory(subject: Subject) -> Measures:
@@ -157,6 +168,7 @@ MEASURES: dict[str, Measure] = {
     "noisy": Measure(NOTHING, _noisy),
     "timing": Measure(REFERENCE, _timing),
     "traffic": Measure(NOTHING, _traffic),
+    VALIDATED: Measure(NOTHING, _validation_accuracy),
 }
 
 

@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import torch
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from spikequant.behavior import record
-from spikequant.data import Batches, DataSet, crop_and_flip, hold_out
+from spikequant.data import Batches, DataSet, Split, crop_and_flip, hold_out
 from spikequant.errors import FormatError, MismatchError, SpecError, unknown
 from spikequant.models import Network, build, names
 from spikequant.quantizers import Spec
@@ -22,7 +23,6 @@ from spikequant.studies.resolve import cached_data
 from spikequant.training import Correction, Training, correct_rates, evaluate, recorded
 from spikequant.training import train as training_events
 
-VALIDATED = "validation_accuracy"
 START = "start"
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
@@ -55,10 +55,11 @@ class Model(Spec):
 
 
 class Pictured(Setup):
-    """What both procedures say: network, recipe, and how it is measured.
+    """What all procedures of networks say: network, recipe, and how it is measured.
 
     ``measure_batches``: batches of test images on which firing is watched. ``calibration_batches``: batches of training images to which
-    ranges are fitted that the recipe leaves open.
+    ranges are fitted that the recipe leaves open. ``validation``: share of the training images held out, which neither train nor
+    calibrate; the measure ``validation_accuracy`` is that of these, and settings are chosen by it.
     """
 
     model: Model
@@ -66,33 +67,36 @@ class Pictured(Setup):
     batch_size: Annotated[int, Field(ge=1)] = 128
     calibration_batches: Annotated[int, Field(ge=1)] = 8
     measure_batches: Annotated[int, Field(ge=1)] = measures.BATCHES
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @field_validator("model", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _held_out(self) -> Self:
+        if measures.VALIDATED in self.measures and not self.validation:
+            raise ValueError(f"the measure {measures.VALIDATED} and a held-out share, as validation = 0.1, go together")
+        return self
+
 
 class Supervised(Pictured):
     """A supervised training; with a recipe the quantizers are in place from its first step.
 
     ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
-    trial. ``validation``: share of the training images held out, by which early stop (``training.patience``) decides, and on which the
-    measure ``validation_accuracy`` is taken; recipes of training are chosen by it, never on test images. The measure ``start`` tells of
-    the quantized reference before it is trained on.
+    trial. Early stop (``training.patience``) decides by the held-out images. The measure ``start`` tells of the quantized reference before
+    it is trained on.
     """
 
     training: Training
     init: Literal["scratch", "float"] = "scratch"
     augment: Literal["none", "crop_and_flip"] = "none"
-    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.training.patience is not None and not self.validation:
             raise ValueError("training.patience needs a held-out share of the training images; set validation, as 0.1")
-        if VALIDATED in self.measures and not self.validation:
-            raise ValueError(f"the measure {VALIDATED} needs a held-out share of the training images; set validation, as 0.1")
         if START in self.measures and (self.init != "float" or self.recipe is None):
             raise ValueError(f"the measure {START!r} tells of a quantized reference before it is trained on; set init='float' and a recipe")
         if (self.training.seed, self.training.start, self.training.pairing) != (0, "scratch", "same"):
@@ -101,7 +105,7 @@ class Supervised(Pictured):
 
     def usual(self) -> Self:
         """This setup with the measures that all procedures share."""
-        return self.model_copy(update={"measures": tuple(name for name in self.measures if name not in (VALIDATED, START))})
+        return self.model_copy(update={"measures": tuple(name for name in self.measures if name != START)})
 
 
 class PostTraining(Pictured):
@@ -114,23 +118,22 @@ class PostTraining(Pictured):
 def supervise(setup: Supervised, bench: Bench) -> Work:
     """Train, save and measure; goes on from the last whole epoch where the folder holds a checkpoint."""
     data = cached_data(setup.data)
-    split, held = (data.train, None) if not setup.validation else hold_out(data.train, setup.validation, setup.seed)
+    split, held = kept_and_held(data, setup)
     loader = Batches(split, setup.batch_size, data.scale, setup.seed, AUGMENT[setup.augment])
     validation = None if held is None else Batches(held, setup.batch_size, data.scale)
-    network = _source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
+    network = source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
     own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
     before = _start(network, data, setup, bench) if START in setup.measures else {}
     checkpoint = bench.folder / "checkpoint.safetensors"
     if setup.training.rates is not None:
-        own["rates"] = recorded(setup.training.rates, _source(bench, setup).to(bench.device), loader)
+        own["rates"] = recorded(setup.training.rates, source(bench, setup).to(bench.device), loader)
     training = setup.training.model_copy(update=own)
     loader = Batches(split.to(bench.device), setup.batch_size, data.scale, setup.seed, AUGMENT[setup.augment])
     events = training_events(network.to(bench.device), loader, training, validation, None if bench.rehearsal else checkpoint)
     yield from kept(events, bench.folder)
-    chosen_by = {VALIDATED: evaluate(network, validation)} if validation is not None and VALIDATED in setup.measures else {}
-    found = {**before, **chosen_by, **concluded(network, data, setup.usual(), bench)}
+    found = {**before, **concluded(network, data, setup.usual(), bench)}
     checkpoint.unlink(missing_ok=True)
     return found
 
@@ -138,17 +141,27 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
 def quantize_only(setup: PostTraining, bench: Bench) -> Work:
     """Quantize the reference, save and measure."""
     data = cached_data(setup.data)
-    loader = Batches(data.train, setup.batch_size, data.scale, setup.seed)
-    network = quantize(_source(bench, setup), setup.recipe, loader, setup.calibration_batches)
+    loader = Batches(kept_and_held(data, setup)[0], setup.batch_size, data.scale, setup.seed)
+    network = quantize(source(bench, setup), setup.recipe, loader, setup.calibration_batches)
     if setup.correction is not None:
-        correct_rates(network, _source(bench, setup), loader, setup.correction)
+        correct_rates(network, source(bench, setup), loader, setup.correction)
     yield from ()
     return concluded(network.to(bench.device), data, setup, bench)
 
 
-def _source(bench: Bench, setup: Pictured) -> Network:
+def kept_and_held(data: DataSet, setup: Pictured) -> tuple[Split, Split | None]:
+    """The training images to learn from, and those held out: the same ones for all trials of a seed and a share."""
+    return hold_out(data.train, setup.validation, setup.seed) if setup.validation else (data.train, None)
+
+
+def source(bench: Bench, setup: Pictured) -> Network:
+    """The network of the trial's reference; in a rehearsal a fresh one.
+
+    Raises:
+        SpecError: the trial has no reference.
+    """
     if bench.rehearsal:
-        return setup.model.build(setup.seed)
+        return labelled(setup.model.build(setup.seed))
     if bench.reference is None:
         raise SpecError("the trial starts from its reference and has none; give its group a reference")
     return load(bench.reference)
@@ -167,16 +180,25 @@ def concluded(network: Network, data: DataSet, setup: Pictured, bench: Bench) ->
     """The measures of a finished network, which is saved first."""
     save(network, bench.folder, {"data_sha256": data.sha256, "seed": setup.seed})
     wanted = measures.needs(setup.measures)
-    source = _reference(bench, setup) if wanted else None
+    origin = _reference(bench, setup) if wanted else None
     twins = tuple(load(folder).to(bench.device) for folder in bench.twins) if "twins" in wanted else ()
-    if bench.rehearsal and "twins" in wanted and source is not None:
-        twins = (source,)
-    subject = measures.Subject(network, data, setup.batch_size, setup.measure_batches, source, twins)
+    if bench.rehearsal and "twins" in wanted and origin is not None:
+        twins = (origin,)
+    held = kept_and_held(data, setup)[1] if measures.VALIDATED in setup.measures else None
+    subject = measures.Subject(network, data, setup.batch_size, setup.measure_batches, origin, twins, held)
     return measures.measured(setup.measures, subject, bench.folder)
 
 
 def _reference(bench: Bench, setup: Pictured) -> Network:
-    return (setup.model.build(setup.seed) if bench.rehearsal else _source(bench, setup)).to(bench.device)
+    return source(bench, setup).to(bench.device)
+
+
+def labelled(network: Network) -> Network:
+    """A fresh network that can be evaluated: neurons that vote stand for one class after another until they are assigned."""
+    for node in network.wiring.of_kind("vote"):
+        vote: Any = network.get_submodule(node.name)
+        vote.labels.copy_(torch.arange(len(vote.labels)) % vote.classes)
+    return network
 
 
 def check(setup: Pictured) -> None:

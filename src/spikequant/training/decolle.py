@@ -14,7 +14,7 @@ from spikequant.neurons import Refraining, Traces
 from spikequant.numerics import Refrained, Traced, fired, refrain, trace
 from spikequant.training.accuracy import evaluate
 from spikequant.training.events import Epoch, Step
-from spikequant.training.outputs import Loader, refuse_targets
+from spikequant.training.outputs import Loader, device_of, refuse_targets
 from spikequant.training.plasticity import Decolle
 
 ROUNDS = 10  # of settling one layer
@@ -65,6 +65,7 @@ def blocks(network: Network, seed: int) -> list[Block]:
         readout = own if len(rest) == 1 and isinstance(own, nn.Linear) else nn.Linear(inputs, classes)
         if readout is not own:
             draw_readout(readout, generator)
+            readout.to(device_of(network))
         pool = network.get_submodule(pools[0].name) if pools else nn.Identity()
         found.append(Block([network.get_submodule(node.name) for node in layer], pool, readout))
         nodes = rest
@@ -98,7 +99,7 @@ def learn_locally(network: Network, loader: Loader, decolle: Decolle, validation
         network.train()
         for x, y in loader:
             if step == 0 and decolle.settling:
-                settle(layers, x[:, : decolle.settling], noise)
+                settle(layers, x[:, : decolle.settling].to(device_of(network)), noise)
             losses.append(_learned(layers, optimizer, (x, y), decolle, noise))
             step, seen = step + 1, seen + len(y)
             yield Step(losses[-1], step, total, epoch + 1, seen / (time.perf_counter() - began))
@@ -113,7 +114,8 @@ def _learned(
     layers: list[Block], optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], decolle: Decolle, noise: torch.Generator
 ) -> float:
     """One batch from its first time step to its last; the mean loss of the steps that were learned from."""
-    x, y = batch
+    device = layers[0].readout.weight.device
+    x, y = (each.to(device) for each in batch)
     if decolle.burn_in >= len(x):
         raise SpecError(f"burn_in {decolle.burn_in} must be below the {len(x)} time steps of a sample; nothing would be learned")
     for block in layers:
@@ -121,7 +123,7 @@ def _learned(
     for step in range(min(1, decolle.burn_in) if decolle.compat_burnin else decolle.burn_in):
         with torch.no_grad():
             _passed(layers, x[step], step)
-    total = torch.zeros(())
+    total = torch.zeros((), device=device)
     for step in range(decolle.burn_in, len(x)):
         loss = _loss(layers, _passed(layers, x[step], step), y, decolle.dropout, noise)
         optimizer.zero_grad(set_to_none=True)
@@ -162,7 +164,7 @@ def settle(layers: list[Block], x: Tensor, draws: torch.Generator | None = None)
     """
     for block in layers:
         weight, bias = (_behind(block.synapses, name) for name in ("weight", "bias"))
-        nn.init.orthogonal_(weight, generator=draws)
+        weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape), generator=draws))
         bias.zero_()
         for _ in range(ROUNDS):
             spikes, u = _whole(block, x)
