@@ -12,6 +12,7 @@ from spikequant.views.study import documents, label
 from spikequant.views.verdict import verdict
 
 RESULTS = Path(__file__).parents[2] / "results" / "beyond-accuracy-digits"
+FROZEN = RESULTS.with_name("stompp-digits")
 WIDE = "uniform/wide/2bits"
 
 
@@ -54,6 +55,25 @@ def test_a_run_folder_gives_the_firing_of_its_trials(tmp_path: Path, untouched: 
     (trial / "drift.json").write_text("{")
     with pytest.raises(FormatError, match=r"drift\.json is not JSON"):
         documents(tmp_path)
+
+
+def test_a_run_folder_shows_how_networks_froze(tmp_path: Path) -> None:
+    record = next(path for path in FROZEN.glob("*.json") if json.loads(path.read_bytes())["name"] == "weights/stompp/s0")
+    shutil.copytree(FROZEN, tmp_path / "records", ignore=shutil.ignore_patterns("README.md", "*.svg"))
+    trial = tmp_path / "trials" / f"any-{json.loads(record.read_bytes())['key'][:12]}"
+    trial.mkdir(parents=True)
+    epochs = [
+        {"epoch": n, "shares": {"conv1": n / 10}, "gradients": {"conv1": 0.5}, "accuracy": 0.5, "hard_accuracy": 0.25} for n in range(1, 11)
+    ]
+    (trial / "dynamics.json").write_text(
+        json.dumps({str(epoch["epoch"]): epoch for epoch in sorted(epochs, key=lambda each: str(each["epoch"]))})
+    )
+    (found,) = documents(tmp_path)
+    assert found["froze"] == {"weights/stompp": epochs}
+    assert "How weights/stompp froze" in html(parse(found))
+    (trial / "dynamics.json").write_text(json.dumps({"1": epochs[0] | {"shares": {"conv1": 2.0}}}))
+    with pytest.raises(FormatError, match=r"damaged at froze\.weights/stompp\.0\.shares\.conv1"):
+        parse(documents(tmp_path)[0])
 
 
 def test_trials_without_a_reference_are_listed(tmp_path: Path, study: dict[str, Any]) -> None:

@@ -64,6 +64,16 @@ class Variant(Part):
     memory_bits: Bits | None = None
 
 
+class Epoch(Part):
+    """One epoch of a training that froze: held-out accuracy as it was and as if all were frozen; of each layer frozen share, gradient."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    shares: Annotated[dict[str, Fraction], Field(min_length=1)]
+    gradients: dict[str, Annotated[float, Field(ge=0)]]
+    accuracy: Fraction | None = None
+    hard_accuracy: Fraction | None = None
+
+
 class Record(Part):
     """Everything a report shows."""
 
@@ -73,6 +83,7 @@ class Record(Part):
     setup: dict[str, Any] = {}
     title: str = ""
     trials: tuple[dict[str, Any], ...] = ()
+    froze: dict[str, Annotated[tuple[Epoch, ...], Field(min_length=1)]] = {}
 
     @property
     def watched(self) -> list[tuple[Variant, Drift]]:

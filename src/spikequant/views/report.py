@@ -11,7 +11,7 @@ from spikequant import files
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
-from spikequant.views.figures import Figure, across, causes, distributions, on_paper, shares, tradeoff, trends
+from spikequant.views.figures import Figure, across, causes, distributions, freezing, on_paper, shares, tradeoff, trends
 from spikequant.views.latex import latex
 from spikequant.views.page import page
 from spikequant.views.record import Record, parse
@@ -134,6 +134,7 @@ def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
         drawn += [distributions(found.drifts), causes(found.drifts), across(found.drifts)]
     if len(record.watched) > 1:
         drawn.append(shares(record))
+    drawn += [freezing(name, epochs, number) for number, (name, epochs) in enumerate(record.froze.items(), 1)]
     return {figure.key: figure for figure in drawn if figure}
 
 

@@ -86,6 +86,7 @@ def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[st
         "float": {"name": base or "no reference"} | (_means(groups[base], measured) if base else {}),
         "variants": [variant for variant in variants if "emd" in variant and "emd_floor" in variant],
         "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=lambda r: r.name)],
+        "froze": {name: epochs for name, kept in groups.items() if (epochs := _epochs(folder, kept))},
         "setup": setup | {"command": f"spikequant run {records[0].study}"},
     }
 
@@ -139,15 +140,26 @@ def label(spec: Any) -> str:
 
 
 def _drift(folder: Path, kept: "Iterable[Finished]") -> dict[str, Any] | None:
-    """What lies in the run folder: of the first seed whose comparison is there."""
+    """How firing differs, layer by layer, where the run folder holds it."""
+    drift = _left(folder, kept, "drift.json")
+    return drift if isinstance(drift, dict) else None
+
+
+def _epochs(folder: Path, kept: "Iterable[Finished]") -> list[Any]:
+    """How the network froze, epoch by epoch, where it did and the run folder holds it."""
+    found = _left(folder, kept, "dynamics.json")
+    return [found[number] for number in sorted(found, key=lambda word: (len(word), word))] if isinstance(found, dict) else []
+
+
+def _left(folder: Path, kept: "Iterable[Finished]", name: str) -> Any:
+    """What a trial left in a file of this name: the first seed's that is there."""
     for record in kept:
-        found = next((folder / "trials").glob(f"*-{record.key[:12]}/drift.json"), None)
+        found = next((folder / "trials").glob(f"*-{record.key[:12]}/{name}"), None)
         if found is not None:
             try:
-                drift = json.loads(files.read(found, DRIFT_LIMIT))
+                return json.loads(files.read(found, DRIFT_LIMIT))
             except ValueError as error:
                 raise FormatError(f"{found} is not JSON: {error}; remove its folder, and the trial is run again") from None
-            return dict(drift) if isinstance(drift, dict) else None
     return None
 
 

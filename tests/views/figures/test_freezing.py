@@ -1,15 +1,14 @@
-from typing import Any
-
 from spikequant.views.figures.freezing import HARD, MIXED, freezing
+from spikequant.views.record import Epoch
 
 
-def epoch(number: int, share: float, validated: bool = True) -> dict[str, Any]:
-    found = {"accuracy": 0.9, "hard_accuracy": 0.5 + number / 10} if validated else {"accuracy": None, "hard_accuracy": None}
-    return {"epoch": number, "shares": {"conv1": share, "conv2": 0.0}, "gradients": {"conv1": 1 - share, "conv2": 0.4}, **found}
+def epoch(number: int, share: float, validated: bool = True) -> Epoch:
+    found = {"accuracy": 0.9, "hard_accuracy": 0.5 + number / 10} if validated else {}
+    return Epoch(epoch=number, shares={"conv1": share, "conv2": 0.0}, gradients={"conv1": 1 - share, "conv2": 0.4}, **found)
 
 
 def test_accuracy_shares_and_gradients_have_a_panel_each() -> None:
-    figure = freezing([epoch(1, 0.0), epoch(2, 0.5), epoch(3, 1.0)])
+    figure = freezing("net", [epoch(1, 0.0), epoch(2, 0.5), epoch(3, 1.0)])
     accuracy, shares, gradients = figure.panels
     assert MIXED in accuracy
     assert HARD in accuracy
@@ -18,9 +17,9 @@ def test_accuracy_shares_and_gradients_have_a_panel_each() -> None:
 
 
 def test_without_validation_there_is_no_accuracy_to_draw() -> None:
-    assert len(freezing([epoch(1, 0.0, validated=False), epoch(2, 1.0, validated=False)]).panels) == 2
+    assert len(freezing("net", [epoch(1, 0.0, validated=False), epoch(2, 1.0, validated=False)]).panels) == 2
 
 
 def test_names_of_layers_are_text() -> None:
-    named = [{"epoch": 1, "shares": {"<b>": 0.1}, "gradients": {"<b>": 0.1}, "accuracy": None, "hard_accuracy": None}]
-    assert "<b>" not in freezing(named).panels[0]
+    named = [Epoch(epoch=1, shares={"<b>": 0.1}, gradients={"<b>": 0.1})]
+    assert "<b>" not in freezing("net", named).panels[0]

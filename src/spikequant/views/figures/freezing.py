@@ -1,48 +1,54 @@
 """How a network froze: its accuracy, the frozen share and the gradient of every layer, epoch by epoch."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import altair as alt
 
 from spikequant.views.figures.style import COLORS, DASHES, INK, Figure, Row, chart, cycled
+from spikequant.views.record import Epoch
 from spikequant.views.wording import percent
 
 WIDTH, HEIGHT = 340, 180
 MIXED, HARD = "as it trains", "as if all were frozen"
 
 
-def freezing(epochs: Sequence[Mapping[str, Any]]) -> Figure:
-    """The figure of a training that froze, from its record: one mapping for each epoch, as ``dynamics.json`` holds them."""
-    layers = list(epochs[0]["shares"])
-    first, last = epochs[0], epochs[-1]
-    accuracies = [panel for panel in (_lines(_accuracies(epochs), "accuracy", [MIXED, HARD], ".0%"),) if first["accuracy"] is not None]
+def freezing(name: str, epochs: Sequence[Epoch], number: int = 1) -> Figure:
+    """The figure of a training that froze, of the ``number``-th of a record; panels stand in the order of the caption."""
+    layers = list(epochs[0].shares)
+    validated = [epoch for epoch in epochs if epoch.accuracy is not None and epoch.hard_accuracy is not None]
     panels = [
-        *accuracies,
+        *([_lines(_accuracies(validated), "accuracy", [MIXED, HARD], ".0%")] if validated else []),
         _lines(_by_layer(epochs, "shares"), "frozen share", layers, ".0%"),
         _lines(_by_layer(epochs, "gradients"), "norm of the gradient", layers, "~g"),
     ]
     return Figure(
-        key="freezing",
-        title="How the network froze",
+        key=f"freezing{number}",
+        title=f"How {name} froze",
         caption=(
-            "Layer after layer, free values become hard ones. Accuracy dips where a layer begins to freeze in earnest, and "
-            "recovers as the others adapt; its two curves meet once all is frozen. Behind a layer whose answers are all frozen "
-            "no gradient arrives: its norm is zero (the blockade)."
+            "Layer after layer, or all at once, free values become hard ones. Held-out accuracy, as the network trains and as if all were "
+            "frozen: the two meet once all is. Frozen share of each layer. Norm of the gradient that reaches each layer's weights: it is "
+            "zero where they are all frozen, and behind a layer whose answers are (the blockade)."
         ),
-        alt=f"{len(epochs)} epochs; accuracy {percent(first['accuracy'])} to {percent(last['accuracy'])}, as if frozen "
-        f"{percent(first['hard_accuracy'])} to {percent(last['hard_accuracy'])}; layers {', '.join(layers)}",
+        alt=f"{len(epochs)} epochs; {_told(validated)}layers {', '.join(layers)}",
         drawings=tuple(panels),
     )
 
 
-def _accuracies(epochs: Iterable[Mapping[str, Any]]) -> list[Row]:
+def _told(validated: Sequence[Epoch]) -> str:
+    if not validated:
+        return ""
+    first, last = validated[0], validated[-1]
+    as_is, hard = ([percent(getattr(epoch, key)) for epoch in (first, last)] for key in ("accuracy", "hard_accuracy"))
+    return f"accuracy {' to '.join(as_is)}, as if frozen {' to '.join(hard)}; "
+
+
+def _accuracies(epochs: Iterable[Epoch]) -> list[Row]:
     curves = ((MIXED, "accuracy"), (HARD, "hard_accuracy"))
-    return [{"epoch": epoch["epoch"], "series": name, "value": epoch[key]} for epoch in epochs for name, key in curves]
+    return [{"epoch": epoch.epoch, "series": name, "value": getattr(epoch, key)} for epoch in epochs for name, key in curves]
 
 
-def _by_layer(epochs: Iterable[Mapping[str, Any]], key: str) -> list[Row]:
-    return [{"epoch": epoch["epoch"], "series": layer, "value": value} for epoch in epochs for layer, value in epoch[key].items()]
+def _by_layer(epochs: Iterable[Epoch], key: str) -> list[Row]:
+    return [{"epoch": epoch.epoch, "series": layer, "value": value} for epoch in epochs for layer, value in getattr(epoch, key).items()]
 
 
 def _lines(rows: Sequence[Row], title: str, series: Sequence[str], form: str) -> alt.Chart:
