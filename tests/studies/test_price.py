@@ -5,7 +5,7 @@ import pytest
 
 from spikequant.errors import DataError
 from spikequant.studies.planning import plan
-from spikequant.studies.price import KEPT_BYTES, kind_of, measure, prices, quoted
+from spikequant.studies.price import KEPT_BYTES, alone, kind_of, measure, prices, quoted
 
 
 def test_trials_that_cost_the_same_are_measured_once() -> None:
@@ -31,6 +31,17 @@ def test_only_what_is_not_done_is_priced(write_study: Callable[..., str]) -> Non
     assert document["price"]["trials"] == 1
     assert document["price"]["disk_bytes"] > KEPT_BYTES
     assert [("price" in trial, trial["state"]) for trial in document["trials"]] == [(False, "done"), (True, "new")]
+
+
+def test_alone_every_trial_pays_for_its_float_networks() -> None:
+    table = plan("beyond-accuracy-digits", only="table1 2bits s0")
+    floats = [trial for trial in table.trials if trial.name.startswith("float/")]
+    seconds = {trial.key: 1.0 for trial in table.trials}
+    found = alone(table, seconds)
+    assert {found[trial.key] for trial in floats} == {1.0}
+    assert {found[trial.key] for trial in table.trials if trial not in floats} == {6.0}  # its own, and five float networks
+    done = alone(table, {trial.key: 1.0 for trial in table.trials if trial not in floats})
+    assert {*done.values()} == {1.0}
 
 
 def test_trials_without_their_data_are_listed_without_key_and_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,16 @@ def _timed(steps: Iterator[Event]) -> float:
     return times[0] + each * max(0, total - 1)
 
 
+def alone(plan: Plan, seconds: dict[str, float]) -> dict[str, float]:
+    """What each of these trials would take by itself, with all that it needs: a study trains float networks once for all."""
+    trials = {trial.key: trial for trial in plan.trials}
+
+    def needed(key: str) -> set[str]:
+        return {key}.union(*(needed(other) for other in trials[key].needs if other in seconds))
+
+    return {key: sum(seconds[other] for other in needed(key)) for key in seconds}
+
+
 def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
     """The trials of a plan with their states and, where they are not done, their prices; and the sum."""
     absent = {trial.key for trial in plan.trials if trial.absent}
@@ -115,6 +125,7 @@ def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
             "trials": len(found),
             "seconds": total / min(workers, max(1, len(found))),
             "worker_seconds": total,
+            "alone_seconds": sum(alone(plan, {key: price.seconds for key, price in found.items()}).values()),
             "workers": workers,
             "disk_bytes": sum(price.disk_bytes for price in found.values()),
             "memory_bytes": max((price.memory_bytes for price in found.values()), default=0),

@@ -111,6 +111,9 @@ def _quoted(document: dict[str, Any], study: str) -> Answer:
         f"time: {duration(price['seconds'])} on {price['workers']} workers, from a few measured steps; measuring at the end comes on top",
         f"disk: {size(8 * price['disk_bytes'])}; memory: {size(8 * price['memory_bytes'])} a worker",
     ]
+    if price["alone_seconds"] > price["worker_seconds"]:
+        gain = price["alone_seconds"] / price["worker_seconds"]
+        lines.append(f"each trial by itself, with the float networks that it needs: {gain:.1f} times the work")
     if price["from_tree"] and price["seconds"] > LONG_S:
         lines.append("this spikequant runs from a source tree: install a wheel for so long a run, lest edits reach it halfway")
     return Answer({"version": 1, "study": study, **document}, "\n".join([text_table(Table(columns, rows)), *lines]))
