@@ -73,7 +73,7 @@ class _Seen:
 
     def health(self, name: str) -> LevelHealth:
         """What was seen."""
-        values, threshold = levels(self.grid).cpu(), float(self.neuron.threshold.max())
+        values, threshold = levels(self.grid).detach().cpu(), float(self.neuron.fires_at.detach().max())
         taken = self.used.any(0) if values.ndim == 1 else self.used
         count, total, squares = self.moments
         each = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()

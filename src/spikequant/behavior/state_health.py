@@ -98,7 +98,7 @@ def _standing(neuron: LIF) -> Grid | None:
 
 
 def _examined(name: str, neuron: LIF, seen: "_Use | None") -> StateHealth:
-    threshold, decay, grid = float(neuron.threshold.mean()), retention(neuron), _standing(neuron)
+    threshold, decay, grid = float(neuron.fires_at.detach().mean()), retention(neuron), _standing(neuron)
     use = None if seen is None else seen.health()
     found = None if grid is None else _grid_health(grid, threshold, decay, neuron.dynamics.compare == ">")
     if found is None:

@@ -147,14 +147,14 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
     if d.reset_timing not in ("now", "next") or d.reset_value or d.rest:
         got = f"timing {d.reset_timing!r}, rest {d.rest}, reset_value {d.reset_value}"
         raise SpecError(f"{name}: a neuron of a program rests and resets at 0, now or in the next step; got {got}")
-    threshold = lif.threshold.double().expand(len(scale)) / scale
+    threshold = lif.fires_at.detach().double().expand(len(scale)) / scale
     fields: dict[str, Any] = {
         "name": name, "inputs": (INPUT,), "reset": d.reset, "timing": d.reset_timing, "compare": d.compare, "compare_at": d.compare_at,
         "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
     }  # fmt: skip
     if state is None or not isinstance(state.grid, Affine | Table) or state.grid.size > 256 or levels(state.grid).ndim > 1:
         return _plain_state(fields, threshold, retention(lif), state is not None)
-    return _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).double()), state)
+    return _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).detach().double()), state)
 
 
 def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, had_grid: bool) -> Membranes:

@@ -1,7 +1,7 @@
 """LIF and IF: modules that own threshold and decay, and pass their membrane as a value."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypedDict, Unpack, get_args, get_type_hints
+from typing import Any, Literal, Protocol, TypedDict, Unpack, cast, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,7 @@ class LIF(nn.Module):
     The equations of every choice are in ``spikequant.numerics.Dynamics``. Giving ``tau`` alone means ``charge="relax_input"``,
     SpikingJelly's form. ``threshold`` and ``decay`` are one number, or one for each channel. ``state`` is anything that answers
     ``grid()``; ``surrogate`` is a name, or a name with its slope; ``snapped`` says when the membrane is rounded:
-    ``before_fire`` (Beyond Accuracy), ``after_reset`` (Q-SNN) or both.
+    ``before_fire`` (Beyond Accuracy), ``after_reset`` (Q-SNN) or both. A state that answers ``fires_at(threshold)`` decides the threshold.
 
     Shapes: current and spikes are ``[time, batch, channel, *space]``.
 
@@ -171,6 +171,10 @@ class LIF(nn.Module):
         self.hear(counts, len(spikes))
         return spikes
 
+    def heard(self, spikes: Tensor) -> Tensor:
+        """What a listener hears of an output: its spikes as 0 and 1."""
+        return spikes
+
     def counted(self, current: Tensor, steps: int | None, counts: Tensor | None) -> Tensor:
         """Spikes as of ``forward``; ``counts``, if given, is filled with how often each neuron fired."""
         return self._scan(current, None, steps, counts)[0]
@@ -195,13 +199,19 @@ class LIF(nn.Module):
         """
         return self.dynamics._replace(threshold=self.shaped("threshold", current), decay=self.shaped("decay", current))
 
+    @property
+    def fires_at(self) -> Tensor:
+        """The threshold as it stands: the constant, or what the state's grid makes of it (a learned one, a whole number of steps)."""
+        decided = getattr(self.state, "fires_at", None)
+        return self.threshold if decided is None else cast(Tensor, decided(self.threshold))
+
     def shaped(self, name: str, current: Tensor) -> Tensor:
         """A constant, shaped for one step of ``current``.
 
         Raises:
             MismatchError: it is for other channels than the current has.
         """
-        each: Tensor = getattr(self, name)
+        each: Tensor = self.fires_at if name == "threshold" else getattr(self, name)
         channels = current.shape[2] if current.ndim > 2 else 1
         if each.numel() not in (1, channels):
             raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")
@@ -222,6 +232,8 @@ class LIF(nn.Module):
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""
+        if name == "threshold" and hasattr(self.state, "fires_at"):
+            raise SpecError("the grid of this state decides at what the neuron fires; leave the threshold out of the constants")
         if name == "decay" and self.dynamics.charge in ("rate", "rate_input"):
             raise SpecError(
                 f"the charge {self.dynamics.charge!r} has no decay to quantize; adopt the network with decays, or leave it float"

@@ -21,6 +21,7 @@ from spikequant.numerics.lloyd import fit_levels
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
+from spikequant.numerics.positive import positive, raw_of
 from spikequant.numerics.ranging import Ranging, Scope
 from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State, widened
@@ -101,7 +102,9 @@ __all__ = [
     "moments",
     "norm_scan",
     "norm_scan_fits",
+    "positive",
     "present",
+    "raw_of",
     "recording",
     "refractory_scan",
     "refrain",

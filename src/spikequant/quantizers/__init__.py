@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from spikequant.quantizers.spec import Spec
 from spikequant.quantizers.specs import (
     LSQ,
+    MINT,
     Anchored,
     AnySpec,
     Binary,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LSQ",
+    "MINT",
     "Anchored",
     "AnySpec",
     "Binary",

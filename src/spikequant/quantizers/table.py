@@ -9,6 +9,7 @@ from spikequant.quantizers.membrane import MembraneLevels
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
 from spikequant.quantizers.specs import (
     LSQ,
+    MINT,
     Anchored,
     Binary,
     Exponential,
@@ -26,6 +27,7 @@ from spikequant.quantizers.specs import (
     Uniform,
     ZeroCentered,
 )
+from spikequant.quantizers.thresholds import SharedStep, spquant
 
 SPECS: dict[str, type[QuantizerSpec]] = {
     "uniform": Uniform,
@@ -41,6 +43,7 @@ SPECS: dict[str, type[QuantizerSpec]] = {
     "q_snn_membrane": QSNNMembrane,
     "rescaw": ReScaW,
     "spquant": SpQuant,
+    "mint": MINT,
     "spikefit": SpikeFit,
 }
 
@@ -81,6 +84,7 @@ MODULES: dict[str, Build] = {
     "q_snn_binary": Standardized,
     "q_snn_membrane": Squashed,
     "rescaw": Rescaled,
-    "spquant": Fixed,
+    "spquant": spquant,
+    "mint": SharedStep,
     "spikefit": Clustered,
 }

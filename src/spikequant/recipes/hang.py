@@ -19,6 +19,7 @@ from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, in
 from spikequant.recipes.norms import reestimate, without_norms
 from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
 from spikequant.recipes.recipe import Recipe
+from spikequant.recipes.sharing import share_steps
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 Extremes = Mapping[str, tuple[float, float]]
@@ -118,6 +119,7 @@ def attach(model: Model, recipe: Recipe) -> Model:
             _hang(layers[hung.layer], hung, recipe, index)
     for neuron in spiking(model).values():
         neuron.snapped = recipe.snapped or neuron.snapped
+    share_steps(model)
     if isinstance(model, Network):
         model.recipe = recipe
     return model

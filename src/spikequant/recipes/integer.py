@@ -98,7 +98,7 @@ def scaling(model: Network, name: str, layer: Folded, specs: Specs, how: Arithme
         raise SpecError(f"{name}: all its weights are 0; train it first")
     lif = model.get_submodule(layer.lif)
     assert isinstance(lif, LIF), "the table of layers builds it"
-    real = lif.threshold.double().expand(len(rows)) / scale
+    real = lif.fires_at.detach().double().expand(len(rows)) / scale
     shift = min(math.floor(math.log2(how.headroom * 2 ** (state_bits(layer.lif, specs[layer.lif, "state"]) - 1) / float(real.max()))), 8)
     threshold = torch.round(real * 2.0**shift)
     if threshold.min() < 1:
@@ -255,7 +255,7 @@ def _neuron(lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
     d, kept = lif.dynamics, retention(lif)
     if d.reset_value or d.rest:
         raise SpecError(f"an integer neuron rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
-    steepness = float((lif.threshold.double() / layer.threshold).mean())
+    steepness = float((lif.fires_at.detach().double() / layer.threshold).mean())
     return {
         "charge": "multiply_shift",
         "tau": 1.0,

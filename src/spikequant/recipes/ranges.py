@@ -59,7 +59,7 @@ def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[R
     found = [_of(name, "w", weight) for name, layer in weighted(model).items() if (weight := original(layer, "weight")) is not None]
     for name, neuron in neurons.items():
         found.append(_of(name, "V", torch.stack(seen[name])))
-        found += [_of(name, "V_th", neuron.threshold), _of(name, "decay", neuron.decay)]
+        found += [_of(name, "V_th", neuron.fires_at), _of(name, "decay", neuron.decay)]
     return found
 
 

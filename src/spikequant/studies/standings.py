@@ -84,7 +84,9 @@ def _uncertain(configuration: object) -> bool:
     if not isinstance(configuration, Mapping):
         return False
     kind = configuration.get("kind")
-    return (kind in SPECS and SPECS[kind].uncertain) or any(_uncertain(each) for each in configuration.values())
+    doubted = kind in SPECS and SPECS[kind].model_construct(**configuration).uncertain
+    doubted |= configuration.get("neuron") == "trained_threshold" or configuration.get("score") == "fisher"
+    return doubted or any(_uncertain(each) for each in configuration.values())
 
 
 def joined(word: str, method: str, part: Part, out: Path) -> Plan:

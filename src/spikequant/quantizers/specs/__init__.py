@@ -6,7 +6,7 @@ from pydantic import Field, SerializeAsAny, WrapValidator
 
 from spikequant.quantizers.specs.affine import Anchored, FixedPoint, Uniform, integer_bits
 from spikequant.quantizers.specs.base import Observing, QuantizerSpec, RangedSpec
-from spikequant.quantizers.specs.baselines import QSNNBinary, QSNNMembrane, ReScaW, SpikeFit, SpQuant
+from spikequant.quantizers.specs.baselines import MINT, QSNNBinary, QSNNMembrane, ReScaW, SpikeFit, SpQuant
 from spikequant.quantizers.specs.binary import Binary
 from spikequant.quantizers.specs.exponential import Exponential, ThresholdCentered, ZeroCentered
 from spikequant.quantizers.specs.learned import LSQ, LQNet
@@ -27,12 +27,14 @@ Shipped = (
     | QSNNMembrane
     | ReScaW
     | SpQuant
+    | MINT
     | SpikeFit
 )
 AnySpec = Annotated[Shipped, Field(discriminator="kind"), WrapValidator(own), SerializeAsAny()]
 
 __all__ = [
     "LSQ",
+    "MINT",
     "Anchored",
     "AnySpec",
     "Binary",

@@ -3,7 +3,7 @@
 import functools
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
@@ -58,11 +58,8 @@ class Observing(NamedTuple):
 class QuantizerSpec(Spec):
     """A wanted grid. ``grid()`` answers where the spec alone fixes it; ``build(shape)`` makes the module that owns the rest.
 
-    ``uncertain``: the method's source says so little that this is our reading of it. A spec of one's own:
-    ``docs/how-to/add-a-quantizer.md``.
+    A spec of one's own: ``docs/how-to/add-a-quantizer.md``.
     """
-
-    uncertain: ClassVar[bool] = False
 
     version: Literal[1] = 1
     kind: str
@@ -82,6 +79,11 @@ class QuantizerSpec(Spec):
     @abstractmethod
     def label(self) -> str:
         """A few words for tables."""
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the method's source says so little that this is our reading of it."""
+        return False
 
     @property
     def scope(self) -> Scope | None:

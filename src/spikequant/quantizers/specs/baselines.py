@@ -1,6 +1,6 @@
-"""Methods of the field that a new one is held against: Q-SNN, QP-SNN, SpQuant-SNN and SpikeFit."""
+"""Methods of the field that a new one is held against: Q-SNN, QP-SNN, SpQuant-SNN, MINT and SpikeFit."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -118,8 +118,12 @@ class SpQuant(QuantizerSpec):
     """SpQuant-SNN's membrane: multiples of the threshold, from ``lowest`` of them up to the threshold; for ``snapped="after_reset"``.
 
     ``lowest=-1`` is ternary (1.58 bits, 2 of a code). Backward, the stacked surrogate: a logistic curve at every midpoint
-    (``spikequant.numerics.snap``). The paper's learnable threshold is in no public code and is not part of this.
-    Source: SpQuant-SNN, the authors' code.
+    (``spikequant.numerics.snap``).
+
+    ``learned``: ``threshold`` is only where a parameter of the layer starts, ``theta = softplus(a)``, which levels and neuron share;
+    its gradient comes from the surrogate of the spike, the reset and the levels (as that of LSQ's step, unscaled). The paper has a
+    learnable threshold and the public code none: how it is learned is our reading, and such a spec says so (``uncertain``).
+    Source: SpQuant-SNN, the authors' code; the learned threshold: its paper, our reading.
 
     >>> from spikequant.numerics import levels
     >>> levels(SpQuant(lowest=-1).grid()).tolist()
@@ -131,25 +135,75 @@ class SpQuant(QuantizerSpec):
     gradient: Literal["stacked"] = "stacked"  # type: ignore[assignment]
     lowest: Annotated[int, Field(ge=-254, le=-1)] = -3
     threshold: Threshold = 1.0
+    learned: bool = False
 
     @property
     def width(self) -> int:
         """Bits of one code."""
         return (1 - self.lowest).bit_length()
 
+    @property
+    def uncertain(self) -> bool:
+        """How the threshold is learned is our reading."""
+        return self.learned
+
     def label(self) -> str:
         """A few words for tables."""
-        return "SpQuant ternary" if self.lowest == -1 else f"SpQuant {2 - self.lowest} levels"
+        levels = "ternary" if self.lowest == -1 else f"{2 - self.lowest} levels"
+        return f"SpQuant {levels}" + (", learned threshold (our reading)" if self.learned else "")
+
+    def grid(self) -> "Grid":
+        """The grid.
+
+        Raises:
+            SpecError: the threshold is learned.
+        """
+        return super().grid() if self.learned else self._multiples()
 
     @made_once
-    def grid(self) -> "Grid":
-        """The grid."""
+    def _multiples(self) -> "Grid":
         from spikequant.numerics import integers
 
         return integers(self.threshold, self.lowest, 2 - self.lowest)
 
     def stored_bits(self, channels: int) -> int:
         """The levels are multiples of the threshold, which the neuron holds."""
+        return 0
+
+
+class MINT(QuantizerSpec):
+    """MINT's membrane: whole multiples of the step of the weights before it, so that a neuron adds whole numbers and nothing is scaled.
+
+    Equation: ``u`` in ``step k``, ``-2^(bits - 1) <= k < 2^(bits - 1)``, ``step`` what the neuron gains from a weight's step; the neuron
+    fires at ``step round(threshold / step)``. For ``snapped="after_reset"``: what is added may be wider than what is stored. The weights
+    take multiples of one learned or fitted step a layer (``LSQ``, or ``Uniform`` with ``levels_at="zero"``), and
+    ``batch_norm="folded"``, which would scale each channel. Alone, without weights before it, the step covers what is observed.
+    Source: MINT (arXiv 2305.09850), abstract: one scale for both is certain, the rest is our reading.
+
+    >>> MINT(bits=4).uncertain
+    True
+    """
+
+    kind: Literal["mint"] = "mint"
+    rounding: Literal["nearest_even"] = "nearest_even"
+    bits: SignedBits
+
+    @property
+    def uncertain(self) -> bool:
+        """All but the idea is our reading."""
+        return True
+
+    @property
+    def width(self) -> int:
+        """Bits of one code."""
+        return self.bits
+
+    def label(self) -> str:
+        """A few words for tables."""
+        return "MINT (our reading)"
+
+    def stored_bits(self, channels: int) -> int:
+        """The step is that of the weights, and cancels."""
         return 0
 
 
@@ -165,12 +219,16 @@ class SpikeFit(QuantizerSpec):
     True
     """
 
-    uncertain: ClassVar[bool] = True
     kind: Literal["spikefit"] = "spikefit"
     rounding: Literal["nearest_even"] = "nearest_even"
     gradient: Literal["pass"] = "pass"
     bits: Annotated[int, Field(ge=1, le=6)]
     value_bits: SignedBits = 8
+
+    @property
+    def uncertain(self) -> bool:
+        """All but the idea is our reading."""
+        return True
 
     @property
     def width(self) -> int:
