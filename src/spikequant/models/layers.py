@@ -10,7 +10,7 @@ from torch.nn import functional
 from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
-from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces
+from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces, TrainedThreshold
 from spikequant.numerics import Surrogate, uniform
 
 
@@ -119,6 +119,10 @@ def _parametric_lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) 
     return ParametricLIF(surrogate=Surrogate(surrogate, slope), **_as_tensors(args))
 
 
+def _trained_threshold(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> TrainedThreshold:
+    return TrainedThreshold(surrogate=Surrogate(surrogate, slope), **args)
+
+
 def _as_tensors(args: dict[str, Any]) -> dict[str, Any]:
     """Constants of one number a channel are lists in a wiring."""
     return {name: torch.tensor(value) if isinstance(value, list) else value for name, value in args.items()}
@@ -144,6 +148,7 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "synaptic": _synaptic,
     "alpha": _alpha,
     "parametric_lif": _parametric_lif,
+    "trained_threshold": _trained_threshold,
     "competing": Competing,
     "traces": Traces,
     "refraining": Refraining,

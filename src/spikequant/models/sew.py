@@ -8,9 +8,10 @@ from torch import nn
 
 from spikequant.errors import SpecError
 from spikequant.models.network import Network
-from spikequant.models.wiring import INPUT, Args, Node, Wiring
+from spikequant.models.wiring import INPUT, Args, Node, Wiring, firing_kind
 
 LIF: Args = {"tau": 2.0, "threshold": 1.0, "reset": "value", "detach_reset": True, "surrogate": "arctan", "slope": 2.0}
+Neuron = tuple[str, Args]
 
 
 class Block(NamedTuple):
@@ -40,7 +41,8 @@ def sew_resnet(
     Equation of a block: ``LIF(BN(conv(LIF(BN(conv(x)))))) + x``, ``x`` through ``LIF(BN(conv1x1(x)))`` where its shape changes;
     sums are whole numbers, not spikes. The stem ``LIF(BN(conv(image)))`` sees the image itself and its current is computed once.
     The depth is ``2 + 2 sum(blocks)``. ``lif`` replaces arguments of the neurons: tau 2, threshold 1, hard reset to 0, detached,
-    arctan surrogate of slope 2.
+    arctan surrogate of slope 2; its ``neuron`` another kind of node in their place, as ``trained_threshold``, or ``activation``
+    with ``time`` 1 for the same topology without membranes.
 
     Raises:
         SpecError: there is no block.
@@ -53,7 +55,7 @@ def sew_resnet(
     """
     if not blocks or min(blocks) < 1:
         raise SpecError(f"blocks must be at least 1 in at least 1 stage, got {blocks}; nearest valid value: (1,)")
-    neuron = {**LIF, **(lif or {})}
+    neuron = firing_kind(LIF, lif)
     nodes = [
         Node(name="encode", kind="encode", inputs=(INPUT,), args={"encoding": "direct"}),
         *_spiking("stem", "encode", 3, width, neuron),
@@ -104,7 +106,7 @@ def _blocks(blocks: tuple[int, ...], width: int) -> Iterator[Block]:
             place, before = place + 1, after
 
 
-def _block(block: Block, source: str, neuron: Args) -> list[Node]:
+def _block(block: Block, source: str, neuron: Neuron) -> list[Node]:
     """The shortcut comes first, so that the second neuron is followed by the sum that alone reads it."""
     name, before, after, stride = block.name, block.before, block.after, block.stride
     shortcut, nodes = source, list[Node]()
@@ -116,11 +118,11 @@ def _block(block: Block, source: str, neuron: Args) -> list[Node]:
     return [*nodes, Node(name=f"{name}_add", kind="add", inputs=(f"{name}_second_lif", shortcut))]
 
 
-def _spiking(name: str, source: str, before: int, after: int, neuron: Args, *, kernel: int = 3, stride: int = 1) -> list[Node]:
+def _spiking(name: str, source: str, before: int, after: int, neuron: Neuron, *, kernel: int = 3, stride: int = 1) -> list[Node]:
     """Convolution, batch norm, neuron; the image keeps its size, or is halved by the stride."""
     shape: Args = {"in_channels": before, "out_channels": after, "kernel_size": kernel, "stride": stride, "padding": kernel // 2}
     return [
         Node(name=f"{name}_conv", kind="conv2d", inputs=(source,), args={**shape, "bias": False}),
         Node(name=f"{name}_norm", kind="batch_norm", inputs=(f"{name}_conv",), args={"channels": after}),
-        Node(name=f"{name}_lif", kind="lif", inputs=(f"{name}_norm",), args=neuron),
+        Node(name=f"{name}_lif", kind=neuron[0], inputs=(f"{name}_norm",), args=neuron[1]),
     ]

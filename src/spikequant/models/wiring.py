@@ -25,13 +25,14 @@ KINDS = {
     "synaptic": 1,
     "alpha": 1,
     "parametric_lif": 1,
+    "trained_threshold": 1,
     "competing": 1,
     "traces": 1,
     "refraining": 1,
     "vote": 1,
     "add": 2,
 }
-NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif", "competing", "refraining"})
+NEURONS = frozenset({"lif", "synaptic", "alpha", "parametric_lif", "trained_threshold", "competing", "refraining"})
 SCANS = NEURONS | {"traces"}
 Args = dict[str, JsonValue]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -91,3 +92,16 @@ def chain(*steps: tuple[str, str, Args]) -> tuple[Node, ...]:
     return tuple(
         Node(name=name, kind=kind, inputs=(source,), args=args) for source, (name, kind, args) in zip(sources, steps, strict=False)
     )
+
+
+def firing_kind(usual: Args, own: Args | None) -> tuple[str, Args]:
+    """Kind and arguments of a model's neurons: the usual LIF with what is its ``own``, or, named by ``own["neuron"]``, another kind alone.
+
+    >>> firing_kind({"tau": 2.0}, {"threshold": 0.5})
+    ('lif', {'tau': 2.0, 'threshold': 0.5})
+    >>> firing_kind({"tau": 2.0}, {"neuron": "activation", "shape": "clip"})
+    ('activation', {'shape': 'clip'})
+    """
+    args = dict(own or {})
+    kind = str(args.pop("neuron", "lif"))
+    return kind, {**usual, **args} if kind == "lif" else args

@@ -6,6 +6,7 @@ from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observa
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
 from spikequant.neurons.tap import CountListener, Listener, spiking, tally, tap
+from spikequant.neurons.trained import TrainedThreshold
 from spikequant.numerics import kernels_in_use
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "SecondOrder",
     "Synaptic",
     "Traces",
+    "TrainedThreshold",
     "enroll",
     "guests",
     "kernels_in_use",

@@ -87,7 +87,7 @@ def _hook(name: str, neuron: nn.Module, listener: Listener, steps: dict[str, lis
         if not isinstance(neuron, LIF) and runs_steps(neuron):
             steps.setdefault(name, []).append(spikes.clone())  # a forward may add to them in place
         else:
-            listener(name, spikes)
+            listener(name, neuron.heard(spikes) if isinstance(neuron, LIF) else spikes)
 
     return hear
 
