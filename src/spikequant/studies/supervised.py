@@ -20,7 +20,7 @@ from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.training import Correction, Training, correct_rates, evaluate, recorded
+from spikequant.training import Correction, Pruning, Training, correct_rates, evaluate, prune, recorded
 from spikequant.training import train as training_events
 
 START = "start"
@@ -85,11 +85,13 @@ class Supervised(Pictured):
     """A supervised training; with a recipe the quantizers are in place from its first step.
 
     ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
-    trial. Early stop (``training.patience``) decides by the held-out images. The measure ``start`` tells of the quantized reference before
-    it is trained on.
+    trial. ``pruning`` takes channels out first, by the network as the recipe makes it. ``validation``: share of the training images held
+    out, by which early stop (``training.patience``) decides, and on which the measure ``validation_accuracy`` is taken; recipes of
+    training are chosen by it, never on test images. The measure ``start`` tells of the quantized reference before it is trained on.
     """
 
     training: Training
+    pruning: Pruning | None = None
     init: Literal["scratch", "float"] = "scratch"
     augment: Literal["none", "crop_and_flip"] = "none"
 
@@ -122,6 +124,8 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     loader = Batches(split, setup.batch_size, data.scale, setup.seed, AUGMENT[setup.augment])
     validation = None if held is None else Batches(held, setup.batch_size, data.scale)
     network = source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
+    if setup.pruning is not None:
+        network = prune(network, loader, setup.pruning, setup.recipe)
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
     own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}

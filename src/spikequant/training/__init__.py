@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikequant.training.events import Epoch, Event, Finished, Froze, History, Step, Stopped
 from spikequant.training.plasticity import Decolle, Stdp
-from spikequant.training.spec import Correction, Freezing, LossName, Rates, Training
+from spikequant.training.spec import Correction, Freezing, LossName, Pruning, Rates, Training
 
 if TYPE_CHECKING:
     from spikequant.training.accuracy import evaluate as evaluate
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spikequant.training.loop import train as train
     from spikequant.training.losses import LOSSES as LOSSES
     from spikequant.training.outputs import Loader as Loader
+    from spikequant.training.pruning import channel_scores as channel_scores
+    from spikequant.training.pruning import prune as prune
     from spikequant.training.rates import rate_distance as rate_distance
     from spikequant.training.rates import recorded as recorded
     from spikequant.training.stdp import Showing as Showing
@@ -38,6 +40,7 @@ __all__ = [
     "History",
     "Loader",
     "LossName",
+    "Pruning",
     "Rates",
     "Showing",
     "Stdp",
@@ -46,6 +49,7 @@ __all__ = [
     "Training",
     "accuracy_by_batch",
     "assign",
+    "channel_scores",
     "correct_rates",
     "evaluate",
     "fit",
@@ -53,6 +57,7 @@ __all__ = [
     "learn",
     "learn_locally",
     "learning_ranges",
+    "prune",
     "rate_distance",
     "recorded",
     "respond",
@@ -75,6 +80,8 @@ _FILES = {
     "evaluate": "spikequant.training.accuracy",
     "fit": "spikequant.training.loop",
     "judged": "spikequant.training.accuracy",
+    "channel_scores": "spikequant.training.pruning",
+    "prune": "spikequant.training.pruning",
     "rate_distance": "spikequant.training.rates",
     "recorded": "spikequant.training.rates",
     "train": "spikequant.training.loop",

@@ -69,6 +69,29 @@ class Correction(Spec):
     batches: Annotated[int, Field(ge=1)] = 8
 
 
+class Pruning(Spec):
+    """Which channels are taken out before a training: the ``share`` of every neuron's with the lowest score over ``batches``.
+
+    ``score``: ``rank``, of a channel's mean spikes as a matrix (QP-SNN, the authors' code; 5 batches there); ``fisher``, what
+    the loss would feel without the channel (SpikeFit's Fisher spike contribution: its formula is our reading).
+    Channels tied by a residual sum all stay.
+
+    Source: QP-SNN (ICLR 2025), SVS; SpikeFit (arXiv 2510.15542), FSC, abstract.
+
+    >>> Pruning(share=0.25, score="fisher").uncertain
+    True
+    """
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    score: Literal["rank", "fisher"] = "rank"
+    batches: Annotated[int, Field(ge=1)] = 5
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the score is our reading."""
+        return self.score == "fisher"
+
+
 class Training(Spec):
     """A supervised training run.
 
