@@ -42,3 +42,11 @@ def test_what_cannot_be_is_refused() -> None:
         TrainedThreshold(start=1.0)
     with pytest.raises(MismatchError, match="is trained"):
         TrainedThreshold().quantize_constant("threshold", torch.tensor(1.0))
+
+
+def test_evaluation_by_twins_is_what_training_sees() -> None:
+    x = torch.randn(4, 2, 3, 5, 5, generator=torch.Generator().manual_seed(0)).transpose(2, 4)
+    neuron = TrainedThreshold(threshold=0.7)
+    with torch.no_grad():
+        assert torch.equal(neuron(x), neuron(x.requires_grad_()).detach())
+    assert torch.equal(neuron(x).detach(), neuron.eval()(x.detach()).detach())

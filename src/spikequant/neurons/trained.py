@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError
@@ -64,4 +65,4 @@ class TrainedThreshold(LIF):
         super().quantize_constant(name, value)
 
     def _resting(self, current: Tensor) -> Tensor | None:
-        return (self.share * self.fires_at).to(current.dtype).expand_as(current[0]) if self.share else None
+        return torch.zeros_like(current[0]) + (self.share * self.fires_at).to(current.dtype) if self.share else None
