@@ -9,6 +9,7 @@ from torch import Tensor
 from spikequant.numerics import Grid, levels, midpoints
 from spikequant.quantizers import (
     LSQ,
+    MINT,
     Anchored,
     Binary,
     FixedPoint,
@@ -74,6 +75,8 @@ SPECS: tuple[QuantizerSpec, ...] = (
     *(ReScaW(bits=bits, ste=ste) for bits in (1, 2, 4, 8) for ste in ("official", "identity")),
     *(SpQuant(lowest=lowest) for lowest in (-1, -3, -7)),
     SpQuant(lowest=-2, threshold=0.3),
+    *(SpQuant(lowest=lowest, threshold=0.7, learned=True) for lowest in (-1, -3)),
+    *(MINT(bits=bits) for bits in (2, 4, 8)),
     *(SpikeFit(bits=bits) for bits in (1, 2, 4)),
     SpikeFit(bits=2, value_bits=4),
 )
