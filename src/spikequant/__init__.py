@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spikequant.neurons import IF as IF
     from spikequant.neurons import LIF as LIF
     from spikequant.quantizers import LSQ as LSQ
+    from spikequant.quantizers import MINT as MINT
     from spikequant.quantizers import Anchored as Anchored
     from spikequant.quantizers import Binary as Binary
     from spikequant.quantizers import FixedPoint as FixedPoint
@@ -61,6 +62,7 @@ _ROOMS = {
     "LQNet": "spikequant.quantizers",
     "LSQ": "spikequant.quantizers",
     "Loaders": "spikequant.studies",
+    "MINT": "spikequant.quantizers",
     "Membrane": "spikequant.quantizers",
     "Pixels": "spikequant.deploy",
     "Program": "spikequant.deploy",

@@ -7,6 +7,7 @@ from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Uniform
 from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
 from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, TwoLevels
 from spikequant.quantizers.table import MODULES, SPECS
+from spikequant.quantizers.thresholds import LearnedThreshold, SharedStep
 
 EXAMPLES = {"fixed_point": {"integer": 1, "fraction": 2}, "binary": {}, "q_snn_binary": {}, "spquant": {}}
 
@@ -40,6 +41,8 @@ def test_the_kind_alone_tells_the_spec(kind: str) -> None:
         (SPECS["q_snn_membrane"](), Squashed),
         (SPECS["rescaw"](bits=2), Rescaled),
         (SPECS["spquant"](), Fixed),
+        (SPECS["spquant"](learned=True), LearnedThreshold),
+        (SPECS["mint"](bits=2), SharedStep),
         (SPECS["spikefit"](bits=2), Clustered),
     ],
 )

@@ -2,7 +2,7 @@ import pytest
 
 from spikequant.errors import SpecError
 from spikequant.numerics import levels
-from spikequant.quantizers import QSNNBinary, QSNNMembrane, QuantizerSpec, ReScaW, SpikeFit, SpQuant
+from spikequant.quantizers import MINT, QSNNBinary, QSNNMembrane, QuantizerSpec, ReScaW, SpikeFit, SpQuant
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from spikequant.quantizers import QSNNBinary, QSNNMembrane, QuantizerSpec, ReSca
         (ReScaW(bits=2, ste="identity"), 2, "ReScaW identity", 160),
         (SpQuant(lowest=-1), 2, "SpQuant ternary", 0),
         (SpQuant(), 3, "SpQuant 5 levels", 0),
+        (SpQuant(learned=True), 3, "SpQuant 5 levels, learned threshold (our reading)", 0),
+        (MINT(bits=4), 4, "MINT (our reading)", 0),
         (SpikeFit(bits=2), 2, "SpikeFit (our reading)", 64),
     ],
 )
@@ -36,5 +38,5 @@ def test_what_a_spec_refuses() -> None:
 
 
 def test_only_readings_of_an_abstract_are_uncertain() -> None:
-    found = [spec.uncertain for spec in (QSNNBinary(), QSNNMembrane(), ReScaW(bits=2), SpQuant(), SpikeFit(bits=2))]
-    assert found == [False, False, False, False, True]
+    found = [spec.uncertain for spec in (QSNNBinary(), QSNNMembrane(), ReScaW(bits=2), SpQuant(), SpikeFit(bits=2), MINT(bits=2))]
+    assert found == [False, False, False, False, True, True]
