@@ -65,4 +65,7 @@ class TrainedThreshold(LIF):
         super().quantize_constant(name, value)
 
     def _resting(self, current: Tensor) -> Tensor | None:
-        return torch.zeros_like(current[0]) + (self.share * self.fires_at).to(current.dtype) if self.share else None
+        if not self.share:
+            return None
+        wide = torch.promote_types(current.dtype, torch.float32)
+        return torch.zeros_like(current[0], dtype=wide) + (self.share * self.fires_at).to(wide)

@@ -106,6 +106,12 @@ class Clustered(Quantizer):
         self.spikefit = spec
         self.centers = nn.Parameter(torch.linspace(-1, 1, 2**spec.bits))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self.seen_started = False
+
+    def _begun(self) -> bool:
+        """Whether there are values; looked up until there are, since looking at a buffer keeps a GPU from recording its steps."""
+        self.seen_started = self.seen_started or bool(self.started)
+        return self.seen_started
 
     def grid(self) -> Table:
         """The values as they are stored, ascending."""
@@ -127,9 +133,9 @@ class Clustered(Quantizer):
         Raises:
             SpecError: evaluated before it saw any weights.
         """
-        if self.training and not self.started:
+        if self.training and not self._begun():
             self.observe(x)
-        if not self.started:
+        if not self._begun():
             raise SpecError(f"{self.spec.label()} has no values yet: train it, or let quantize start them from weights")
         return chosen(self._stored(), x)
 

@@ -285,6 +285,12 @@ class LearnedStep(Quantizer):
         self.sharers = torch.Size(shape).numel() // (shape[axis] if spec.per_channel else 1)
         self.step = nn.Parameter(torch.ones(shape[axis] if spec.per_channel else ()))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self.seen_started = False
+
+    def _begun(self) -> bool:
+        """Whether there is a step; looked up until there is, since looking at a buffer keeps a GPU from recording its steps."""
+        self.seen_started = self.seen_started or bool(self.started)
+        return self.seen_started
 
     def grid(self) -> Affine:
         """Multiples of the step; its gradient is scaled as LSQ asks."""
@@ -304,9 +310,9 @@ class LearnedStep(Quantizer):
         Raises:
             SpecError: evaluated before it saw any values: the step would follow what is evaluated.
         """
-        if self.training and not self.started:
+        if self.training and not self._begun():
             self.observe(x)
-        if not self.started:
+        if not self._begun():
             raise SpecError(f"{self.spec.label()} has no step yet: train it, or let quantize start it from data")
         return super().forward(x)
 

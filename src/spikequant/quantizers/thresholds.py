@@ -46,6 +46,7 @@ class SharedStep(Quantizer):
         super().__init__(spec, shape, axis)
         self.end = 2 ** (spec.bits - 1)
         self.register_buffer("step", torch.full((), torch.nan))
+        self.checked = False  # looking at a value would keep a GPU from recording its steps
         self.weights: tuple[Quantizer, float] | None = None  # a tuple, since torch would list it among this module's own parts
 
     @property
@@ -56,6 +57,7 @@ class SharedStep(Quantizer):
     def follow_weights(self, weights: Quantizer, gain: float) -> None:
         """Take the step of these weights from now on, times ``gain``."""
         self.weights = (weights, gain)
+        self.checked = False
 
     def grid(self) -> Affine:
         """Whole multiples of the step.
@@ -82,6 +84,7 @@ class SharedStep(Quantizer):
             return self.step
         quantizer, gain = self.weights
         grid = quantizer.grid()
-        if not isinstance(grid, Affine) or grid.step.ndim or float(grid.shift):
+        if not isinstance(grid, Affine) or not (self.checked or (grid.step.ndim == 0 and float(grid.shift) == 0)):
             raise SpecError(f"{self.spec.label()} takes one step for all weights, through zero: {quantizer.spec.label()} has none; use LSQ")
+        self.checked = True
         return (grid.step.detach() * gain).clamp(min=LEAST)
