@@ -8,7 +8,20 @@ from spikequant.deploy.nearest import membranes, whole_weights
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.neurons import LIF
-from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, ThresholdCentered, Uniform
+from spikequant.quantizers import (
+    LSQ,
+    MINT,
+    Binary,
+    FixedPoint,
+    LQNet,
+    QSNNBinary,
+    QSNNMembrane,
+    ReScaW,
+    SpikeFit,
+    SpQuant,
+    ThresholdCentered,
+    Uniform,
+)
 from spikequant.recipes import Recipe, quantize
 from spikequant.recipes.folding import fold, units
 
@@ -37,6 +50,9 @@ WEIGHTS = {
     "fixed point": FixedPoint(integer=0, fraction=3),
     "LSQ": LSQ(bits=4),
     "binary": Binary(),
+    "Q-SNN": QSNNBinary(),
+    "ReScaW": ReScaW(bits=2),
+    "SpikeFit": SpikeFit(bits=2),
 }
 
 
@@ -51,7 +67,7 @@ def test_weights_on_a_grid_stay_there(float_network: Network, name: str) -> None
     real = torch.from_numpy(weights(op, program.tensors)) * found.scale.reshape(-1, 1, 1, 1)
     error = float((real - folded.weight).abs().max() / folded.weight.abs().max())
     assert error < (0.01 if name == "LQ-Net" else 1e-6)
-    assert found.bits <= WEIGHTS[name].width + (name == "fixed point")
+    assert found.bits <= getattr(WEIGHTS[name], "value_bits", WEIGHTS[name].width) + (name == "fixed point")
     assert (found.changed is None) == (name != "LQ-Net")
 
 
@@ -114,3 +130,47 @@ def test_other_neurons_are_refused(float_network: Network, neuron: LIF) -> None:
 def test_untrained_norms_are_refused() -> None:
     with pytest.raises(SpecError, match="no data"):
         lower(build("digits"), BATCHES)
+
+
+BASELINES = {
+    "SpQuant": Recipe(weights=Uniform(bits=4, low=-1.0, high=1.0), state=SpQuant(), snapped="after_reset"),
+    "SpQuant learned": Recipe(weights=ReScaW(bits=4), state=SpQuant(lowest=-1, learned=True), snapped="after_reset"),
+    "MINT": Recipe(weights=LSQ(bits=4), state=MINT(bits=4), snapped="after_reset", batch_norm="folded"),
+}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_membranes_of_baselines_become_codebooks(float_network: Network, name: str) -> None:
+    network = quantize(float_network, BASELINES[name], BATCHES)
+    report = lower(network, BATCHES).report
+    assert "lif1: levels are rounded to whole numbers" in report["changed"]
+    assert max(layer["spikes_changed"] for layer in report["layers"].values()) < 0.02
+
+
+def test_a_membrane_of_q_snn_has_no_program_of_its_own(float_network: Network) -> None:
+    network = quantize(float_network, Recipe(state=QSNNMembrane(bits=4), snapped="after_reset"), BATCHES)
+    assert "lif1: state becomes 16 bits, its grid is given up, and its tanh" in lower(network, BATCHES).report["changed"]
+
+
+def trained_thresholds(start: float) -> Network:
+    network = build("digits", lif={"neuron": "trained_threshold", "threshold": 0.8, "start": start})
+    network.train()
+    for x, _ in BATCHES * 5:
+        network(x)
+    return network.eval()
+
+
+def test_a_trained_threshold_is_folded_into_the_weights_that_read_its_spikes() -> None:
+    network = trained_thresholds(0.0)
+    norm = network.norm2
+    expected = 0.8 * norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    assert torch.allclose(fold(network, units(network, 1.0))["conv2"].gamma, expected.double())
+    report = lower(network, BATCHES).report
+    assert max(layer["spikes_changed"] for layer in report["layers"].values()) < 0.08
+    exact = lower(quantize(network, Recipe.integer(weight_bits=6), BATCHES))
+    assert exact.report["exact"]
+
+
+def test_a_membrane_that_begins_with_a_share_of_its_threshold_is_refused() -> None:
+    with pytest.raises(SpecError, match="start=0"):
+        lower(trained_thresholds(0.5), BATCHES)

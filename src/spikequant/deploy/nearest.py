@@ -16,8 +16,9 @@ from spikequant.models import Network
 from spikequant.models.layers import Encode
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF
-from spikequant.numerics import Affine, Table, levels
+from spikequant.numerics import Affine, State, Table, levels
 from spikequant.quantizers import LearnedBasis, Quantizer
+from spikequant.quantizers.baselines import Clustered
 from spikequant.recipes.folding import Folded, fold, retention, units, window
 
 Integers = NDArray[np.int64]
@@ -108,23 +109,34 @@ def on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None
         return None
     if isinstance(quantizer, LearnedBasis):
         return _planes(quantizer.basis.double(), weight, gamma)
+    if isinstance(quantizer, Clustered):
+        return _multiples(weight, quantizer.value_step.double(), gamma, quantizer.spikefit.value_bits)
     grid = quantizer.grid()
+    if isinstance(grid, Table) and grid.size == 2 and bool((grid.levels[..., 0] == -grid.levels[..., 1]).all()):  # Q-SNN
+        signs = (weight > 0) ^ (rows < 0)
+        scale = grid.levels[..., 1].detach().double().expand(len(weight)) * gamma.abs()
+        return Whole(_integers(signs), 1, scale, np.ones((len(weight), 1), np.int64))
     if not isinstance(grid, Affine):
         return None
     step = grid.step.detach().double()
     step = step.reshape(-1, *[1] * (weight.ndim - 1)) if step.ndim else step
     shift, bits = float(grid.shift.reshape(-1)[0]), (grid.size - 1).bit_length()
     if shift == 0:
-        codes = torch.round(weight / step) * torch.sign(rows)
-        needed = next(each for each in range(1, 64) if -(1 << (each - 1)) <= codes.min() and codes.max() < 1 << (each - 1))
-        scale = (step * rows.abs()).reshape(-1)
-        return Whole(_integers(codes), max(needed, bits), scale) if max(needed, bits) <= BITS else None
+        return _multiples(weight, step, gamma, bits)
     if shift == 0.5 and grid.size == 1 << bits and bits <= BITS and float(grid.lowest.reshape(-1)[0]) == -(grid.size // 2):
         code = torch.round(weight / step - 0.5) + grid.size // 2
         code = torch.where(rows < 0, grid.size - 1 - code, code)
         basis = np.tile(1 << np.arange(bits), (len(weight), 1))
         return Whole(_integers(code), bits, (step / 2 * rows.abs()).reshape(-1), basis)
     return None
+
+
+def _multiples(weight: Tensor, step: Tensor, gamma: Tensor, bits: int) -> Whole | None:
+    """Weights that are whole multiples of a step."""
+    rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
+    codes = torch.round(weight / step) * torch.sign(rows)
+    needed = next(each for each in range(1, 64) if -(1 << (each - 1)) <= codes.min() and codes.max() < 1 << (each - 1))
+    return Whole(_integers(codes), max(needed, bits), (step * rows.abs()).reshape(-1)) if max(needed, bits) <= BITS else None
 
 
 def _planes(basis: Tensor, weight: Tensor, gamma: Tensor) -> Whole:
@@ -153,16 +165,17 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
         "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
     }  # fmt: skip
     if state is None or not isinstance(state.grid, Affine | Table) or state.grid.size > 256 or levels(state.grid).ndim > 1:
-        return _plain_state(fields, threshold, retention(lif), state is not None)
+        return _plain_state(fields, threshold, retention(lif), state)
     return _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).detach().double()), state)
 
 
-def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, had_grid: bool) -> Membranes:
+def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: State | None) -> Membranes:
     shift = min(math.floor(math.log2(0.5 * 2 ** (STATE_BITS - 1) / float(threshold.max()))), 8)
     bits = max(min(LEAK_BITS, STATE_BITS - 1 + min(shift, 0)), 1)  # its product with a shifted state stays within 32 bits
     leak = Leak(kind="multiply_shift", multiplier=round(kept * 2**bits), shift=bits, rounding="half_up")
     op = Lif(**fields, state_bits=STATE_BITS, shift=max(-shift, 0), leak=leak if kept != 1 else Leak())
-    words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if had_grid else "")
+    words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if state is not None else "")
+    words += ", and its tanh" if state is not None and state.squash else ""
     tensors = {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}
     return Membranes(op, tensors, max(shift, 0), (words, f"leak becomes {leak.multiplier} / 2^{leak.shift}"))
 

@@ -103,7 +103,7 @@ class Clustered(Quantizer):
 
     def __init__(self, spec: SpikeFit, shape: tuple[int, ...], axis: int) -> None:
         super().__init__(spec, shape, axis)
-        self.spikefit = spec
+        self.spikefit, self.top = spec, 2 ** (spec.value_bits - 1) - 1
         self.centers = nn.Parameter(torch.linspace(-1, 1, 2**spec.bits))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         self.seen_started = False
@@ -116,6 +116,11 @@ class Clustered(Quantizer):
     def grid(self) -> Table:
         """The values as they are stored, ascending."""
         return Table(self._stored())
+
+    @property
+    def value_step(self) -> Tensor:
+        """What the values are whole multiples of."""
+        return self.centers.detach().abs().max().clamp(min=LEAST) / self.top
 
     def observe(self, x: Tensor) -> None:
         """Start the values from these weights."""
@@ -141,9 +146,7 @@ class Clustered(Quantizer):
 
     def _stored(self) -> Tensor:
         """The centers on their own grid of ``value_bits``, which passes their gradient."""
-        top = 2 ** (self.spikefit.value_bits - 1) - 1
-        step = self.centers.detach().abs().max().clamp(min=LEAST) / top
-        return snap(integers(step, -top, 2 * top + 1), self.centers.sort().values)
+        return snap(integers(self.value_step, -self.top, 2 * self.top + 1), self.centers.sort().values)
 
 
 class Squashed(Following):

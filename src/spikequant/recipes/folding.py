@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
-from spikequant.neurons import LIF
+from spikequant.neurons import LIF, TrainedThreshold
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 PASSING = ("dropout", "flatten", "max_pool")
 CURRENTS = ("dropout", "max_pool")
+FIRING = ("lif", "trained_threshold")
 
 
 class Folded(NamedTuple):
@@ -53,8 +54,8 @@ def units(model: Network, input_step: float) -> dict[str, float]:
         taken = [found.get(source) for source in node.inputs]
         if node.kind == "encode":
             found[node.name] = 1.0 if node.args.get("encoding") == "rate" else input_step
-        elif node.kind == "lif":
-            found[node.name] = 1.0
+        elif node.kind in FIRING:
+            found[node.name] = worth(_lif(model, node.name))
         elif node.kind == "average_pool" and taken[0] is not None:
             height, width = window(node, shapes[node.inputs[0]], shapes[node.name])
             found[node.name] = taken[0] / (height * width)
@@ -109,6 +110,19 @@ def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
         rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
         found[node.name] = Folded(weight * rows * unit, bias * kappa, gamma * unit, norm, lif)
     return found
+
+
+def worth(lif: LIF) -> float:
+    """What one spike is worth to who reads it.
+
+    Raises:
+        SpecError: the membrane begins with a share of its threshold, which no program does.
+    """
+    if not isinstance(lif, TrainedThreshold):
+        return 1.0
+    if lif.share:
+        raise SpecError(f"a membrane that begins at {lif.share:g} thresholds has no integer form; build the network with start=0")
+    return float(lif.fires_at.detach())
 
 
 def gain(lif: LIF) -> float:
@@ -169,7 +183,7 @@ def _fed(node: Node, readers: dict[str, list[Node]]) -> tuple[str | None, str | 
             names = ", ".join(each.name for each in following)
             raise SpecError(f"{at.name}: its current is read by {names}; a current that is no whole number can have one reader")
         at = following[0]
-        if at.kind == "lif":
+        if at.kind in FIRING:
             return norm, at.name
         if at.kind == "batch_norm" and norm is None and not pooled:
             norm = at.name

@@ -16,7 +16,7 @@ from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Args, Node, Wiring
 from spikequant.neurons import LIF
 from spikequant.quantizers import Binary, FixedPoint, QuantizerSpec, Uniform
-from spikequant.recipes.folding import Folded, Loader, fold, is_fresh, largest_input, measured, retention, units, window
+from spikequant.recipes.folding import FIRING, Folded, Loader, fold, is_fresh, largest_input, measured, retention, units, window
 from spikequant.recipes.plan import Part, plan
 from spikequant.recipes.recipe import Arithmetic, Recipe
 
@@ -178,7 +178,7 @@ def fed(wiring: Wiring, name: str) -> Node | None:
     """The neuron that a layer of synapses feeds, through pools and the like; None for the last layer."""
     for node in wiring.nodes:
         if name in node.inputs:
-            return node if node.kind == "lif" else fed(wiring, node.name)
+            return node if node.kind in FIRING else fed(wiring, node.name)
     return None
 
 
@@ -242,8 +242,8 @@ def _rewritten(model: Network, folded: dict[str, Folded], scalings: dict[str, Sc
             if height != width:
                 raise SpecError(f"{node.name}: its windows are {height}x{width}; only square ones have an integer form")
             kind, args = "sum_pool", {"size": height}
-        elif kind == "lif":
-            args = _neuron(model.get_submodule(node.name), scalings[before[node.name]], how)
+        elif kind in FIRING:
+            kind, args = "lif", _neuron(model.get_submodule(node.name), scalings[before[node.name]], how)
         nodes.append(Node(name=node.name, kind=kind, inputs=inputs, args=args))
     return Wiring.read({**model.wiring.fields(), "nodes": [node.fields() for node in nodes]})
 
