@@ -5,14 +5,16 @@ from typing import Literal, NamedTuple
 from spikequant.quantizers import QuantizerSpec
 
 BITS = 3  # of a picture: few enough levels to be counted
+BESIDE = {"mint": ', weights=sq.LSQ(bits=4), snapped="after_reset", batch_norm="folded"'}  # what a method cannot do without
 
 
 class Example(NamedTuple):
-    """How a method is written down, the spec that results, and the part of a recipe that shows it."""
+    """How a method is written down, the spec that results, the part of a recipe that shows it, and what that recipe says besides."""
 
     text: str
     spec: QuantizerSpec
     part: Literal["weights", "state"]
+    beside: str = ""
 
 
 def example(spec: type[QuantizerSpec], bits: int = BITS) -> Example:
@@ -29,4 +31,5 @@ def example(spec: type[QuantizerSpec], bits: int = BITS) -> Example:
         fields |= {"low": -1.0, "high": 1.0}
     text = f"{spec.__name__}({', '.join(f'{name}={value}' for name, value in fields.items())})"
     made = spec(**fields)
-    return Example(text, made, "state" if "threshold" in spec.model_fields or made.scope is not None else "weights")
+    of_states = "threshold" in spec.model_fields or made.scope is not None or made.kind == "mint"
+    return Example(text, made, "state" if of_states else "weights", BESIDE.get(made.kind, ""))

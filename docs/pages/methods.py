@@ -21,7 +21,7 @@ train = Batches(digits.train, 64, digits.scale, seed=0)
 test = Batches(digits.test, 64, digits.scale)
 model = sq.models.build("digits")
 sq.fit(model, train, sq.Training(epochs=1))
-small = sq.quantize(model, sq.Recipe({part}={text}), calibration=train)
+small = sq.quantize(model, sq.Recipe({part}={text}{beside}), calibration=train)
 print(sq.evaluate(model, test), sq.evaluate(small, test), sq.compare(model, small, test).emd)
 """
 
@@ -71,7 +71,7 @@ def code(shown: Example) -> str:
     """Ten lines: train, quantize with this method, judge."""
     name = shown.text.partition("(")[0]
     imports, prefix = ("import spikequant as sq", "sq.") if name in sq.__all__ else (_imports(name), "")
-    return LINES.format(imports=imports, part=shown.part, text=prefix + shown.text)
+    return LINES.format(imports=imports, part=shown.part, text=prefix + shown.text, beside=shown.beside)
 
 
 def index() -> str:
