@@ -1,8 +1,9 @@
 import pytest
 
 from spikequant.errors import SpecError
-from spikequant.quantizers import FixedPoint, LQNet, Uniform
-from spikequant.recipes import Recipe, Space
+from spikequant.models import build
+from spikequant.quantizers import LSQ, MINT, FixedPoint, LQNet, Uniform
+from spikequant.recipes import Recipe, Space, quantize
 
 STATE = Uniform(bits=4, low=-1.0, high=1.0)
 
@@ -58,3 +59,10 @@ def test_a_space_survives_toml() -> None:
 def test_a_bad_space_is_explained(text: str, complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         Space.from_toml(text)
+
+
+def test_what_a_method_needs_besides_is_in_every_recipe() -> None:
+    space = Space(weights=(LSQ(bits=4),), state=(MINT(bits=4), MINT(bits=2)), snapped="after_reset", batch_norm="folded")
+    small = quantize(build("digits"), space.recipe((0, 1)))
+    assert (small.lif1.snapped, small.lif1.state.grid().size) == ("after_reset", 4)
+    assert small.wiring.of_kind("batch_norm") == []

@@ -43,7 +43,7 @@ class Space(Spec):
 
     ``schemes``: ``ptq`` quantizes after training, ``itq`` trains with the quantizers in place. ``roundings`` are given to every
     fixed-point grid at once, as Q-SpiNN does; none leaves each its own. ``time``: steps to run, the most first. ``layers`` maps
-    layer patterns to lists of their own.
+    layer patterns to lists of their own. ``snapped`` and ``batch_norm`` are those of every recipe, as some methods need them.
 
     Raises:
         SpecError: no axis, choices that do not go from fine to coarse, or roundings without a fixed-point grid.
@@ -64,6 +64,8 @@ class Space(Spec):
     threshold: Grids = ()
     decay: Grids = ()
     layers: dict[str, LayerChoices] = Field(default_factory=dict)
+    snapped: Literal["before_fire", "after_reset", "both"] | None = None
+    batch_norm: Literal["kept", "folded", "reestimated"] | None = None
 
     @classmethod
     def fixed_point(
@@ -119,7 +121,7 @@ class Space(Spec):
             )
             for pattern in self.layers
         }
-        return Recipe(**plain, constants=constants, overrides=overrides)
+        return Recipe(**plain, constants=constants, overrides=overrides, snapped=self.snapped, batch_norm=self.batch_norm)
 
     def steps(self, levels: Sequence[int]) -> int | None:
         """Time steps of one choice; None leaves the model's."""
