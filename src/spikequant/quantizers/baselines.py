@@ -25,6 +25,7 @@ class Standardized(Quantizer):
         self.register_buffer("mean", torch.zeros(shape[axis]))
         self.register_buffer("scale", torch.ones(shape[axis]))
         self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
+        self.done: float | None = None  # the same as a number, since looking at a buffer keeps a GPU from recording its steps
 
     @property
     def gradient(self) -> Gradient:
@@ -38,6 +39,7 @@ class Standardized(Quantizer):
     def advance(self, done: float) -> None:
         """Sharpen the gradient as training goes on."""
         self.progress.fill_(done)
+        self.done = done
 
     def observe(self, x: Tensor) -> None:
         """Take mean and scale from these values."""
@@ -54,7 +56,8 @@ class Standardized(Quantizer):
         value = super().forward(x.detach())
         if not (torch.is_grad_enabled() and x.requires_grad):
             return value
-        sharpness = 0.1 * 100.0 ** float(self.progress)
+        self.done = float(self.progress) if self.done is None else self.done
+        sharpness = 0.1 * 100.0**self.done
         smooth = max(1 / sharpness, 1.0) * torch.tanh(sharpness * _standard(self._rows(x, per_channel=True))) * self.scale.unsqueeze(1)
         return through(value, smooth.reshape(x.movedim(self.axis, 0).shape).movedim(0, self.axis).to(x.dtype))
 
