@@ -123,7 +123,8 @@ class Clustered(Quantizer):
     @property
     def value_step(self) -> Tensor:
         """What the values are whole multiples of."""
-        return self.centers.detach().abs().max().clamp(min=LEAST) / self.top
+        step: Tensor = self.centers.detach().abs().max().clamp(min=LEAST) / self.top
+        return step
 
     def observe(self, x: Tensor) -> None:
         """Start the values from these weights."""
