@@ -85,9 +85,8 @@ class Supervised(Pictured):
     """A supervised training; with a recipe the quantizers are in place from its first step.
 
     ``init``: ``scratch``, or ``float``, the weights of the trial's reference. ``training`` takes its seed, start and pairing from the
-    trial. ``pruning`` takes channels out first, by the network as the recipe makes it. ``validation``: share of the training images held
-    out, by which early stop (``training.patience``) decides, and on which the measure ``validation_accuracy`` is taken; recipes of
-    training are chosen by it, never on test images. The measure ``start`` tells of the quantized reference before it is trained on.
+    trial. ``pruning`` takes channels out first, by the network as the recipe makes it. Early stop (``training.patience``) decides by the
+    held-out images. The measure ``start`` tells of the quantized reference before it is trained on.
     """
 
     training: Training
