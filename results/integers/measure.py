@@ -1,8 +1,8 @@
 """What the programs of ``networks.py`` take, and whether every form of them answers alike; one JSON file per network, in one run.
 
-    python results/integers/measure.py FOLDER digits squat-fmnist sew-resnet8
+    python results/integers/measure.py FOLDER digits squat-fmnist sew-resnet8 stdp-net
 
-Accuracy: torch's form and the executor's C on the whole test set, the packed C on its first images, the interpreter where it is quick.
+Accuracy: torch's form, the executor's C and the packed C on the whole test set, the interpreter on its first images.
 Instructions: valgrind, x86-64, gcc -Os, of ``net_run``, one image after the other. Speed: processor time on one thread, least of several
 rounds, all forms in turn within each round.
 """
@@ -10,6 +10,7 @@ rounds, all forms in turn within each round.
 import ctypes
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,17 +21,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from emulated import MACHINES, emulated
 from networks import CASES
 from numpy.typing import NDArray
 
 import spikequant as sq
+from spikequant import training
 from spikequant.data import load
 from spikequant.deploy import Executor, Program, Simulation
 from spikequant.deploy.c.writing import as_bytes
 from spikequant.deploy.machine import encode, interpret
 
 HERE = Path(__file__).parent
-PACKED, INTERPRETED, BATCH, ROUNDS = 1000, 360, 128, 5
+INTERPRETED, PART, BATCH, ROUNDS = 400, 100, 128, 5
 MAIN = """#include "model.h"
 #include "vectors.h"
 static net_memory memory;
@@ -49,17 +52,27 @@ def main() -> None:
     for name in sys.argv[2:]:
         folder, data = Path(sys.argv[1]) / name, load(CASES[name].data)
         program = Program.load(folder / "net.sqp")
-        images, classes = data.test.x.numpy(), data.test.y.numpy()
-        shown = data.train.x[:16].numpy()
+        test, classes = taken(program, data.test.x, data.scale), data.test.y.numpy()
+        shown = taken(program, data.train.x[:16], data.scale)
+        shown = shown if program.header.source.still else encode(program, shown)
         found: dict[str, Any] = {"network": name, "options": CASES[name]._asdict(), "program": program.hash}
         found["program_file_bytes"] = (folder / "net.sqp").stat().st_size
         with tempfile.TemporaryDirectory() as place:
-            for form, once in (("every step", False), ("first layer once", True)):
+            forms = [("every step", False), ("first layer once", True)][: 2 if program.header.source.still else 1]
+            for form, once in forms:
                 found[f"C, {form}"] = c_figures(program, Path(place) / form.replace(" ", "-"), shown, once)
-            found["accuracy"] = accuracies(program, images, classes, Path(place) / "first-layer-once")
+            found["C on emulated Cortex-M, every step"] = {
+                core: emulated(Path(place) / "every-step", core)._asdict() for core in MACHINES if shutil.which("qemu-system-arm")
+            }
+            found["accuracy"] = accuracies(program, test, classes, Path(place) / "every-step")
         found["microseconds_per_image"] = speeds(program, folder, data.test.x[:BATCH], data.scale)
         (HERE / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found), flush=True)
+
+
+def taken(program: Program, pixels: torch.Tensor, scale: float) -> Bytes:
+    """Images as a program takes them: pixels where it has their table."""
+    return pixels.numpy() if program.header.source.table else (pixels.float() / scale).numpy()
 
 
 def c_figures(program: Program, folder: Path, shown: Bytes, once: bool) -> dict[str, Any]:
@@ -78,40 +91,54 @@ def c_figures(program: Program, folder: Path, shown: Bytes, once: bool) -> dict[
 
 def accuracies(program: Program, images: Bytes, classes: Bytes, folder: Path) -> dict[str, Any]:
     """The share of right classes by every form, and in how many images two forms differ."""
-    codes, simulation = encode(program, images), Simulation(program)
-    parts = [simulation(torch.from_numpy(codes[at : at + 250])).numpy() for at in range(0, len(codes), 250)]
-    torch_form, c_form = program.chosen(np.concatenate(parts)), program.chosen(Executor(program).run(codes))
     run(["gcc", "-O3", "-std=c99", "-fPIC", "-shared", "model.c", "-o", "model.so"], folder)
     library = ctypes.CDLL(str(folder / "model.so"))
     memory = ctypes.create_string_buffer(json.loads((folder / "report.json").read_text())["memory_bytes"])
-    packed = [library.net_run(memory, each.ctypes.data_as(ctypes.c_void_p)) for each in as_bytes(program, images[:PACKED])]
-    interpreted = program.chosen(interpret(program, codes[:INTERPRETED]))
+    simulation, executor, packed = Simulation(program), Executor(program), list[int]()
+    scores = list[tuple[Bytes, Bytes]]()
+    for at in range(0, len(images), PART):
+        part = images[at : at + PART]
+        codes = encode(program, part)
+        scores.append((simulation(torch.from_numpy(codes)).numpy(), executor.run(codes)))
+        packed += [library.net_run(memory, each.ctypes.data_as(ctypes.c_void_p)) for each in as_bytes(program, part)]
+    torch_form, c_form = (program.chosen(np.concatenate(each)) for each in zip(*scores, strict=True))
+    # As they were shown above: the draw of spikes goes by the place of an image in its part.
+    parts = [images[at : at + PART] for at in range(0, INTERPRETED, PART)]
+    interpreted = np.concatenate([program.chosen(interpret(program, encode(program, each))) for each in parts])
     return {
         "test_images": len(classes),
         "torch": float(np.mean(torch_form == classes)),
         "executor": float(np.mean(c_form == classes)),
-        "different": int((torch_form != c_form).sum()),
-        "packed_c_images": len(packed),
-        "packed_c_different": int((np.array(packed) != torch_form[:PACKED]).sum()),
+        "packed_c": float(np.mean(np.array(packed) == classes)),
+        "executor_different": int((torch_form != c_form).sum()),
+        "packed_c_different": int((np.array(packed) != torch_form).sum()),
         "interpreted_images": len(interpreted),
-        "interpreter_different": int((interpreted != torch_form[:INTERPRETED]).sum()),
+        "interpreter_different": int((interpreted != torch_form[: len(interpreted)]).sum()),
     }
 
 
 def speeds(program: Program, folder: Path, pixels: torch.Tensor, scale: float) -> dict[str, dict[str, float]]:
     """Each form, for one image and for a batch."""
-    codes, x = encode(program, pixels.numpy()), pixels.float() / scale
+    still, x = program.header.source.still, pixels.float() / scale
+    codes = encode(program, taken(program, pixels, scale))
     executor, simulation, whole = Executor(program), Simulation(program), sq.load(folder / "integer").eval()
     network = sq.load(folder / "float").eval()
+
+    def first(n: int) -> Bytes:
+        return codes[:n] if still else codes[:, :n]
+
     forms: dict[str, Callable[[int], object]] = {
-        "executor": lambda n: executor.run(codes[:n]),
-        "program in torch": lambda n: simulation(torch.from_numpy(codes[:n])),
+        "executor": lambda n: executor.run(first(n)),
+        "program in torch": lambda n: simulation(torch.from_numpy(first(n))),
         "integer network": lambda n: whole(x[:n]),
         "float network": lambda n: network(x[:n]),
     }
     if program.header.name == "squat-fmnist":
         forms["snnTorch, float"] = snntorch_form(network, program.header.time, x)
-    return {f"batch {n}": {name: each / n for name, each in raced(forms, n).items()} for n in (1, BATCH)}
+    if program.header.name == "stdp-net":
+        forms["float network, event by event"] = lambda n: training.respond(network, x[:n])
+    rounds = ROUNDS if still else 1
+    return {f"batch {n}": {name: each / n for name, each in raced(forms, n, rounds).items()} for n in (1, BATCH)}
 
 
 def snntorch_form(network: sq.models.Network, steps: int, x: torch.Tensor) -> Callable[[int], object]:
@@ -125,10 +152,10 @@ def snntorch_form(network: sq.models.Network, steps: int, x: torch.Tensor) -> Ca
 
 
 @torch.no_grad()
-def raced(forms: dict[str, Callable[[int], object]], n: int) -> dict[str, float]:
+def raced(forms: dict[str, Callable[[int], object]], n: int, rounds: int) -> dict[str, float]:
     """Microseconds of processor time, least of all rounds."""
     best = dict.fromkeys(forms, float("inf"))
-    for _ in range(ROUNDS if n > 1 else 5 * ROUNDS):
+    for _ in range(rounds if n > 1 else 5 * rounds):
         for name, work in forms.items():
             begun = time.process_time()
             work(n)

@@ -52,6 +52,12 @@ def test_random_programs(core: str, seed: int, random_programs, tmp_path) -> Non
     assert emulated(program, tmp_path, core).count("as the program") == 4
 
 
+@pytest.mark.parametrize("core", MACHINES)
+def test_neurons_that_compete(core: str, competing_programs, tmp_path) -> None:
+    (program,) = competing_programs(range(3, 4))
+    assert emulated(program, tmp_path, core).count("as the program") == 4
+
+
 def test_a_wrong_vector_fails(random_programs, tmp_path) -> None:
     (program,) = random_programs(range(1))
     name = next(name for name in program.tensors if name.endswith("threshold"))
