@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from spikequant.deploy import Program
-from spikequant.deploy.operations import Lif
+from spikequant.deploy.lateral import Delay, Inhibit
+from spikequant.deploy.operations import Add, Lif
+from spikequant.deploy.program import Header, Source
 from spikequant.deploy.targets import TARGETS, Violation, violations
 from spikequant.errors import SpecError
 
@@ -49,6 +51,22 @@ def test_what_is_unverified_is_said(residual: Program) -> None:
     doubtful = [each for each in violations(with_neurons(residual, compare=">"), "speck") if each.field == "compare"]
     assert all(each.unverified and str(each).endswith("(a limit that is unverified)") for each in doubtful)
     assert len(doubtful) == 3
+
+
+def test_neurons_that_pause_or_act_on_each_other() -> None:
+    source = Source(shape=(3,), low=0, high=1, still=False)
+    operations = (
+        Delay(name="before", inputs=("cells",), shape=(3,)),
+        Inhibit(name="pull", inputs=("before",), strength=5),
+        Add(name="charge", inputs=("input", "pull")),
+        Lif(name="cells", inputs=("charge",), state_bits=8, reset="value", refractory=2),
+    )
+    program = Program(Header(name="loop", time=3, source=source, operations=operations), {"cells.threshold": np.full(3, 2)})
+    assert violations(program, "generic-w4v8") == []
+    assert [(each.layer, each.field, each.unverified) for each in violations(program, "speck")][:3] == [
+        ("before", "lateral", True), ("pull", "lateral", True), ("cells", "refractory", True),
+    ]  # fmt: skip
+    assert "refractory" not in {each.field for each in violations(program, "loihi-lif")}
 
 
 def test_an_unknown_target_is_named(residual: Program) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_sanitizers_find_nothing(random_programs, competing_programs, compiled) 
         for index, program in enumerate(programs):
             images = drawn(program, 2, index)
             assert library.run(index, images)[1] == hashes(program, images)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="no gcc or make")
+def test_no_address_is_out_of_bounds(random_programs, competing_programs, tmp_path) -> None:
+    flags = "CFLAGS=-O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    for index, program in enumerate(random_programs(range(600, 604)) + competing_programs(range(210, 212))):
+        program.write_c(tmp_path / str(index))
+        found = subprocess.run(["make", "-s", "-C", str(tmp_path / str(index)), "CC=gcc", flags, "test"], capture_output=True, text=True)
+        assert found.returncode == 0, found.stdout + found.stderr
+        assert found.stdout.count("as the program") == 4
 
 
 def test_programs_are_read_as_they_were_written(random_programs, competing_programs) -> None:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from spikequant.deploy import Program, Simulation
 from spikequant.deploy.c.vectors import drawn
 from spikequant.deploy.ledger import ledger
+from spikequant.deploy.membranes import Neurons, State
 from spikequant.deploy.operations import Conv2d, Dense, Flatten, Leak, Lif
 from spikequant.deploy.program import Header, Source
-from spikequant.deploy.simulation import Neurons
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,11 @@ class Fires(nn.Module):
         threshold = simulation.tensor(f"{op.name}.threshold")
         assert threshold is not None
         self.op, self.threshold, self.simulation = op, threshold, simulation
-        self.v: Tensor | None = None
+        self.state: State | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         neurons = Neurons(self.op, self.threshold.reshape(1, -1, *[1] * (x.ndim - 2)), None, None)
-        z, self.v, _ = neurons.step(x, neurons.rest(x) if self.v is None else self.v, torch.zeros_like(x))
+        z, self.state = neurons.step(x, neurons.rest(x) if self.state is None else self.state)
         return z
 
 

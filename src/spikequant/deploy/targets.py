@@ -44,6 +44,12 @@ TARGETS: dict[str, Target] = {
     "generic-w8v16": Target(weight_bits=8, state_bits=16, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
     "mcu-w1v8": Target(weight_bits=1, state_bits=8, leaks=("none", "shift"), refractory=True, lateral=True),
     "mcu-w2v8": Target(weight_bits=2, state_bits=8, leaks=("none", "shift"), refractory=True, lateral=True),
+    "lq-w2v8": Target(weight_bits=2, state_bits=8, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
+    "lq-w3v8": Target(weight_bits=3, state_bits=8, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
+    "spinnaker2-8b": Target(
+        weight_bits=8, state_bits=32, signed=None, compare=None, resets=None, overflow=None, max_spikes=None, codebook=True, current=True,
+        refractory=True, lateral=True, unverified=("bits", "state_bits"),
+    ),
     "loihi-lif": Target(
         weight_bits=8, planes=False, even_weights=True, state_bits=24, leaks=("none", "multiply_shift"), leak_rounding="trunc",
         one_threshold=True, compare=">", resets=("value",), refractory=True, unverified=("lateral",),
