@@ -4,7 +4,7 @@ import torch
 
 from spikequant.data import Batches, hold_out
 from spikequant.data.events import Binning
-from spikequant.data.nmnist import events, nmnist
+from spikequant.data.nmnist import events, nmnist, nmnist_17
 from spikequant.errors import DataError
 
 
@@ -78,3 +78,11 @@ def test_batches_come_time_first_also_after_holding_out(nmnist_root) -> None:
         assert x.shape == (5, 4, 2, 17, 17)
         assert y.shape == (4,)
     assert np.isclose(float(x.max()) % 1, 0)
+
+
+def test_joined_pixels_keep_every_event(nmnist_root) -> None:
+    joined, whole = nmnist_17(nmnist_root), nmnist(nmnist_root)
+    assert joined.name == "nmnist (60 + 20 of 60000 + 10000), 17x17"
+    assert (joined.shape, tuple(joined.test.x.shape)) == ((2, 17, 17), (20, 25, 2, 17, 17))
+    fours = whole.test.x.long().unflatten(3, (17, 2)).unflatten(5, (17, 2)).sum((4, 6))
+    assert torch.equal(joined.test.x.long(), fours)

@@ -89,11 +89,13 @@ def test_what_cannot_be_run_is_refused_before(changed: dict[str, Any], told: str
         STDP.check(Unsupervised.read(SMALL | changed))
 
 
-def test_the_shipped_study_holds_figure_10() -> None:
+def test_the_shipped_study_holds_figures_1_and_10() -> None:
     study = Study.read(grouped(tomllib.loads(shipped()["qspinn-unsupervised"].read_text())))
     found = [draft for draft in drafts(study) if draft.seed == 0]
     formats = 8 + 7 + 8  # of weights, neurons and both: 16 and 12 fraction bits of a membrane are one
-    assert len(found) == 1 + formats * 3 + formats * 3 * 2
+    assert len(found) == 1 + formats * 3 + formats * 3 * 2 + 4
+    sizes = [draft.fields["model"] for draft in found if "fig1" in draft.tags]
+    assert sizes == [{"name": "stdp-net", "args": {"neurons": neurons}} for neurons in (100, 225, 900, 1600)]
     six = next(draft for draft in found if {"ptq", "both", "f6", "stochastic"} <= {*draft.tags})
     assert six.fields["recipe"] == {
         "weights": {"kind": "fixed_point", "integer": 1, "fraction": 6, "rounding": "stochastic"},

@@ -9,6 +9,7 @@ Source: Orchard, Jayawant, Cohen, Thakor, "Converting static image datasets to s
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,12 @@ def nmnist(root: Path | str | None = None, binning: Binning = BINNING) -> DataSe
     name = "nmnist" if whole else f"nmnist ({counts[0]} + {counts[1]} of 60000 + 10000)"
     side = SIZE // binning.down
     return DataSet(name, splits[0], splits[1], CLASSES, (2, side, side), hashes, scale=1.0)
+
+
+def nmnist_17(root: Path | str | None = None) -> DataSet:
+    """N-MNIST with two by two pixels joined: 17x17 of them, for networks that must be cheap; else as ``nmnist``."""
+    whole = nmnist(root, BINNING._replace(down=2))
+    return replace(whole, name=f"{whole.name}, 17x17")
 
 
 def events(content: bytes, place: str = "N-MNIST content", down: int = 1) -> Events:

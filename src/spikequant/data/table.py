@@ -9,7 +9,7 @@ from spikequant.data.digits import digits
 from spikequant.data.dvs_gesture import dvs_gesture
 from spikequant.data.fsdd import fsdd
 from spikequant.data.idx import fashion_mnist, mnist
-from spikequant.data.nmnist import nmnist
+from spikequant.data.nmnist import nmnist, nmnist_17
 from spikequant.data.shd import shd
 from spikequant.errors import SpecError, unknown
 
@@ -20,6 +20,7 @@ READERS: dict[str, Callable[[Path | str | None], DataSet]] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "nmnist": nmnist,
+    "nmnist-17": nmnist_17,
     "shd": shd,
     "dvs-gesture": dvs_gesture,
     "fsdd": fsdd,
@@ -30,7 +31,7 @@ def names() -> list[str]:
     """The data sets that `load` can read.
 
     >>> names()
-    ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'nmnist', 'shd', 'dvs-gesture', 'fsdd']
+    ['digits', 'mnist', 'fashion-mnist', 'cifar10', 'cifar100', 'nmnist', 'nmnist-17', 'shd', 'dvs-gesture', 'fsdd']
     """
     return list(READERS)
 
