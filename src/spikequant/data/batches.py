@@ -116,11 +116,13 @@ def crop_and_flip(padding: int = 4) -> Augment:
         batch, channels, height, width = x.shape
         top, left = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator)
         mirrored = torch.rand(batch, 1, generator=generator) < 0.5
-        rows = top + torch.arange(height)
-        columns = left + torch.where(mirrored, torch.arange(width).flip(0), torch.arange(width))
+        top, left, mirrored = torch.stack([top, left, mirrored]).to(x.device)
+        along = torch.arange(max(height, width), device=x.device)
+        rows = top + along[:height]
+        columns = left + torch.where(mirrored.bool(), along[:width].flip(0), along[:width])
         padded = pad(x, [padding] * 4).flatten(2)
         # One gather by flat places: at least four times as fast as an index per axis.
-        places = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).flatten(1).to(x.device)
+        places = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).flatten(1)
         return padded.gather(2, places[:, None].expand(-1, channels, -1)).reshape(x.shape)
 
     return augment

@@ -71,5 +71,14 @@ def solve_basis(normal: Tensor, target: Tensor, basis: Tensor, ridge: float) -> 
     if ridge == 0:  # codes that do not tell two basis values apart leave the equations singular
         inverse: Tensor = torch.linalg.pinv(normal, hermitian=True)
         return (inverse @ target.unsqueeze(-1)).squeeze(-1).to(basis.dtype)
-    solution: Tensor = torch.linalg.solve(normal, target)
-    return solution.to(basis.dtype)
+    return _solved(normal, target).to(basis.dtype)
+
+
+def _solved(normal: Tensor, target: Tensor) -> Tensor:
+    """Gauss and Jordan without a choice of pivots, which positive definite equations do not need: no value has to be looked at."""
+    rows = torch.cat([normal, target.unsqueeze(-1)], dim=-1)
+    for place in range(normal.shape[-1]):
+        pivot = rows[:, place : place + 1] / rows[:, place : place + 1, place : place + 1]
+        rows = rows - rows[:, :, place : place + 1] * pivot
+        rows[:, place : place + 1] = pivot
+    return rows[..., -1]
