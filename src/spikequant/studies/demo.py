@@ -3,11 +3,11 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from typing import Any, Literal, NamedTuple
 
 import torch
 
+from spikequant import __version__
 from spikequant.behavior import Drift, Firing, compare, record
 from spikequant.data import Batches, DataSet, load
 from spikequant.models import Network, build
@@ -71,7 +71,7 @@ def demo(seed: int = 0, progress: Callable[[str], object] = lambda text: None) -
         "time_steps": float_network.wiring.time,
         "seconds": round(time.monotonic() - begun, 1),
         "command": f"spikequant demo --seed {seed}",
-        "spikequant": version("spikequant"),
+        "spikequant": __version__,
         "torch": torch.__version__,
     }
     return {"version": 1, "float": reference, "variants": variants, "setup": setup}

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from spikequant import files
+from spikequant import __version__, files
 from spikequant.errors import FormatError, MismatchError, SpikequantError
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.records import Record
@@ -81,7 +80,7 @@ def describe(out: Path, plan: Plan, command: Mapping[str, Any]) -> None:
 def provenance() -> dict[str, Any]:
     """By what and where this process computes."""
     return {
-        "spikequant": version("spikequant"),
+        "spikequant": __version__,
         "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
