@@ -9,6 +9,7 @@ from spikequant.views.claims import configurations
 from spikequant.views.tables import markdown
 
 RESULTS = Path(__file__).parents[2] / "results"
+SAID = "Mean and standard deviation (±) over seeds; `?` marks our reading of a paper that says too little."
 MEASURES = ("accuracy", "emd", "emd_floor", "mean_rate", "dead", "memory_bits")
 
 
@@ -31,7 +32,11 @@ def page(folder: Path) -> str:
         words = words.replace(f"]({figure.name})", f"]({folder.name}/{figure.name})")
     parts = [words]
     if any(folder.glob("*.json")) and not any(folder.glob("*.py")):
-        parts += ["## All configurations", "Mean and standard deviation (±) over seeds.", of_records(folder)]
+        parts += [
+            "## All configurations",
+            SAID,
+            of_records(folder),
+        ]
     for path in sorted(folder.glob("*.csv")):
         parts += [f"## {path.name}", of_csv(path)]
     return "\n\n".join(parts) + "\n"

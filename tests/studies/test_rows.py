@@ -26,6 +26,13 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert rows_of([record(0, emd=None, accuracy=0.5)])[0].measures == {"accuracy": 0.5}
 
 
+def test_a_reading_of_a_paper_bears_a_tag_of_its_own() -> None:
+    certain = record(0, emd=0.5)
+    setup = {"seed": 0, "recipe": {"weights": {"kind": "spikefit", "bits": 2}}}
+    doubted = certain.model_copy(update={"configuration": {"setup": setup}})
+    assert [row.tags - {"uniform", "table1", "2bits"} for row in rows_of([doubted, certain])] == [{"?"}, set()]
+
+
 def test_reads_a_folder_in_the_order_of_seeds(tmp_path: Path) -> None:
     for seed in (10, 2):
         write(tmp_path, record(seed, emd=0.5))

@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from spikequant.studies.doubt import is_reading
 from spikequant.studies.failures import RULES
 from spikequant.studies.planning import Trial
 from spikequant.studies.records import Record
@@ -90,4 +91,5 @@ class Board:
         document: dict[str, Any] = {"key": key, "name": trial.name, "tags": list(trial.tags), "state": self.state(key)}
         reason = self.reason(key)
         document |= {"measures": {} if record is None else dict(record.measures)}
+        document |= {"uncertain": True} if is_reading(trial.configuration) else {}
         return document if reason is None else document | {"reason": reason}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from spikequant.errors import SpecError
 from spikequant.search import Row
+from spikequant.studies.doubt import DOUBT, is_reading
 from spikequant.studies.records import Record, read_all
 
 
@@ -22,7 +23,10 @@ def study_rows(folder: Path) -> tuple[Row, ...]:
 
 
 def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
-    """One row for each record, sorted by tags and seed; measures that a trial could not give are left out."""
+    """One row for each record, sorted by tags and seed; measures that a trial could not give are left out.
+
+    What is our reading of a paper bears the tag ``?``.
+    """
     rows = [_row(record) for record in records]
     return tuple(sorted(rows, key=lambda row: (sorted(row.tags), row.seed or 0)))
 
@@ -33,4 +37,5 @@ def _row(record: Record) -> Row:
     seed = setup["seed"]
     assert isinstance(seed, int), "every setup has a seed"
     measures = {name: float(value) for name, value in record.measures.items() if value is not None}
-    return Row(frozenset(record.tags) - {f"s{seed}"}, measures, seed)
+    doubt = {DOUBT} if is_reading(record.configuration) else set()
+    return Row(frozenset(record.tags) - {f"s{seed}"} | doubt, measures, seed)

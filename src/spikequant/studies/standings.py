@@ -11,8 +11,8 @@ import tomli_w
 
 from spikequant import files
 from spikequant.errors import SpecError, unknown
-from spikequant.quantizers.table import SPECS
 from spikequant.search import half_width
+from spikequant.studies.doubt import is_reading
 from spikequant.studies.planning import Plan, plan, read_text
 from spikequant.studies.records import Record, read_all
 from spikequant.studies.resolve import resolve_method
@@ -64,7 +64,7 @@ def _standing(method: str, records: list[Record]) -> Standing:
             if value is not None:
                 found.setdefault(name, []).append(float(value))
     values = {name: estimate(each) for name, each in found.items()}
-    return Standing(method, len(records), any(_uncertain(record.configuration) for record in records), values)
+    return Standing(method, len(records), any(is_reading(record.configuration) for record in records), values)
 
 
 def estimate(values: list[float]) -> Estimate:
@@ -78,15 +78,6 @@ def estimate(values: list[float]) -> Estimate:
         return Estimate(mean, None, None)
     reach = half_width(CONFIDENCE, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Estimate(mean, mean - reach, mean + reach)
-
-
-def _uncertain(configuration: object) -> bool:
-    if not isinstance(configuration, Mapping):
-        return False
-    kind = configuration.get("kind")
-    doubted = kind in SPECS and SPECS[kind].model_construct(**configuration).uncertain
-    doubted |= configuration.get("neuron") == "trained_threshold" or configuration.get("score") == "fisher"
-    return doubted or any(_uncertain(each) for each in configuration.values())
 
 
 def joined(word: str, method: str, part: Part, out: Path) -> Plan:

@@ -10,7 +10,7 @@ import typer
 from spikequant.views.progress import display
 from spikequant.views.running import watch
 from spikequant.views.tables import Column, Table, Value, text_table
-from spikequant.views.trials import SHOWN
+from spikequant.views.trials import SHOWN, UNCERTAIN
 from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
 from spikequant.views.wording import ABSENT, distance, size
 
@@ -53,7 +53,7 @@ def standings_table(found: Any) -> Table:
     columns += [Column(name, name.replace("_bits", "").replace("_", " ")) for name in names]
     rows: list[list[Value]] = []
     for standing in found:
-        method = standing.method + (" ?" if standing.uncertain else "")
+        method = standing.method + (UNCERTAIN if standing.uncertain else "")
         rows.append([method, standing.seeds, *(_cell(name, standing.values.get(name)) for name in names)])
     return Table(columns, rows)
 

@@ -18,11 +18,12 @@ SHOWN = {
     "state_bits": size,
     "qspinn_bits": size,
 }
+UNCERTAIN = " ?"  # our reading of a paper that says too little
 MAIN = ("accuracy", "emd", "emd_floor", "training_floor", "mean_rate", "dead", "saturated", "memory_bits")
 
 
 def trials_table(trials: Iterable[Mapping[str, Any]], every: bool = False) -> Table:
-    """The trials as a table: the main measures, or every one."""
+    """The trials as a table: the main measures, or every one; ``?`` marks our readings of papers that say too little."""
     rows = list(trials)
     measured = dict.fromkeys(name for trial in rows for name in trial["measures"])
     names = [*measured] if every else [name for name in MAIN if name in measured] or [*measured]
@@ -31,7 +32,8 @@ def trials_table(trials: Iterable[Mapping[str, Any]], every: bool = False) -> Ta
     columns += [Column(name, name.replace("_bits", "").replace("_", " "), SHOWN.get(name, _number)) for name in names]
     cells: list[list[Value]] = []
     for trial in rows:
-        cells.append([trial["name"], trial["state"], *([trial["key"]] if every else []), *(trial["measures"].get(name) for name in names)])
+        name = trial["name"] + (UNCERTAIN if trial.get("uncertain") else "")
+        cells.append([name, trial["state"], *([trial["key"]] if every else []), *(trial["measures"].get(name) for name in names)])
     return Table(columns, cells)
 
 
