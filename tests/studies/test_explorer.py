@@ -9,6 +9,7 @@ from spikequant.quantizers import LQNet, Uniform
 from spikequant.recipes import Space
 from spikequant.studies import Exploration, Judged, Loaders, Options, Priced, explore, exploring
 from spikequant.studies.explorer import FILE
+from spikequant.training import Training
 
 SPACE = Space(
     weights=("float", LQNet(bits=4), LQNet(bits=2)), state=("float", *(Uniform(bits=bits, low=-2.0, high=2.0) for bits in (8, 4, 2)))
@@ -49,6 +50,24 @@ def test_sensitivity_finds_mixed_precision_per_layer(digits_network: Network, di
     mixed = [each for each in found.evaluated if each.passed and len({level for level in each.levels if level}) > 0]
     assert min(each.measures.memory_bits for each in mixed) < found.baseline.memory_bits / 2  # the states stay float
     assert set(found.best().overrides) == {"conv1", "conv2", "readout"}
+
+
+def test_states_are_perturbed_one_at_a_time_too(digits_network: Network, digits_loaders: Loaders) -> None:
+    states = ("float", Uniform(bits=4, low=-2.0, high=2.0), Uniform(bits=2, low=-2.0, high=2.0))
+    space = Space(layers={"conv1": {"weights": ("float", LQNet(bits=2))}, "lif1": {"state": states}, "lif2": {"state": states}})  # type: ignore[dict-item]
+    found = explore(digits_network, space, digits_loaders, strategy="sensitivity", max_drop=0.05)
+    assert [axis.name for axis in space.axes] == ["conv1.weights", "lif1.state", "lif2.state"]
+    assert levels(found)[:6] == [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 2, 0), (0, 0, 1), (0, 0, 2)]
+    assert any(sum(level > 0 for level in each.levels) > 1 for each in found.evaluated)
+
+
+def test_a_diverging_candidate_fails_alone(digits_network: Network, digits_loaders: Loaders) -> None:
+    space = Space(schemes=("itq", "ptq"), weights=(LQNet(bits=4), LQNet(bits=2)))
+    wild = Training(epochs=1, lr=1000.0, optimizer="sgd", weight_decay=1e30, start="float")
+    found = explore(digits_network, space, digits_loaders, strategy="every", max_drop=1.0, training=wild)
+    assert [(each.scheme, each.note) for each in found.evaluated] == [("itq", "diverged")] * 2 + [("ptq", None)] * 2
+    assert not found.evaluated[0].passed
+    assert {each.scheme for each in found.front()} == {"ptq"}
 
 
 def test_a_sampler_keeps_its_budget(digits_network: Network, digits_loaders: Loaders) -> None:

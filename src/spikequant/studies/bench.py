@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -118,11 +119,12 @@ class Bench:
             return self.seconds
         network, begun, steps = copy.deepcopy(self.model), time.monotonic(), 0
         total: int | None = None
-        for event in training_events(network, self.loaders.train, self._trained()):
-            if isinstance(event, Step):
-                steps, total = event.step, event.total_steps
-                if steps >= PRICED_STEPS:
-                    break
+        with suppress(Diverged):  # that candidates diverge is for the search to find out
+            for event in training_events(network, self.loaders.train, self._trained()):
+                if isinstance(event, Step):
+                    steps, total = event.step, event.total_steps
+                    if steps >= PRICED_STEPS:
+                        break
         return self.seconds + (time.monotonic() - begun) / max(steps, 1) * (total or steps)
 
     def _trained(self) -> Training:
