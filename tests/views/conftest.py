@@ -58,6 +58,7 @@ def layer(name: str, before: list[float], after: list[float]) -> dict[str, Any]:
         "matched_shift": sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before),
         "agreement": 1 - emd * 2,
         "first_difference": 1,
+        "disagreement": [0.0, emd, emd * 2, min(1.0, emd * 3)],
         "rates": after,
         "reference": {**shares(before), "rates": before},
     }

@@ -1,6 +1,6 @@
 from typing import Any
 
-from spikequant.views.columns import compared, layers, variants
+from spikequant.views.columns import compared, implied, layers, variants
 from spikequant.views.record import Record, parse
 
 
@@ -38,3 +38,9 @@ def test_a_comparison_ends_with_the_whole_network(record: Record) -> None:
     last = dict(zip([column.key for column in table.columns], table.rows[-1], strict=True))
     assert (last["layer"], last["channels"], last["emd"]) == ("network", 112, drift.emd)
     assert (last["reference_mean_rate"], last["first_difference"]) == (drift.reference_mean_rate, None)
+
+
+def test_what_every_name_says_is_implied(record: Record) -> None:
+    said = tuple(v.model_copy(update={"name": f"{v.weights} {v.bits} bits, state {v.state}"}) for v in record.variants)
+    assert "weights" in implied(record.model_copy(update={"variants": said}))
+    assert implied(record.model_copy(update={"variants": (*said[1:], said[0].model_copy(update={"name": "best"}))})) == []

@@ -45,7 +45,7 @@ ALLOWED = {
     "meta",
 }
 ALLOWED |= {"details", "script", "summary"}
-FIGURES = ["tradeoff", "trends", "rates", "causes", "across", "shares"]
+FIGURES = ["tradeoff", "trends", "rates", "causes", "across", "disagreement", "shares"]
 ALLOWED |= {"p", "pre", "section", "span", "style", "table", "tbody", "td", "th", "thead", "title", "tr", "ul"}
 ALLOWED |= {"svg", "g", "path", "line", "rect", "text", "tspan", "defs", "clippath"}
 
@@ -133,7 +133,7 @@ def test_names_cannot_leave_the_data_of_a_live_figure(document: dict[str, Any]) 
     scripts = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL)
     data = [json.loads(body) for attributes, body in scripts if attributes]
     assert len(scripts) == len(data) + 2
-    assert len(data) == 2 + 4
+    assert len(data) == 2 + 4 + 3
     assert "<script>alert(1)</script>" in json.dumps(data)
 
 
@@ -156,8 +156,29 @@ def test_template_marks_and_control_characters_in_names_do_nothing(document: dic
 
 def test_a_comparison_is_reported_without_the_figures_of_many(comparison: dict[str, Any]) -> None:
     text = html(parse(comparison))
-    assert re.findall(r'<figure id="(\w+)"', text) == ["rates", "causes", "across"]
+    assert re.findall(r'<figure id="(\w+)"', text) == ["rates", "causes", "across", "disagreement"]
     assert "The firing of small differs from that of float by an EMD of" in text
+
+
+def test_codes_memory_and_configuration_are_shown_where_they_are_known(comparison: dict[str, Any]) -> None:
+    network = comparison["network"]
+    network |= {"ledger": {"weight_bits": 8192, "norm_bits": 0, "state_bits": 16384}, "configuration": {"weights": {"kind": "lqnet"}}}
+    grid = {"low": -1.0, "high": 1.0, "codes": 2, "zero": False, "on_threshold": True, "stalled": 1}
+    state = {"layer": "conv1", "spec": "uniform 1 bits", "grid": grid, "use": None, "advice": ["zero is no level"]}
+    network["state_health"] = [state | {"occupancy": [[-1.0, 0.25, False], [1.0, 0.75, True]]}]
+    text = html(parse(comparison))
+    assert re.findall(r'<figure id="(\w+)"', text)[-1] == "occupancy"
+    assert "2 of 2 codes taken, 75.0% where the leak stalls" in text
+    assert "<li>conv1: zero is no level</li>" in text
+    assert re.search(r">1.0 KiB<.*>2.0 KiB<", text, re.DOTALL)
+    assert "&#34;lqnet&#34;" in text
+    assert "Not in this record" not in text
+
+
+def test_a_state_that_is_no_state_is_refused(comparison: dict[str, Any]) -> None:
+    comparison["network"]["state_health"] = [{"layer": "conv1", "spec": "x", "occupancy": [[0.0, 7.0, False]]}]
+    with pytest.raises(FormatError, match=r"damaged at variants\.0\.state_health"):
+        parse(comparison)
 
 
 def test_a_training_floor_is_shown_where_it_was_measured(comparison: dict[str, Any]) -> None:
@@ -177,7 +198,7 @@ def test_without_accuracy_the_rest_is_still_shown(document: dict[str, Any]) -> N
     document["float"]["accuracy"] = None
     for variant in document["variants"]:
         variant["accuracy"] = None
-    assert re.findall(r'<figure id="(\w+)"', html(parse(document))) == ["trends", "rates", "causes", "across", "shares"]
+    assert re.findall(r'<figure id="(\w+)"', html(parse(document))) == ["trends", "rates", "causes", "across", "disagreement", "shares"]
 
 
 def test_tables_lie_beside_the_report_with_formulas_disarmed(tmp_path: Path, document: dict[str, Any]) -> None:

@@ -34,6 +34,12 @@ def test_every_trial_is_there_and_configurations_are_means_over_seeds(study: dic
     assert (wide["weights"], wide["bits"], wide["state"], wide["scheme"]) == ("uniform [-10, 10]", 2, "float", "scratch")
 
 
+def test_the_parts_of_the_memory_add_up_to_the_whole(study: dict[str, Any]) -> None:
+    for variant in study["variants"]:
+        assert variant["ledger"].keys() == {"weight_bits", "state_bits", "other_bits"}
+        assert sum(variant["ledger"].values()) == pytest.approx(variant["memory_bits"])
+
+
 def test_what_text_records_do_not_hold_is_said_and_not_shown(study: dict[str, Any]) -> None:
     page = html(parse(study))
     assert 'id="tradeoff"' in page
@@ -49,8 +55,10 @@ def test_a_run_folder_gives_the_firing_of_its_trials(tmp_path: Path, untouched: 
     trial = tmp_path / "trials" / f"any-{json.loads(record.read_bytes())['key'][:12]}"
     trial.mkdir(parents=True)
     (trial / "drift.json").write_text(json.dumps(untouched["variants"][0]["drift"]))
+    (trial / "network.json").write_text(json.dumps({"ledger": {"weight_bits": 5}, "state_health": []}))
     (found,) = documents(tmp_path)
     assert [variant["name"] for variant in found["variants"] if variant["drift"]] == [name]
+    assert [variant["ledger"] for variant in found["variants"] if variant["name"] == name] == [{"weight_bits": 5}]
     assert 'id="rates"' in html(parse(found))
     (trial / "drift.json").write_text("{")
     with pytest.raises(FormatError, match=r"drift\.json is not JSON"):

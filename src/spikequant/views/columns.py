@@ -64,6 +64,12 @@ def variants(record: Record) -> Table:
     return Table(columns, [[row.get(column.key) for column in columns] for row in [first, *map(_known, ranked)]])
 
 
+def implied(record: Record) -> list[str]:
+    """The columns that the names of all variants say already: a page can do without them."""
+    told = all(part == "float" or part in variant.name for variant in record.variants for part in (variant.weights, variant.state))
+    return ["weights", "bits", "state", "state_bits", "scheme"] if told else []
+
+
 def _known(variant: Variant) -> dict[str, Value]:
     values = {column.key: getattr(variant, column.key) for column in VARIANT}
     return values | {"seeds": variant.seeds, **{f"{name}_deviation": value for name, value in variant.deviation.items()}}

@@ -36,6 +36,38 @@ class Reference(Part):
     seeds: int | None = None
 
 
+class StateGrid(Part):
+    """The grid of a layer's state, as the state doctor found it."""
+
+    low: float
+    high: float
+    codes: int
+    zero: bool
+    on_threshold: bool
+    stalled: int
+
+
+class StateUse(Part):
+    """What membranes did before they were rounded to it."""
+
+    low: float
+    high: float
+    below: Fraction | None = None
+    above: Fraction | None = None
+    unused: int | None = None
+
+
+class StateHealth(Part):
+    """The state doctor's findings on one layer; ``occupancy``: level, share of membranes, and whether the leak stalls there."""
+
+    layer: str
+    spec: str
+    grid: StateGrid | None = None
+    use: StateUse | None = None
+    advice: tuple[str, ...] = ()
+    occupancy: tuple[tuple[float, Fraction, bool], ...] = ()
+
+
 class Variant(Part):
     """One quantized form of the network; of several ``seeds`` the means, with the ``deviation`` of each measure.
 
@@ -57,7 +89,7 @@ class Variant(Part):
     seeds: int | None = None
     deviation: dict[str, float] = {}
     ledger: dict[str, Bits | Literal[0]] = {}
-    state_health: tuple[dict[str, Any], ...] = ()
+    state_health: tuple[StateHealth, ...] = ()
     bits: int | None = None
     state_bits: int | None = None
     accuracy: Fraction | None = None

@@ -11,10 +11,12 @@ from spikequant import files
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
-from spikequant.views.figures import Figure, across, causes, distributions, freezing, on_paper, shares, tradeoff, trends
+from spikequant.views.figures import (
+    Figure, across, causes, disagreement, distributions, freezing, occupancy, on_paper, shares, tradeoff, trends,
+)
 from spikequant.views.latex import latex
 from spikequant.views.page import page
-from spikequant.views.record import Record, parse
+from spikequant.views.record import Record, StateHealth, parse
 from spikequant.views.tables import Table, csv_text, markdown
 from spikequant.views.trials import trials_table
 from spikequant.views.verdict import Verdict, kept, verdict
@@ -77,13 +79,15 @@ def section(record: Record, number: int) -> dict[str, Any]:
         "telling_layers": columns.layers(found.drifts),
         "worst": worst_layers(found.drifts),
         "crossed": crossed(found.drifts),
-        "health": {mark: health(variant.state_health) for mark, variant in found.telling.items() if variant.state_health},
+        "health": {mark: _health(variant.state_health) for mark, variant in found.telling.items() if variant.state_health},
         "configurations": {
             mark: json.dumps(variant.configuration, indent=1) for mark, variant in found.telling.items() if variant.configuration
         },
         "figures": _figures(record, found),
         "marks": {variant.name: mark for mark, variant in found.telling.items()},
         "above": {variant.name for variant in record.variants if variant.emd > variant.emd_floor},
+        "implied": columns.implied(record),
+        "seeded": any(variant.seeds for variant in record.variants),
         "near": {variant.name for variant in kept(record)},
         "setup": _setup(record),
         "absent": absent(record, found),
@@ -103,9 +107,14 @@ def absent(record: Record, found: Verdict) -> list[str]:
         lacks.append("state codes in use and stalled leak (spikequant doctor MODEL --data DATA shows them)")
     if not any(drift.agreement is not None for drift in found.drifts.values()):
         lacks.append("spikes compared one by one")
-    else:
+    elif not any(layer.disagreement for drift in found.drifts.values() for layer in drift.layers):
         lacks.append("spike disagreement at every time step (only the step at which spikes first differ)")
     return lacks
+
+
+def _health(layers: Sequence[StateHealth]) -> dict[str, Any]:
+    advice = [f"{layer.layer}: {advice}" for layer in layers for advice in layer.advice]
+    return {"table": health(layer.model_dump() for layer in layers), "advice": advice}
 
 
 def _tables(record: Record, found: Verdict) -> dict[str, Table]:
@@ -131,10 +140,11 @@ def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
     if len(record.variants) > 1:
         drawn += [tradeoff(record, found.telling), trends(record)]
     if found.drifts:
-        drawn += [distributions(found.drifts), causes(found.drifts), across(found.drifts)]
+        drawn += [distributions(found.drifts), causes(found.drifts), across(found.drifts), disagreement(found.drifts)]
     if len(record.watched) > 1:
         drawn.append(shares(record))
     drawn += [freezing(name, epochs, number) for number, (name, epochs) in enumerate(record.froze.items(), 1)]
+    drawn.append(occupancy({mark: variant.state_health for mark, variant in found.telling.items()}))
     return {figure.key: figure for figure in drawn if figure}
 
 

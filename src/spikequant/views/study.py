@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SPREAD = ("accuracy", "emd", "mean_rate", "dead", "saturated")
 MEANS = (*SPREAD, "emd_floor", "memory_bits")
 PARTS = ("weight_bits", "state_bits")
-DRIFT_LIMIT = 64 * 2**20
+KEPT_LIMIT = 64 * 2**20
 LABELS = {"uniform": "uniform", "lqnet": "LQ-Net", "lsq": "LSQ", "fixed_point": "fixed point", "threshold_centered": "threshold-centered"}
 
 
@@ -104,6 +104,7 @@ def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Map
     weights, state = recipe.get("weights"), recipe.get("state")
     known = {part: measured[tags, part].mean for part in PARTS}
     spread = {measure: measured[tags, measure].deviation for measure in SPREAD}
+    told = _kept(folder, kept, "network.json") or {}
     return {
         "name": name,
         "weights": label(weights),
@@ -111,9 +112,10 @@ def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Map
         "bits": None if weights is None else weights.get("bits"),
         "state_bits": None if state is None else state.get("bits"),
         "scheme": _scheme(first),
-        "ledger": {part: bits for part, bits in known.items() if bits is not None},
+        "ledger": told.get("ledger") or _parts(known, measured[tags, "memory_bits"].mean),
+        "state_health": told.get("state_health") or [],
         "deviation": {measure: value for measure, value in spread.items() if value is not None},
-        "drift": _drift(folder, kept),
+        "drift": _kept(folder, kept, "drift.json"),
         "configuration": first.configuration,
         **_means(kept, measured),
     }
@@ -139,25 +141,30 @@ def label(spec: Any) -> str:
     return LABELS.get(kind, kind) + limits + "".join(others)
 
 
-def _drift(folder: Path, kept: "Iterable[Finished]") -> dict[str, Any] | None:
-    """How firing differs, layer by layer, where the run folder holds it."""
-    drift = _left(folder, kept, "drift.json")
-    return drift if isinstance(drift, dict) else None
+def _parts(known: Mapping[str, float | None], total: float | None) -> dict[str, float]:
+    """What text records tell of the memory: weights, state, and what is left of the whole."""
+    parts = {part: bits for part, bits in known.items() if bits is not None}
+    return parts if total is None or not parts else parts | {"other_bits": max(0.0, total - sum(parts.values()))}
+
+
+def _kept(folder: Path, kept: "Iterable[Finished]", name: str) -> dict[str, Any] | None:
+    """The object that a trial left in a file of this name: the first seed's that is there."""
+    document = _left(folder, kept, name)
+    return document if isinstance(document, dict) else None
 
 
 def _epochs(folder: Path, kept: "Iterable[Finished]") -> list[Any]:
     """How the network froze, epoch by epoch, where it did and the run folder holds it."""
-    found = _left(folder, kept, "dynamics.json")
-    return [found[number] for number in sorted(found, key=lambda word: (len(word), word))] if isinstance(found, dict) else []
+    found = _kept(folder, kept, "dynamics.json") or {}
+    return [found[number] for number in sorted(found, key=lambda word: (len(word), word))]
 
 
 def _left(folder: Path, kept: "Iterable[Finished]", name: str) -> Any:
-    """What a trial left in a file of this name: the first seed's that is there."""
     for record in kept:
         found = next((folder / "trials").glob(f"*-{record.key[:12]}/{name}"), None)
         if found is not None:
             try:
-                return json.loads(files.read(found, DRIFT_LIMIT))
+                return json.loads(files.read(found, KEPT_LIMIT))
             except ValueError as error:
                 raise FormatError(f"{found} is not JSON: {error}; remove its folder, and the trial is run again") from None
     return None

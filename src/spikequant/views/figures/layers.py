@@ -62,14 +62,16 @@ def shares(record: Record) -> Figure:
     rows = [row for name, (_, drift) in zip(names, ranked, strict=True) for row in _shares(name, drift)]
     layers = [layer.name for layer in ranked[0][1].layers]
     thinned = f" {len(ranked)} of {len(watched)} are drawn, evenly spaced in that order." if len(watched) > len(ranked) else ""
-    panels = [_strip(rows, layers, names, measure) for measure in ("dead", "saturated")]
+    measures = [name for name in ("dead", "saturated") if any(row[key] for row in rows for key in (name, f"{name}_before"))] or ["dead"]
+    panels = [_strip(rows, layers, names, measure, first=measure == measures[0]) for measure in measures]
+    absent = [f" No channel of any is {name}." for name in ("dead", "saturated") if name not in measures]
     return Figure(
         key="shares",
         title="Dead and saturated channels",
         caption=(
             "One mark for each layer; the upright ticks show where the same layer of the float network stands. "
             "Variants are ordered by EMD, the most faithful at the top."
-            f"{thinned}"
+            f"{thinned}{''.join(absent)}"
         ),
         alt="; ".join(f"{v.name}: dead {percent(v.dead)}, saturated {percent(v.saturated)}" for v, _ in ranked),
         drawings=(alt.hconcat(*panels, spacing=24).resolve_scale(color="shared", shape="shared"),),
@@ -108,7 +110,7 @@ def _shares(name: str, drift: Drift) -> list[dict[str, Any]]:
     ]
 
 
-def _strip(rows: list[dict[str, Any]], layers: list[str], names: list[str], measure: str) -> Drawing:
+def _strip(rows: list[dict[str, Any]], layers: list[str], names: list[str], measure: str, first: bool) -> Drawing:
     edge = max(0.05, *(row[key] for row in rows for key in (measure, f"{measure}_before")))
     x = alt.X(
         f"{measure}:Q",
@@ -116,7 +118,7 @@ def _strip(rows: list[dict[str, Any]], layers: list[str], names: list[str], meas
         scale=alt.Scale(domain=[0, edge], nice=False, padding=4),
         axis=alt.Axis(format="~%", tickCount=5),
     )
-    labels = alt.Axis(labelLimit=440, grid=True) if measure == "dead" else alt.Axis(labels=False, ticks=False, grid=True)
+    labels = alt.Axis(labelLimit=440, grid=True) if first else alt.Axis(labels=False, ticks=False, grid=True)
     y = alt.Y("variant:N", sort=names, title=None, axis=labels)
     marks = chart(rows).mark_point(filled=True, size=60, opacity=0.85)
     drawn = marks.encode(

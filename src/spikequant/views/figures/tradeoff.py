@@ -11,11 +11,11 @@ from spikequant.views.record import Record, Variant
 from spikequant.views.verdict import WITHIN
 from spikequant.views.wording import distance, percent, size
 
-HEIGHT = 320
-WIDTH = 400
+HEIGHT = 235
+WIDTH = 410
 TRAINED = ("qat", "scratch")
 EMD_TICKS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-ACCURACY_TICKS = (1.0, 0.99, 0.98, 0.97, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0)
+ACCURACY_TICKS = (1.0, 0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.2, 0.0)
 
 
 def tradeoff(record: Record, telling: Mapping[str, Variant]) -> Figure | None:
@@ -32,11 +32,10 @@ def tradeoff(record: Record, telling: Mapping[str, Variant]) -> Figure | None:
         key="tradeoff",
         title="Accuracy beside drift and memory",
         caption=(
-            "Each mark is a variant: hollow ones were quantized after training, filled ones were trained with quantizers. "
-            "Marks at one height classify alike; the farther right in the first panel, the less alike they fire. "
-            f"Left of the dashed line ({distance(floor)}), drift cannot be told from the float network's own sampling noise. "
-            "The thin line is the front: no variant is better than these in both. The band is within 1 point of float accuracy. "
-            "The axes of accuracy and EMD are stretched towards the float network"
+            "A mark is a variant: hollow, quantized after training; filled, trained with quantizers. Marks at one height classify alike; "
+            f"farther right in the first panel they fire less alike. Left of the dashed line ({distance(floor)}) is sampling noise. "
+            "Thin line: the front, which no variant beats in both. Band: within 1 point of float accuracy. "
+            "Accuracy and EMD are stretched towards the float network"
             + (f", which takes {size(record.reference.memory_bits)}." if len(panels) > 1 else ".")
         ),
         alt="; ".join(f"{p['name']}: accuracy {percent(p['accuracy'])}, EMD {distance(p['emd'])}, {size(p['bits'])}" for p in points),
@@ -115,7 +114,7 @@ def _frame(record: Record) -> Drawing:
     band = chart([row]).mark_rect(fill=INK, opacity=0.07).encode(y=y, y2="below:Q")
     line = chart([row]).mark_rule(color=INK, opacity=0.6).encode(y=y)
     label = chart([row]).mark_text(align="left", baseline="middle", dx=5, dy=-6, color=INK, fontSize=11, lineBreak="\n")
-    return alt.layer(band, line, label.encode(y=y, x=alt.value(WIDTH), text="label:N"))
+    return alt.layer(band, line, label.encode(y=y, x=alt.value("width"), text="label:N"))
 
 
 def _floor(floor: float) -> Drawing:
@@ -134,7 +133,7 @@ def _front(points: Sequence[Row], cost: str) -> alt.Chart:
 
 
 def _marks(points: Sequence[Row], x: alt.X, families: Sequence[str], legend: bool = True) -> list[alt.Chart]:
-    key = alt.Legend(title="weights", orient="bottom", columns=2) if legend else None
+    key = alt.Legend(title="weights", orient="bottom", columns=3, titleOrient="left") if legend else None
     colors = alt.Scale(domain=list(families), range=[_color(index, name) for index, name in enumerate(families)])
     layers = []
     for scheme_filled in (False, True):

@@ -17,6 +17,7 @@ def trends(record: Record) -> Figure | None:
     lines = series(record)
     if not lines:
         return None
+    drawn = [name for name in MEASURES if all(getattr(v, name) is not None for line in lines.values() for _, v in line)]
     return Figure(
         key="trends",
         title="What bits buy",
@@ -28,11 +29,7 @@ def trends(record: Record) -> Figure | None:
             f"{name}: " + ", ".join(f"{bits} bits: accuracy {percent(v.accuracy)}, EMD {distance(v.emd)}" for bits, v in line)
             for name, line in lines.items()
         ),
-        drawings=tuple(
-            _panel(record, lines, measure, title)
-            for measure, title in MEASURES.items()
-            if all(getattr(v, measure) is not None for line in lines.values() for _, v in line)
-        ),
+        drawings=tuple(_panel(record, lines, measure, last=measure == drawn[-1]) for measure in drawn),
         live=True,
     )
 
@@ -48,14 +45,13 @@ def series(record: Record) -> dict[str, list[tuple[int, Variant]]]:
     return {name: sorted(line.items()) for name, line in found.items() if len(line) > 1}
 
 
-def _panel(record: Record, lines: dict[str, list[tuple[int, Variant]]], measure: str, title: str) -> Drawing:
+def _panel(record: Record, lines: dict[str, list[tuple[int, Variant]]], measure: str, last: bool) -> Drawing:
     rows = [_row(name, bits, variant, measure) for name, line in lines.items() for bits, variant in line]
     names = list(lines)
-    first = measure == next(iter(MEASURES))
-    key = alt.Legend(title=None, orient="bottom", columns=1) if first else None
+    key = alt.Legend(title=None, orient="bottom", columns=2) if last else None
     axis = alt.Axis(tickCount=5) if measure == "emd" else alt.Axis(format="~%", tickCount=5)
     x = alt.X("bits:Q", axis=alt.Axis(values=sorted({row["bits"] for row in rows})), scale=alt.Scale(padding=12, nice=False, zero=False))
-    y = alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(zero=measure != "accuracy"))
+    y = alt.Y("value:Q", title=MEASURES[measure], axis=axis, scale=alt.Scale(zero=measure != "accuracy"))
     color = alt.Color("series:N", scale=cycled(names, COLORS), legend=key)
     base = chart(rows).encode(x=x, y=y, color=color)
     drawn = [

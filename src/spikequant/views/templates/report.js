@@ -71,8 +71,11 @@
   const draw = async (script) => {
     const panel = document.getElementById(script.dataset.panel);
     const canvas = make("div");
+    const room = Math.max(160, panel.closest(".panels").clientWidth - 110); // beside the axis and what is written at the right edge
+    const spec = JSON.parse(script.textContent, (name, value) => (name === "columns" && room < 400 ? 1 : value));
+    if (spec.width > room) spec.width = room;
     const options = { mode: "vega-lite", ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: show };
-    await vegaEmbed(canvas, JSON.parse(script.textContent), options);
+    await vegaEmbed(canvas, spec, options);
     const drawn = canvas.querySelector("svg");
     drawn.setAttribute("class", "live");
     panel.querySelector("svg").replaceWith(drawn);
