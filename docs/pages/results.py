@@ -1,15 +1,21 @@
 """A page for each folder under results/: what is written about it, and its records as tables."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from spikequant.search import cells, paper_rows, papers
 from spikequant.studies import study_rows
 from spikequant.views.claims import configurations
+from spikequant.views.figures import Figure, on_paper
+from spikequant.views.record import parse
+from spikequant.views.report import section
+from spikequant.views.study import study_documents
 from spikequant.views.tables import markdown
 
 RESULTS = Path(__file__).parents[2] / "results"
 SAID = "Mean and standard deviation (±) over seeds; `?` marks our reading of a paper that says too little."
+ALT = 2000  # characters
 MEASURES = ("accuracy", "emd", "emd_floor", "mean_rate", "dead", "memory_bits")
 
 
@@ -22,21 +28,39 @@ def pages() -> dict[str, str]:
         f"What they say to each paper's claims: [papers](../papers.md).\n\n```{{toctree}}\n\n{listed}\n```\n"
     )
     figures = {f"results/{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in RESULTS.glob("*/*.svg")}
-    return {f"results/{folder.name}.md": page(folder) for folder in folders} | figures | {"results/index.md": index}
+    drawn = {folder: of_report(folder) for folder in folders if has_records(folder)}
+    for folder, shown in drawn.items():
+        figures |= {f"results/{folder.name}/{name}.svg": drawing for name, (_, drawing) in shown.items()}
+    return {f"results/{folder.name}.md": page(folder, drawn.get(folder, {})) for folder in folders} | figures | {"results/index.md": index}
 
 
-def page(folder: Path) -> str:
-    """The words of the folder with its figures, then its tables."""
+Shown = Mapping[str, tuple[Figure, str]]
+"""The figures of a report by the names of their files, each with its drawing."""
+
+
+def has_records(folder: Path) -> bool:
+    """Whether a folder holds the finished trials of a study."""
+    return any(folder.glob("*.json")) and not any(folder.glob("*.py"))
+
+
+def of_report(folder: Path) -> Shown:
+    """The figures that the study's report draws from its text records, in ink for light and dark pages."""
+    sections = [section(parse(document), number) for number, document in enumerate(study_documents(folder))]
+    found = {f"{name}{each['suffix']}": figure for each in sections for name, figure in each["figures"].items()}
+    return {name: (figure, on_paper(figure)[0]) for name, figure in found.items()}
+
+
+def page(folder: Path, shown: Shown | None = None) -> str:
+    """The words of the folder with its figures, then those of its report, then its tables."""
     words = (folder / "README.md").read_text(encoding="utf-8").strip()
     for figure in sorted(folder.glob("*.svg")):
         words = words.replace(f"]({figure.name})", f"]({folder.name}/{figure.name})")
     parts = [words]
-    if any(folder.glob("*.json")) and not any(folder.glob("*.py")):
-        parts += [
-            "## All configurations",
-            SAID,
-            of_records(folder),
-        ]
+    if shown:
+        parts += ["## What the report shows", f"`spikequant report results/{folder.name}` draws it, to be pointed at, sorted and filtered."]
+        parts += [_figure(folder, name, figure) for name, (figure, _) in shown.items()]
+    if has_records(folder):
+        parts += ["## All configurations", SAID, of_records(folder)]
     for path in sorted(folder.glob("*.csv")):
         parts += [f"## {path.name}", of_csv(path)]
     return "\n\n".join(parts) + "\n"
@@ -55,6 +79,13 @@ def of_csv(path: Path) -> str:
         head, *rows = list(csv.reader(file))
     lines = [head, ["---"] * len(head), *([_short(cell) for cell in row] for row in rows)]
     return wide("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def _figure(folder: Path, name: str, figure: Figure) -> str:
+    """A figure on the paper that it is drawn for, its text alternative cut to what a screen reader bears."""
+    told = figure.alt if len(figure.alt) < ALT else f"{figure.alt[:ALT]}…"
+    told = told.replace("\n", " ")
+    return f"```{{figure}} {folder.name}/{name}.svg\n:class: paper\n:alt: {figure.title}. {told}\n\n{figure.title}. {figure.caption}\n```"
 
 
 def wide(table: str) -> str:

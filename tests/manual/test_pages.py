@@ -58,6 +58,15 @@ def test_figures_named_by_a_folder_are_written_beside_its_page() -> None:
             assert f"results/{target}" in pages
 
 
+def test_the_report_of_a_study_is_drawn_on_its_page() -> None:
+    folder = results.RESULTS / "beyond-accuracy-digits"
+    shown = results.of_report(folder)
+    assert set(shown) == {"tradeoff", "trends"}
+    text = results.page(folder, shown)
+    assert "```{figure} beyond-accuracy-digits/tradeoff.svg" in text
+    assert "currentColor" not in shown["trends"][1]
+
+
 def test_verdicts_stand_beside_the_papers_own() -> None:
     section = findings.section("beyond-accuracy")
     assert "| claim | paper | ours |" in section

@@ -13,6 +13,17 @@ from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
 from spikequant.views.figures import (
     Figure, across, causes, disagreement, distributions, freezing, occupancy, on_paper, shares, tradeoff, trends,
+    Figure,
+    across,
+    causes,
+    disagreement,
+    distributions,
+    occupancy,
+    on_paper,
+    outcomes,
+    shares,
+    tradeoff,
+    trends,
 )
 from spikequant.views.latex import latex
 from spikequant.views.page import page
@@ -136,7 +147,7 @@ def _downloadable(table: Table, name: str) -> dict[str, Any]:
 
 
 def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
-    drawn: list[Figure | None] = []
+    drawn: list[Figure | None] = [] if record.variants else [outcomes(record.trials)]
     if len(record.variants) > 1:
         drawn += [tradeoff(record, found.telling), trends(record)]
     if found.drifts:

@@ -3,6 +3,7 @@
 from spikequant.views.figures.codes import occupancy
 from spikequant.views.figures.freezing import freezing
 from spikequant.views.figures.layers import causes, shares
+from spikequant.views.figures.outcomes import outcomes
 from spikequant.views.figures.rates import across, distributions
 from spikequant.views.figures.steps import disagreement
 from spikequant.views.figures.style import Figure, on_paper
@@ -18,6 +19,7 @@ __all__ = [
     "freezing",
     "occupancy",
     "on_paper",
+    "outcomes",
     "shares",
     "tradeoff",
     "trends",
