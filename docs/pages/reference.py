@@ -32,7 +32,7 @@ def page(room: str) -> str:
 
 def _room(name: str) -> str:
     room = spikequant._ROOMS[name].removeprefix("spikequant.")
-    return f"[{room}]({room}.md)"
+    return f"[{room}]({room}.md)" if room in ROOMS else room.partition(".")[0]
 
 
 def _first(name: str) -> str:

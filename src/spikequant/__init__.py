@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from spikequant.training import Training as Training
     from spikequant.training import evaluate as evaluate
     from spikequant.training import fit as fit
+    from spikequant.views.report import write_report as write_report
 
 __version__ = "0.1.0"
 
@@ -91,6 +92,7 @@ _ROOMS = {
     "quantize": "spikequant.recipes",
     "record": "spikequant.behavior",
     "save": "spikequant.recipes",
+    "write_report": "spikequant.views.report",
 }
 
 # Results that a notebook shows as figure and table: their rooms know nothing of it, so it is here that they are given it.

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import spikequant
+from spikequant.behavior import Drift
 from spikequant.errors import FormatError, SpikequantError
 from spikequant.views.record import Record, parse
 from spikequant.views.report import html, write_report
@@ -214,6 +216,12 @@ def test_tables_lie_beside_the_report_with_formulas_disarmed(tmp_path: Path, doc
     lines = (tmp_path / "new" / "tables" / "variants.csv").read_text()
     assert "'=HYPERLINK(1)" in lines
     assert not re.search(r"(^|,)=", lines, re.MULTILINE)
+
+
+def test_a_comparison_made_in_python_is_reported_without_a_record(tmp_path: Path, comparison: dict[str, Any]) -> None:
+    drift = Drift.from_dict({key: value for key, value in comparison.items() if key in Drift.model_fields})
+    assert spikequant.write_report(drift, str(tmp_path / "own.html")) == tmp_path / "own.html"
+    assert "The firing of network differs from that of reference by an EMD of" in (tmp_path / "own.html").read_text()
 
 
 def test_a_damaged_record_leaves_no_file(tmp_path: Path, document: dict[str, Any]) -> None:

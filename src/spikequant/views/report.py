@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spikequant import files
+from spikequant.behavior import Drift
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
@@ -33,17 +34,19 @@ from spikequant.views.trials import trials_table
 from spikequant.views.verdict import Verdict, kept, verdict
 from spikequant.views.wording import distance, duration, percent, size
 
-Documents = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Documents = Drift | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def write_report(documents: Documents, path: Path) -> Path:
-    """Write the report of a record, or of several, to ``path``, and beside it the folders ``tables`` and ``figures``.
+def write_report(documents: Documents, path: Path | str) -> Path:
+    """Write the report of a comparison, of a record or of several, to ``path``, and beside it the folders ``tables`` and ``figures``.
 
     Raises:
         FormatError: a value of a record breaks its rule.
         SpikequantError: the folder cannot be written to.
     """
-    records = [parse(dict(each)) for each in ([documents] if isinstance(documents, Mapping) else documents)]
+    path = Path(path)
+    found = documents.to_dict() if isinstance(documents, Drift) else documents
+    records = [parse(dict(each)) for each in ([found] if isinstance(found, Mapping) else found)]
     sections = [section(record, number) for number, record in enumerate(records)]
     written = _page(sections)
     for folder in ("tables", "figures"):
