@@ -13,12 +13,12 @@ from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
 from spikequant.views.figures import (
-    Figure, across, causes, disagreement, distributions, freezing, occupancy, on_paper, shares, tradeoff, trends,
     Figure,
     across,
     causes,
     disagreement,
     distributions,
+    freezing,
     occupancy,
     on_paper,
     outcomes,
