@@ -33,7 +33,7 @@ docs: $(VENV)/docs.stamp
 CHROMIUM = chromium
 picture: $(VENV)/plain.stamp
 	$(VENV)/bin/python -m spikequant demo --out runs/picture
-	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1000 \
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,900 \
 		--screenshot=docs/static/report.png file://$(CURDIR)/runs/picture/report.html
 
 chaos: env

@@ -21,6 +21,7 @@ PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for
 PAGES["README.md"] = (DOCS.parent / "README.md").read_text(encoding="utf-8")
 RUN = {name: text for name, text in PAGES.items() if any(block.language in ("python", "console") for block in blocks(text))}
 PEERS = {"tutorials/from-snntorch.md": "snntorch", "tutorials/from-spikingjelly.md": "spikingjelly.activation_based.neuron"}
+PEERS["explanation/first-walk.md"] = "snntorch"
 LINES, COLUMNS = 55, 110  # of a printed page
 
 

@@ -12,7 +12,7 @@ from spikequant.views.verdict import WITHIN
 from spikequant.views.wording import distance, percent, size
 
 HEIGHT = 235
-WIDTH = 410
+WIDTH = 380
 TRAINED = ("qat", "scratch")
 EMD_TICKS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 ACCURACY_TICKS = (1.0, 0.99, 0.98, 0.97, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.2, 0.0)
