@@ -24,6 +24,8 @@ def test_judges_by_a_share_of_the_training_images(search: Search, tmp_path: Path
     assert found.judged_on == "validation"
     assert found.baseline.samples == pytest.approx(0.1 * 1437, abs=6)
     assert {variant["name"] for variant in record["variants"]} == {each.label for each in found.front()}
+    assert [trial["name"] for trial in record["trials"]] == [each.label for each in found.evaluated]
+    assert all(sum(variant["ledger"].values()) == variant["memory_bits"] for variant in record["variants"])
     assert "validation images" in record["setup"]["data"]
 
 

@@ -183,6 +183,16 @@ def test_a_state_that_is_no_state_is_refused(comparison: dict[str, Any]) -> None
         parse(comparison)
 
 
+def test_a_single_candidate_of_a_front_stands_among_all_that_were_tried(document: dict[str, Any]) -> None:
+    tried = [
+        {"name": v["name"], "state": "done", "measures": {k: v[k] for k in ("accuracy", "emd", "memory_bits")}}
+        for v in document["variants"]
+    ]
+    text = html(parse(document | {"variants": document["variants"][:1], "trials": tried}))
+    assert '<figure id="outcomes"' in text
+    assert text.count("<tr>") > len(tried)
+
+
 def test_a_training_floor_is_shown_where_it_was_measured(comparison: dict[str, Any]) -> None:
     floor = {"emd": 0.0213, "interval": [0.02, 0.03], "excess": 0.0, "excess_interval": [0.0, 0.0], "pairs": 3}
     assert "training floor" not in html(parse(comparison))

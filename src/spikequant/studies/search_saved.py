@@ -78,8 +78,14 @@ def front_record(bench: Bench, found: Exploration, search: Search) -> dict[str, 
         "version": 1,
         "float": reference | {"saturated": float_.saturated(), "memory_bits": base.memory_bits},
         "variants": [_variant(bench, found, each) for each in kept],
+        "trials": [_trial(each) for each in found.evaluated],
         "setup": setup | {"command": f"spikequant explore {search.model} --data {search.data} --space {search.space}"},
     }
+
+
+def _trial(each: Evaluated) -> dict[str, Any]:
+    measured = {name: getattr(each.measures, name) for name in ("accuracy", "emd", "memory_bits")}
+    return {"name": each.label, "state": each.note or "done", "measures": measured}
 
 
 def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _downloadable(table: Table, name: str) -> dict[str, Any]:
 
 
 def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
-    drawn: list[Figure | None] = [] if record.variants else [outcomes(record.trials)]
+    drawn: list[Figure | None] = [] if len(record.variants) > 1 else [outcomes(record.trials)]
     if len(record.variants) > 1:
         drawn += [tradeoff(record, found.telling), trends(record)]
     if found.drifts:

@@ -1,6 +1,7 @@
 """A study's finished trials as the records of a report: one for each float network that others are compared with."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,10 +86,15 @@ def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[st
         "title": base or records[0].study,
         "float": {"name": base or "no reference"} | (_means(groups[base], measured) if base else {}),
         "variants": [variant for variant in variants if "emd" in variant and "emd_floor" in variant],
-        "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=lambda r: r.name)],
+        "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=_natural)],
         "froze": {name: epochs for name, kept in groups.items() if (epochs := _epochs(folder, kept))},
         "setup": setup | {"command": f"spikequant run {records[0].study}"},
     }
+
+
+def _natural(record: "Finished") -> list[str | int]:
+    """A key that puts f2 before f10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", record.name)]
 
 
 def _means(kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:

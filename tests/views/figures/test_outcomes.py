@@ -19,5 +19,12 @@ def test_every_trial_with_both_measures_is_a_mark_and_groups_differ_in_shape() -
     assert '"trial": "itq/f4/s0"' in figure.specs[0]
 
 
+def test_candidates_of_a_search_stand_by_their_scheme() -> None:
+    named = [trial | {"name": f"weights LQ-Net {index} bits, ptq"} for index, trial in enumerate(TRIALS)]
+    figure = outcomes(named)
+    assert figure is not None
+    assert '"group": "ptq"' in figure.specs[0]
+
+
 def test_one_trial_alone_is_not_drawn() -> None:
     assert outcomes([TRIALS[0], TRIALS[3]]) is None

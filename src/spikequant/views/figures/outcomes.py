@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 560, 280
 
 
 def outcomes(trials: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """A mark for each trial, by the first part of its name; nothing where fewer than two have both measures."""
+    """A mark for each trial, by what its name begins with (a candidate's: ends with); nothing where fewer than two have both measures."""
     rows = [row for trial in trials if (row := _row(trial))]
     if len(rows) < 2:
         return None
@@ -21,7 +21,7 @@ def outcomes(trials: Sequence[Mapping[str, Any]]) -> Figure | None:
     kept = front([[1 - row["accuracy"], row["memory"]] for row in rows])
     key = alt.Legend(title=None, orient="bottom", columns=4)
     x = alt.X("memory:Q", title="memory (KiB)", scale=alt.Scale(zero=False, padding=12))
-    y = alt.Y("accuracy:Q", axis=alt.Axis(format="~%", tickCount=6), scale=alt.Scale(zero=False, padding=8))
+    y = alt.Y("accuracy:Q", axis=alt.Axis(format="~%", tickCount=6), scale=alt.Scale(zero=False, nice=False, padding=8))
     line = chart([rows[index] for index in kept]).mark_line(color=INK, opacity=0.45, strokeWidth=1, interpolate="step-after")
     marks = (
         chart(rows)
@@ -37,7 +37,7 @@ def outcomes(trials: Sequence[Mapping[str, Any]]) -> Figure | None:
     return Figure(
         key="outcomes",
         title="Accuracy beside memory",
-        caption="A mark is a trial, by the first part of its name; the thin line is the front, which no trial beats in both.",
+        caption="A mark is a trial or candidate; the thin line is the front, which none beats in both.",
         alt="; ".join(f"{row['told']['trial']}: accuracy {row['told']['accuracy']}, {row['told']['memory']}" for row in rows),
         drawings=(alt.layer(line.encode(x=x, y=y, order="memory:Q"), marks).properties(width=WIDTH, height=HEIGHT),),
         live=True,
@@ -50,4 +50,5 @@ def _row(trial: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     name = str(trial["name"])
     told = {"trial": name, "accuracy": percent(accuracy), "memory": size(bits)}
-    return {"group": name.split("/")[0], "accuracy": accuracy, "memory": bits / 8192, "told": told}
+    group = name.split("/")[0] if "/" in name else name.rsplit(", ", 1)[-1]
+    return {"group": group, "accuracy": accuracy, "memory": bits / 8192, "told": told}
