@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from spikequant.behavior import Drift
 from spikequant.data import Batches, hold_out, load
 from spikequant.errors import SpecError
 from spikequant.models import build
-from spikequant.quantizers import Anchored, LQNet
+from spikequant.quantizers import Anchored, LQNet, Uniform
 from spikequant.recipes import Recipe, memory, quantize
 from spikequant.studies import measures
 from spikequant.studies.examine import states
@@ -94,3 +95,12 @@ def test_needs_follow_from_the_names() -> None:
 def test_levels_of_states_are_measured(subject: Subject, tmp_path: Path) -> None:
     found = measured(("levels",), subject, tmp_path)
     assert (found["levels_rest_missed"], found["levels_threshold_missed"], found["levels_singular"]) == (0.0, 0.0, None)
+
+
+def test_accuracy_is_given_by_evaluation_batch(subject: Subject, tmp_path: Path) -> None:
+    """A range that stands gives one accuracy, one that follows the batch may give three: here by the samples of one batch."""
+    found = measured(("accuracy", "batch_sizes"), subject, tmp_path)
+    assert [found[f"accuracy_batch_{size}"] for size in (1, 32, 128)] == [found["accuracy"]] * 3
+    following = quantize(subject.reference, Recipe(state=Uniform(bits=1, range="step_batch"))).eval()
+    found = measured(("batch_sizes",), replace(subject, network=following), tmp_path)
+    assert len(set(found.values())) > 1

@@ -20,7 +20,7 @@ from spikequant.recipes import memory, traffic
 from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
 from spikequant.studies.examine import states
 from spikequant.studies.procedure import Measures
-from spikequant.training import evaluate
+from spikequant.training import accuracy_by_batch, evaluate
 
 BATCHES = 20
 VALIDATED = "validation_accuracy"
@@ -81,6 +81,10 @@ def _validation_accuracy(subject: Subject) -> Measures:
     if subject.held is None:
         raise SpecError(f"{VALIDATED} needs a held-out share of the training images; set validation, as 0.1")
     return {VALIDATED: evaluate(subject.network, Batches(subject.held, subject.batch_size, subject.data.scale))}
+
+
+def _batch_sizes(subject: Subject) -> Measures:
+    return {f"accuracy_batch_{size}": value for size, value in accuracy_by_batch(subject.network, subject.test).items()}
 
 
 def _memory(subject: Subject) -> Measures:
@@ -156,6 +160,7 @@ def _noisy(subject: Subject) -> Measures:
 NOTHING, REFERENCE, TWINS = frozenset[str](), frozenset({"reference"}), frozenset({"reference", "twins"})
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure(NOTHING, _accuracy),
+    "batch_sizes": Measure(NOTHING, _batch_sizes),
     "memory": Measure(NOTHING, _memory),
     "firing": Measure(NOTHING, _firing),
     "emd": Measure(REFERENCE, _emd),
