@@ -50,6 +50,13 @@ def test_only_narrows_the_rows(run: Callable[..., Any], tmp_path: Path) -> None:
     assert "uniform wide" not in out
 
 
+def test_tags_laid_aside_let_rows_stand_beside_the_papers(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("tags,seed,accuracy\nfloat fmnist short,0,0.5\n")
+    for aside, paper in (("", None), ("short", 0.9087)):
+        document = json.loads(run("claims", "squat", "--rows", tmp_path / "rows.csv", "--aside", aside, "--json").out)
+        assert [cell["paper"] for cell in document["cells"] if cell["mean"] == 0.5] == [paper]
+
+
 def test_says_what_it_cannot_read(run: Callable[..., Any], tmp_path: Path) -> None:
     for arguments, message in (
         (["beyond-acuracy"], "did you mean 'beyond-accuracy'"),

@@ -11,7 +11,7 @@ from spikequant.search.noise import Noise, noise_of, paper_noise
 from spikequant.search.published import published
 from spikequant.search.quantile import half_width
 from spikequant.search.reward import PUBLISHED_MU, Scored, reward, select
-from spikequant.search.rows import Row, bearing, paper_rows, papers, read_rows
+from spikequant.search.rows import Row, bearing, paper_rows, papers, read_rows, without
 from spikequant.search.stopping import DropTest
 from spikequant.search.table import STRATEGIES, strategy
 
@@ -52,4 +52,5 @@ __all__ = [
     "reward",
     "select",
     "strategy",
+    "without",
 ]

@@ -39,6 +39,16 @@ def bearing(rows: Iterable[Row], text: str) -> list[Row]:
     return [row for row in rows if wanted <= row.tags]
 
 
+def without(rows: Iterable[Row], text: str) -> list[Row]:
+    """The same rows, the tags of a text laid aside: those that only say how a row was run, as ``short``.
+
+    >>> sorted(without([Row(words("fmnist 2bits short"), {})], "short")[0].tags)
+    ['2bits', 'fmnist']
+    """
+    aside = words(text)
+    return [row._replace(tags=row.tags - aside) for row in rows]
+
+
 def papers() -> list[str]:
     """The papers whose rows and claims are in the package."""
     return sorted(folder.name for folder in files("spikequant.search").joinpath("papers").iterdir() if folder.is_dir())

@@ -24,14 +24,17 @@ def claims(
         Path | None, typer.Option(help="Ours: a folder of records, as results/<study>, or a CSV of tags, seed, measures.")
     ] = None,
     only: Annotated[str, typer.Option(help="Of these rows, those that bear all these tags.")] = "",
+    aside: Annotated[
+        str, typer.Option(help="Tags of these rows to lay aside, such as short: else they stand beside no cell of the paper's.")
+    ] = "",
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
     """Judge every claim of a paper by its own table, and by rows of ours."""
-    from spikequant.search import bearing, cells, judge, paper_claims, paper_noise, paper_rows
+    from spikequant.search import bearing, cells, judge, paper_claims, paper_noise, paper_rows, without
 
     printed, asked = paper_rows(paper), paper_claims(paper)
-    ours = None if rows is None else bearing(_read(rows), only)
+    ours = None if rows is None else without(bearing(_read(rows), only), aside)
     own = [judge(claim, printed, lambda measure, scale: paper_noise(paper, measure, scale)) for claim in asked]
     findings = {"paper": own} if ours is None else {"paper": own, "ours": [judge(claim, ours) for claim in asked]}
     measures = sorted({claim.measure for claim in asked})
