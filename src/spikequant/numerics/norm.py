@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -39,6 +40,8 @@ def norm_scan(
 ) -> Tensor:
     """Spikes of the normalized current, and what follows them.
 
+    A bfloat16 current is widened, and what comes out is bfloat16.
+
     Shapes: current ``[time, batch, channel, height, width]``; spikes ``[time, batch, channel, height // pool, width // pool]``.
 
     >>> import torch
@@ -47,12 +50,13 @@ def norm_scan(
     [1.0]
     """
     scale, shift = (each.reshape(-1, 1, 1) for each in (norm.scale, norm.shift))
-    normal = current * scale + shift
+    normal = current.float() * scale + shift if current.dtype == torch.bfloat16 else current * scale + shift
     if norm.mean is not None and norm.inverse is not None:
-        normal = normal + _through_moments(current, norm.scale.detach(), norm.mean, norm.inverse)
+        normal = normal + _through_moments(current.to(normal.dtype), norm.scale.detach(), norm.mean, norm.inverse)
     spikes, _ = lif_scan(normal, dynamics, state, steps=steps)
     if tail.counts is not None:
         tail.counts.copy_(spikes.detach().sum(0))
+    spikes = spikes.to(current.dtype)
     if tail.plus is not None:
         spikes = spikes + tail.plus
     return spikes if tail.pool == 1 else max_pool2d(spikes.flatten(0, 1), tail.pool).unflatten(0, spikes.shape[:2])  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 #include "steps.c"
 #include "quick.c"
 #include "lif.c"
+#include "half.c"
 #include "norm.c"
 #include "quant.c"
 #include "stdp.c"

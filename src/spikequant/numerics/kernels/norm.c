@@ -3,32 +3,38 @@
    The means and deviations come as arguments (a, b: y = x a + b), so that spikes have the same bits as on every other path.
    Sums run over fixed blocks of rows in one order, whatever the number of threads. */
 
-typedef struct { int64_t steps, batch, height, width, channels, pool, still; } Shape;
+typedef struct { int64_t steps, batch, height, width, channels, pool, still, half; } Shape; /* half: images and gradients are bfloat16 */
 
 #define BLOCK 2048
+#define CHUNK 32 /* patches */
 
-/* sums: [blocks, 2, channels]: of x y and of x, or where y is null of x x and of x. */
-void sq_channel_sums(const float *x, const float *y, int64_t rows, int64_t channels, double *sums, int threads) {
+/* sums: [blocks, 2, channels]: of x x and of x. */
+void sq_channel_sums(const void *x, int half, int64_t rows, int64_t channels, double *sums, int threads) {
     const int64_t blocks = (rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t block = 0; block < blocks; block++) {
-        double *restrict product = sums + block * 2 * channels, *restrict plain = product + channels;
+        float wide[TILE];
+        double *restrict square = sums + block * 2 * channels, *restrict plain = square + channels;
         const int64_t last = (block + 1) * BLOCK < rows ? (block + 1) * BLOCK : rows;
-        memset(product, 0, (size_t)(2 * channels) * sizeof(double));
+        memset(square, 0, (size_t)(2 * channels) * sizeof(double));
         for (int64_t row = block * BLOCK; row < last; row++) {
-            const float *restrict u = x + row * channels, *restrict w = y ? y + row * channels : u;
-            for (int64_t c = 0; c < channels; c++) { product[c] += (double)u[c] * w[c]; plain[c] += u[c]; }
+            const float *restrict u = read_row(half, x, row * channels, (int)channels, wide);
+            for (int64_t c = 0; c < channels; c++) { square[c] += (double)u[c] * u[c]; plain[c] += u[c]; }
         }
     }
 }
 
 /* g = g scale + x slope + shift, per channel, in place. */
-void sq_channel_blend(float *g, const float *x, int64_t rows, int64_t channels, const float *scale, const float *slope, const float *shift, int threads) {
+void sq_channel_blend(void *g, const void *x, int half, int64_t rows, int64_t channels, const float *scale, const float *slope,
+                      const float *shift, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t row = 0; row < rows; row++) {
-        float *restrict to = g + row * channels;
-        const float *restrict from = x + row * channels;
-        for (int64_t c = 0; c < channels; c++) to[c] = to[c] * scale[c] + from[c] * slope[c] + shift[c];
+        float wide[TILE], moved[TILE];
+        const float *restrict from = read_row(half, x, row * channels, (int)channels, wide);
+        const float *to = read_row(half, g, row * channels, (int)channels, moved);
+        float *restrict out = half ? moved : (float *)g + row * channels;
+        for (int64_t c = 0; c < channels; c++) out[c] = to[c] * scale[c] + from[c] * slope[c] + shift[c];
+        if (half) narrow_row((int)channels, moved, (uint16_t *)g + row * channels);
     }
 }
 
@@ -36,7 +42,7 @@ void sq_channel_blend(float *g, const float *x, int64_t rows, int64_t channels, 
 typedef struct {
     int64_t image, line, column, columns;
     int n;
-    float threshold[TILE], decay[TILE], a[TILE], b[TILE];
+    float threshold[TILE], decay[TILE], a[TILE], b[TILE], keep[TILE], share;
 } Patch;
 
 static int64_t patch_columns(const Shape *q) { return TILE / q->channels / q->pool * q->pool; }
@@ -49,14 +55,25 @@ static void settle(const Shape *q, const Tables *t, const float *a, const float 
     c->column = index % across * most;
     c->columns = width - c->column < most ? width - c->column : most;
     c->n = (int)(c->columns * q->channels);
-    constants(t, 0, c->n, c->threshold, c->decay);
-    for (int i = 0; i < c->n; i++) { c->a[i] = a[i % q->channels]; c->b[i] = b[i % q->channels]; }
+    constants(t, 0, (int)q->channels, c->threshold, c->decay);
+    const size_t bytes = (size_t)q->channels * sizeof(float);
+    memcpy(c->a, a, bytes);
+    memcpy(c->b, b, bytes);
+    for (int64_t i = q->channels; i < c->n; i += q->channels) {
+        memcpy(c->a + i, a, bytes);
+        memcpy(c->b + i, b, bytes);
+        memcpy(c->threshold + i, c->threshold, bytes);
+        memcpy(c->decay + i, c->decay, bytes);
+    }
 }
 
 static int64_t patches(const Shape *q) {
     const int64_t width = q->width / q->pool * q->pool, most = patch_columns(q);
     return q->batch * (q->height / q->pool) * ((width + most - 1) / most);
 }
+
+/* How many parts backward sums over. */
+int64_t sq_norm_chunks(const Shape *q) { return (patches(q) + CHUNK - 1) / CHUNK; }
 
 /* Where row r of the patch lies at step k in [steps, batch, height, width, channels]. */
 static int64_t at(const Shape *q, const Patch *c, int64_t k, int64_t r) {
@@ -71,6 +88,10 @@ static int64_t pooled_at(const Shape *q, const Patch *c, int64_t k) {
 
 static void normalize(const Patch *c, const float *restrict x, float *restrict y) {
     for (int i = 0; i < c->n; i++) y[i] = x[i] * c->a[i] + c->b[i];
+}
+
+static void add_products(int n, const float *restrict u, const float *restrict w, float *restrict to) {
+    for (int i = 0; i < n; i++) to[i] += u[i] * w[i];
 }
 
 static void pool_row(const Shape *q, const Patch *c, const float *s, float *out, int first) {
@@ -91,35 +112,49 @@ static int64_t within(const Shape *q, const Patch *c, int64_t r) {
     return ((c->image * q->height + c->line * q->pool + r) * q->width + c->column) * q->channels;
 }
 
-/* Room for each thread: v of each row; for backward also states, seen, and gv. */
-int64_t sq_norm_room(const Shape *q, int backward) { return q->pool * TILE * (backward ? 2 * q->steps + 4 : 1); }
+/* The normalized current at step k of row r, in y, which holds it already where a still image has been seen. */
+static const float *normal_row(const Shape *q, const Patch *c, const void *x, int64_t k, int64_t r, float *y) {
+    float wide[TILE];
+    y += r * TILE;
+    if (q->still && k > 0) return y;
+    if (!q->still && k + 1 < q->steps) fetch(q->half, x, at(q, c, k + 1, r), c->n);
+    normalize(c, read_row(q->half, x, at(q, c, k, r), c->n, wide), y);
+    return y;
+}
+
+/* Room for each thread: v and y of each row; for backward also states, seen, gv, and sums. */
+int64_t sq_norm_room(const Shape *q, int backward) { return q->pool * TILE * (backward ? 2 * q->steps + 7 : 2); }
+
+static int past_caches(const Shape *q) { return q->steps * q->batch * q->height * q->width * q->channels >= LARGE; }
 
 /* x: [steps or 1, batch, height, width, channels]; s: [steps, batch, height / pool, width / pool, channels]. If wanted: plus, shaped
    as s, is added to the spikes where pool is 1; counts, [batch, height, width, channels] and zero at first. Returns NaN seen. */
-int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, const float *x, const float *a, const float *b,
-                            const float *plus, float *s, float *counts, float *room, int threads) {
+int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, const void *x, const float *a, const float *b,
+                            const void *plus, void *s, float *counts, float *room, int threads) {
     int64_t bad = 0;
     const int64_t count = patches(q), each = sq_norm_room(q, 0);
-    const int quick = is_quick(p);
+    const int quick = is_quick(p), past_cache = past_caches(q);
     if (p->grid == TABLE && !p->edges) middles_row(t->levels, p->size, t->middles);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
     for (int64_t index = 0; index < count; index++) {
         Patch c;
-        float y[TILE], fired[TILE], *v = room + THREAD * each;
+        float fired[TILE], out[TILE], *v = room + THREAD * each, *normal = v + q->pool * TILE;
         settle(q, t, a, b, index, &c);
-        memset(v, 0, (size_t)each * sizeof(float));
-        for (int64_t k = 0; k < q->steps; k++)
+        memset(v, 0, (size_t)(q->pool * TILE) * sizeof(float));
+        for (int64_t k = 0; k < q->steps; k++) {
+            const int64_t place = pooled_at(q, &c, k);
             for (int64_t r = 0; r < q->pool; r++) {
-                const int64_t place = pooled_at(q, &c, k);
-                float *out = q->pool == 1 ? s + place : fired;
-                normalize(&c, x + at(q, &c, k, r), y);
+                const float *y = normal_row(q, &c, x, k, r, normal);
                 bad += nan_row(c.n, y);
-                if (quick) advance_quick(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, out, 0);
-                else advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, out, 0);
-                if (counts) add_row(c.n, out, counts + within(q, &c, r));
-                if (q->pool > 1) pool_row(q, &c, fired, s + place, r == 0);
-                else if (plus) add_row(c.n, plus + place, out);
+                if (quick) advance_quick(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, 0);
+                else advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, 0);
+                if (counts) add_row(c.n, fired, counts + within(q, &c, r));
+                if (q->pool > 1) pool_row(q, &c, fired, out, r == 0);
             }
+            if (plus) add_row(c.n, read_row(q->half, plus, place, c.n, out), fired);
+            write_row(q->half, s, place, c.n / (int)q->pool, q->pool > 1 ? out : fired, past_cache);
+        }
+        finish_stores();
     }
     return bad;
 }
@@ -146,16 +181,21 @@ static void unpool(const Shape *q, const Patch *c, const float *fired, const flo
     }
 }
 
-/* What backward keeps of a patch: before and after the threshold saw it, of each step and row. */
-typedef struct { float *states, *seen, *v, *gv, *fired, *to; } Room;
+/* What backward keeps of a patch: before and after the threshold saw it, of each step and row; sums over steps, of g and of g x. */
+typedef struct { float *states, *seen, *v, *gv, *sum, *product, *fired, *to, *normal; } Room;
 
-static void again_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const float *x, const Room *m, int quick) {
+static Room laid_out(const Shape *q, float *room) {
     const int64_t plane = q->pool * TILE;
-    float y[TILE];
+    float *seen = room + q->steps * plane, *v = seen + q->steps * plane;
+    return (Room){room, seen, v, v + plane, v + 2 * plane, v + 3 * plane, v + 4 * plane, v + 5 * plane, v + 6 * plane};
+}
+
+static void again_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const void *x, const Room *m, int quick) {
+    const int64_t plane = q->pool * TILE;
     for (int64_t k = 0; k < q->steps; k++)
         for (int64_t r = 0; r < q->pool; r++) {
             const int64_t place = k * plane + r * TILE;
-            normalize(c, x + at(q, c, k, r), y);
+            const float *y = normal_row(q, c, x, k, r, m->normal);
             if (quick) {
                 see_quick(p, t, c->n, y, c->threshold, c->decay, m->v + r * TILE, m->seen + place);
             } else {
@@ -173,46 +213,71 @@ static void back_patch(const Spec *p, const Tables *t, const Shape *q, const Pat
     float y[TILE], g[TILE], steep[TILE];
     if (quick) {
         const float *before = k > 0 ? seen - plane : m->states;
-        const float share = shares(p, c->n, c->decay, y);
         surrogate_row(p, c->n, seen, c->threshold, g);
         if (looks_back(p)) surrogate_row(p, c->n, before, c->threshold, steep);
         const Past past = {seen, g, before, steep};
-        walk_row(p, c->n, &past, c->threshold, y, share, gs, m->gv + r * TILE, out);
+        walk_row(p, c->n, &past, c->threshold, c->keep, c->share, gs, m->gv + r * TILE, out);
     } else {
         const Step step = {m->states + place, seen, y, c->threshold, c->decay};
-        normalize(c, x + at(q, c, k, r), y);
+        normalize(c, x, y);
         fire_back(p, t, c->n, &step, gs, m->gv + r * TILE, g);
         charge_back(p, c->n, &step, g, m->gv + r * TILE, out);
     }
 }
 
-/* gy: gradient of the normalized current, shaped as x and zero at first (columns that no window covers stay so). */
-void sq_norm_lif_backward(const Spec *p, const Tables *t, const Shape *q, const float *x, const float *a, const float *b,
-                          const float *gs, float *gy, float *room, int threads) {
-    const int64_t count = patches(q), each = sq_norm_room(q, 1);
+/* Back through all steps of a patch, and into the sums [2, channels]. */
+static void back_steps(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const void *x, const void *gs, void *gy,
+                       const Room *m, int quick) {
+    const int64_t plane = q->pool * TILE;
+    float wide[TILE], given[TILE], row[TILE];
+    for (int64_t k = q->steps - 1; k >= 0; k--) {
+        const int n = c->n / (int)q->pool;
+        const float *spikes = read_row(q->half, gs, pooled_at(q, c, k), n, given);
+        if (k > 0) fetch(q->half, gs, pooled_at(q, c, k - 1), n);
+        if (q->pool > 1) {
+            for (int64_t r = 0; r < q->pool; r++) fire_row(p, c->n, m->seen + k * plane + r * TILE, c->threshold, m->fired + r * TILE);
+            unpool(q, c, m->fired, spikes, m->to);
+        }
+        for (int64_t r = 0; r < q->pool; r++) {
+            const int64_t place = at(q, c, k, r);
+            const float *now = read_row(q->half, x, place, c->n, wide);
+            float *out = q->half || q->still ? row : (float *)gy + place;
+            back_patch(p, t, q, c, now, m, quick, k, r, q->pool > 1 ? m->to + r * TILE : spikes, out);
+            add_row(c->n, out, m->sum + r * TILE);
+            if (q->still) continue;
+            add_products(c->n, out, now, m->product + r * TILE);
+            if (q->half) write_row(1, gy, place, c->n, row, 0);
+        }
+    }
+    for (int64_t r = 0; q->still && r < q->pool; r++) {
+        const int64_t place = at(q, c, 0, r);
+        add_products(c->n, m->sum + r * TILE, read_row(q->half, x, place, c->n, wide), m->product + r * TILE);
+        write_row(q->half, gy, place, c->n, m->sum + r * TILE, 0);
+    }
+}
+
+/* gy: gradient of the normalized current, shaped as x (columns that no window covers are left as they are).
+   sums: [chunks of patches, 2, channels], of gy x and of gy. */
+void sq_norm_lif_backward(const Spec *p, const Tables *t, const Shape *q, const void *x, const float *a, const float *b,
+                          const void *gs, void *gy, double *sums, float *room, int threads) {
+    const int64_t count = patches(q), each = sq_norm_room(q, 1), channels = q->channels, plane = q->pool * TILE;
     const int quick = is_quick_back(p);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t index = 0; index < count; index++) {
-        Patch c;
-        const int64_t plane = q->pool * TILE;
-        float *states = room + THREAD * each, *seen = states + q->steps * plane, *v = seen + q->steps * plane;
-        const Room m = {states, seen, v, v + plane, v + 2 * plane, v + 3 * plane};
-        float row[TILE];
-        settle(q, t, a, b, index, &c);
-        memset(v, 0, (size_t)(2 * plane) * sizeof(float));
-        if (quick) memset(states, 0, (size_t)TILE * sizeof(float));
-        again_patch(p, t, q, &c, x, &m, quick);
-        for (int64_t k = q->steps - 1; k >= 0; k--) {
-            const float *spikes = gs + pooled_at(q, &c, k);
-            if (q->pool > 1) {
-                for (int64_t r = 0; r < q->pool; r++) fire_row(p, c.n, seen + k * plane + r * TILE, c.threshold, m.fired + r * TILE);
-                unpool(q, &c, m.fired, spikes, m.to);
-            }
-            for (int64_t r = 0; r < q->pool; r++) {
-                float *out = gy + at(q, &c, k, r);
-                back_patch(p, t, q, &c, x, &m, quick, k, r, q->pool > 1 ? m.to + r * TILE : spikes, q->still ? row : out);
-                if (q->still) add_row(c.n, row, out);
-            }
+    for (int64_t chunk = 0; chunk < sq_norm_chunks(q); chunk++) {
+        double *product = sums + chunk * 2 * channels, *plain = product + channels;
+        const Room m = laid_out(q, room + THREAD * each);
+        memset(product, 0, (size_t)(2 * channels) * sizeof(double));
+        for (int64_t index = chunk * CHUNK; index < count && index < (chunk + 1) * CHUNK; index++) {
+            Patch c;
+            settle(q, t, a, b, index, &c);
+            memset(m.v, 0, (size_t)(4 * plane) * sizeof(float)); /* v, gv, sum and product */
+            c.share = shares(p, c.n, c.decay, c.keep);
+            if (quick) memset(m.states, 0, (size_t)TILE * sizeof(float));
+            again_patch(p, t, q, &c, x, &m, quick);
+            back_steps(p, t, q, &c, x, gs, gy, &m, quick);
+            for (int64_t r = 0; r < q->pool; r++)
+                for (int64_t first = r * TILE; first < r * TILE + c.n; first += channels)
+                    for (int64_t i = 0; i < channels; i++) { product[i] += m.product[first + i]; plain[i] += m.sum[first + i]; }
         }
     }
 }

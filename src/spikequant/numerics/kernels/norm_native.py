@@ -16,29 +16,35 @@ from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.scan import Dynamics, State
 
 BLOCK = 2048
+DTYPES = (torch.float32, torch.bfloat16)
 
 
 class Shape(ctypes.Structure):
     """The C struct of the same name."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still"]]
+    _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still", "half"]]
 
 
 def fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
-    """Whether the twin covers this call: float32 images on the CPU, in any dynamics that ``lif_scan``'s twin covers."""
+    """Whether the twin covers this call: images on the CPU, in any dynamics that ``lif_scan``'s twin covers.
+
+    They are float32, or bfloat16, which is widened as it is read: membranes and sums are float32 in both.
+    """
     pool, plus, counts = tail
+    if current.device.type != "cpu" or current.dtype not in DTYPES or library() is None:
+        return False
     if current.ndim != 5 or pool * current.shape[2] > TILE or min(current.shape[3:]) < pool:
         return False
-    if plus is not None and (pool > 1 or plus.dtype != torch.float32 or plus.shape[1:] != current.shape[1:]):
+    if plus is not None and (pool > 1 or plus.dtype != current.dtype or plus.shape[1:] != current.shape[1:]):
         return False
     if counts is not None and any(size % pool for size in current.shape[3:]):
         return False  # neurons that no window covers would go uncounted
-    return lif_native.fits(current, dynamics, state, None)
+    return lif_native.covers(current, dynamics, state, None)
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (biased) of each channel of ``x`` ``[row, channel]``, summed in float64 over fixed blocks."""
-    total = sums(_c(), x, None)
+    total = sums(_c(), x)
     mean = total[1] / x.shape[0]
     return mean.float(), (total[0] / x.shape[0] - mean * mean).clamp(min=0).float()
 
@@ -62,12 +68,16 @@ def channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 4, 2).contiguous()
 
 
-def sums(c: ctypes.CDLL, x: Tensor, y: Tensor | None) -> Tensor:
-    """``[2, channel]`` in float64: of ``x y`` (of ``x x`` where there is no ``y``) and of ``x``, over rows ``[row, channel]``."""
+def sums(c: ctypes.CDLL, x: Tensor) -> Tensor:
+    """``[2, channel]`` in float64: of ``x x`` and of ``x``, over rows ``[row, channel]``."""
     rows, channels = x.shape
-    blocks = torch.empty(-(-rows // BLOCK), 2, channels, dtype=torch.float64)
-    _declared(c).sq_channel_sums(x.data_ptr(), pointer(y), rows, channels, blocks.data_ptr(), torch.get_num_threads())
+    blocks = torch.empty(-(-rows // BLOCK), 2, channels, dtype=torch.float64, device="cpu")
+    _declared(c).sq_channel_sums(x.data_ptr(), _is_half(x), rows, channels, blocks.data_ptr(), torch.get_num_threads())
     return blocks.sum(0)
+
+
+def _is_half(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16
 
 
 def _c() -> ctypes.CDLL:
@@ -80,11 +90,12 @@ def _c() -> ctypes.CDLL:
 @functools.cache
 def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
     place, count, threads = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    c.sq_channel_sums.argtypes = [place, place, count, count, place, threads]
-    c.sq_channel_blend.argtypes = [place, place, count, count, place, place, place, threads]
+    c.sq_channel_sums.argtypes = [place, threads, count, count, place, threads]
+    c.sq_channel_blend.argtypes = [place, place, threads, count, count, place, place, place, threads]
     c.sq_norm_room.argtypes, c.sq_norm_room.restype = [place, threads], count
+    c.sq_norm_chunks.argtypes, c.sq_norm_chunks.restype = [place], count
     c.sq_norm_lif_forward.argtypes, c.sq_norm_lif_forward.restype = [place] * 10 + [threads], count
-    c.sq_norm_lif_backward.argtypes = [place] * 9 + [threads]
+    c.sq_norm_lif_backward.argtypes = [place] * 10 + [threads]
     return c
 
 
@@ -93,7 +104,7 @@ class Call(lif_native.Call):
 
     def __init__(self, x: Tensor, neuron: tuple[Dynamics, State | None], steps: int | None, pool: int) -> None:
         super().__init__(x, 1, *neuron, steps)
-        self.shape_of_c = Shape(self.steps, *x.shape[1:], pool, steps is not None)
+        self.shape_of_c = Shape(self.steps, *x.shape[1:], pool, steps is not None, _is_half(x))
         batch, height, width, channels = x.shape[1:]
         self.spiking = self.steps, batch, height // pool, width // pool, channels
 
@@ -110,19 +121,24 @@ class Call(lif_native.Call):
 
 def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], plus: Tensor | None, counts: Tensor | None) -> Tensor:
     """Spikes, pooled, with ``plus`` added."""
-    spikes, room = empty(call.spiking), call.room(c, backward=False)
+    spikes, room = empty(call.spiking, x.dtype), call.room(c, backward=False)
     bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, plus, spikes, counts, room), call.threads)
     if bad:
         raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
     return spikes
 
 
-def run_backward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], to_spikes: Tensor) -> Tensor:
-    """The gradient of the normalized current."""
-    g, room = empty(x.shape), call.room(c, backward=True)
-    g.zero_()
-    _declared(c).sq_norm_lif_backward(*call.places(x, *affine, to_spikes, g, room), call.threads)
-    return g
+def run_backward(
+    c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], to_spikes: Tensor
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The gradient of the normalized current, and those of scale and shift, in float64."""
+    g, room, pool = empty(x.shape, x.dtype), call.room(c, backward=True), call.shape_of_c.pool
+    if any(size % pool for size in x.shape[2:4]):
+        g.zero_()  # for neurons that no window covers
+    chunks = torch.empty(c.sq_norm_chunks(ctypes.byref(call.shape_of_c)), 2, x.shape[-1], dtype=torch.float64, device="cpu")
+    c.sq_norm_lif_backward(*call.places(x, *affine, to_spikes, g, chunks, room), call.threads)
+    to_scale, to_shift = chunks.sum(0)
+    return g, (to_scale, to_shift)
 
 
 class _NormScan(torch.autograd.Function):
@@ -151,14 +167,13 @@ class _NormScan(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, a, b, *centered = ctx.saved_tensors
         c = _c()
-        g = run_backward(c, ctx.call, x, (a, b), channels_last(gradients[0]))
+        g, (to_scale, to_shift) = run_backward(c, ctx.call, x, (a, b), channels_last(gradients[0]))
         rows = x.reshape(-1, x.shape[-1])
-        to_scale, to_shift = sums(c, g.reshape(rows.shape), rows)
         slope, lift = torch.zeros_like(a), torch.zeros_like(a)
         if centered:
             slope, lift = _through_moments(to_scale, to_shift, (a, *centered), len(rows))
         places = a.data_ptr(), slope.data_ptr(), lift.data_ptr()
-        c.sq_channel_blend(g.data_ptr(), x.data_ptr(), *rows.shape, *places, ctx.call.threads)
+        c.sq_channel_blend(g.data_ptr(), x.data_ptr(), _is_half(x), *rows.shape, *places, ctx.call.threads)
         to_plus = gradients[0] if ctx.needs_input_grad[3] else None
         return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), to_plus, None, None, None
 

@@ -32,7 +32,11 @@ def agrees(c: ctypes.CDLL) -> bool:
         )
         return (
             scans
-            and all(_agrees_on_images(c, plain, state, tail) for state, tail in ((None, Tail(2)), (fine, Tail())))
+            and all(
+                _agrees_on_images(c, plain, state, tail, dtype)
+                for dtype in norm_native.DTYPES
+                for state, tail in ((None, Tail(2)), (fine, Tail()))
+            )
             and _agrees_on_rows(c)
         )
 
@@ -57,23 +61,26 @@ def _reference(current: Tensor, dynamics: Dynamics, state: State | None, to_spik
     return spikes.detach(), last.detach(), gradient
 
 
-def _agrees_on_images(c: ctypes.CDLL, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
-    x = torch.arange(4 * 2 * 8 * 6 * 6, dtype=torch.float32).reshape(4, 2, 8, 6, 6).sin().requires_grad_()
-    a, b = torch.linspace(1.0, 2.0, 8, dtype=torch.float32), torch.linspace(-0.2, 0.2, 8, dtype=torch.float32)
-    added = norm_native.channels_last(x.detach().round()) if tail.pool == 1 else None
-    counts = torch.zeros(2, 6, 6, 8, dtype=torch.float32)
-    last = norm_native.channels_last(x.detach())
-    call = norm_native.Call(last, (dynamics, state), None, tail.pool)
-    spikes = norm_native.run_forward(c, call, last, (a, b), added, counts)
-    expected_counts = torch.empty(2, 8, 6, 6, dtype=torch.float32)
-    given = Tail(tail.pool, None if added is None else added.permute(0, 1, 4, 2, 3), expected_counts)
-    expected = norm.norm_scan(x, norm.Norm(a, b), dynamics, state, tail=given)
-    same = torch.equal(spikes, norm_native.channels_last(expected)) and torch.equal(counts, expected_counts.permute(0, 2, 3, 1))
-    (gradient,) = torch.autograd.grad(expected, x, expected.detach())
-    to_normal = norm_native.run_backward(c, call, last, (a, b), spikes)
-    sums = norm_native.sums(c, last.reshape(-1, 8), None)
-    close = torch.allclose(to_normal * a, norm_native.channels_last(gradient), atol=1e-4, rtol=1e-3)
-    return same and close and torch.allclose(sums[1], last.double().sum((0, 1, 2, 3)))
+def _agrees_on_images(c: ctypes.CDLL, dynamics: Dynamics, state: State | None, tail: Tail, dtype: torch.dtype) -> bool:
+    wave = torch.arange(4 * 2 * 8 * 6 * 6, dtype=torch.float32).reshape(4, 2, 8, 6, 6).sin().to(dtype)
+    affine = [torch.linspace(low, high, 8, dtype=torch.float32) for low, high in ((1.0, 2.0), (-0.2, 0.2))]
+    added = (300 * wave).round() if tail.pool == 1 else None  # so large that bfloat16 rounds its sum with a spike
+    found, expected = (torch.empty(2, 8, 6, 6, dtype=torch.float32).zero_() for _ in range(2))
+    x, plus = (None if each is None else norm_native.channels_last(each) for each in (wave, added))
+    assert x is not None, "of the wave"
+    call = norm_native.Call(x, (dynamics, state), None, tail.pool)
+    heard = torch.zeros(2, 6, 6, 8, dtype=torch.float32)
+    spikes = norm_native.run_forward(c, call, x, (affine[0], affine[1]), plus, heard)
+    leaves = [each.requires_grad_() for each in (wave, *affine)]
+    fired = norm.norm_scan(wave, norm.Norm(*affine), dynamics, state, tail=Tail(tail.pool, added, expected))
+    found.copy_(heard.permute(0, 3, 1, 2))
+    same = torch.equal(spikes, norm_native.channels_last(fired.detach())) and torch.equal(found, expected)
+    gradient, *moved = torch.autograd.grad(fired, leaves, fired.detach())
+    to_normal, to_affine = norm_native.run_backward(c, call, x, (affine[0].detach(), affine[1].detach()), spikes)
+    step = 1e-4 if dtype == torch.float32 else 2e-2  # of a bfloat16 that is rounded twice
+    close = torch.allclose(to_normal * affine[0], norm_native.channels_last(gradient).float(), atol=step, rtol=10 * step)
+    summed = all(torch.allclose(own.float(), each, atol=1e-3, rtol=1e-3) for own, each in zip(to_affine, moved, strict=True))
+    return same and close and summed and torch.allclose(norm_native.sums(c, x.reshape(-1, 8))[1], x.double().sum((0, 1, 2, 3)))
 
 
 def _agrees_on_rows(c: ctypes.CDLL) -> bool:
