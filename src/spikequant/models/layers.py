@@ -11,7 +11,7 @@ from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces, TrainedThreshold
-from spikequant.numerics import Surrogate, uniform
+from spikequant.numerics import Surrogate, conv2d, uniform
 
 
 class Encode(nn.Module):
@@ -49,6 +49,17 @@ class Encode(nn.Module):
         """The whole numbers of an image, in its own dtype."""
         top = 2 ** (self.bits - 1) - 1
         return torch.round(x / torch.tensor(step, dtype=x.dtype, device=x.device)).clamp(-top, top)
+
+
+class Convolution(nn.Conv2d):
+    """``torch.nn.Conv2d``, which goes event by event over images that are mostly zero, as spikes are."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        plain = self.groups == 1 and self.padding_mode == "zeros" and self.dilation == (1, 1) and not isinstance(self.padding, str)
+        if not plain or len({*self.stride}) > 1 or len({*self.padding}) > 1:
+            general: Tensor = super()._conv_forward(input, weight, bias)
+            return general
+        return conv2d(input, weight, bias, self.stride[0], int(self.padding[0]))
 
 
 class SumPool(nn.Module):
@@ -134,7 +145,7 @@ def _batch_norm(channels: int, space: int = 2, **args: Any) -> nn.Module:
 
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "encode": Encode,
-    "conv2d": nn.Conv2d,
+    "conv2d": Convolution,
     "linear": nn.Linear,
     "batch_norm": _batch_norm,
     "max_pool": nn.MaxPool2d,

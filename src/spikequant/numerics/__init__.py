@@ -31,7 +31,7 @@ from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_l
 from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
-from spikequant.numerics.twins import fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap
+from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap
 
 __all__ = [
     "CHARGES",
@@ -82,6 +82,7 @@ __all__ = [
     "charging",
     "chosen",
     "compete",
+    "conv2d",
     "decode",
     "encode",
     "exponential_levels",

@@ -4,12 +4,13 @@ from functools import cache
 from importlib.util import find_spec
 
 from torch import Tensor
+from torch.nn import functional
 
 from spikequant.numerics import lq, scan, stdp
 from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
-from spikequant.numerics.kernels import lif_native, lif_torch, norm_native, quant_native, stdp_native
+from spikequant.numerics.kernels import events_native, lif_native, lif_torch, norm_native, quant_native, stdp_native
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
 from spikequant.numerics.scan import Dynamics, Noise, State
@@ -36,6 +37,22 @@ def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     if quant_native.fits_basis(weights, basis):
         return quant_native.fit_basis(weights, basis, ridge)
     return lq.fit_basis(weights, basis, ridge)
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+    """``torch.nn.functional.conv2d`` with one stride and padding for both axes; images that are mostly zero go event by event.
+
+    The twin sums in another order than torch's, so that values differ by rounding; which of the two runs follows from the call alone.
+
+    >>> import torch
+    >>> conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2)).flatten().tolist()
+    [4.0, 4.0, 4.0, 4.0]
+    """
+    form = events_native.Form(weight.shape[-1], padding)
+    if stride == 1 and events_native.fits(x, weight, form) and events_native.pays(x, weight):
+        return events_native.conv2d(x, weight, bias, form)
+    found: Tensor = functional.conv2d(x, weight, bias, stride, padding)
+    return found
 
 
 def lif_scan(

@@ -7,3 +7,4 @@
 #include "norm.c"
 #include "quant.c"
 #include "stdp.c"
+#include "events.c"

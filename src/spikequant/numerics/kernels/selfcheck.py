@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spikequant.numerics import lq, norm, scan
 from spikequant.numerics.grid import Grid, affine, table
-from spikequant.numerics.kernels import norm_native, quant_native
+from spikequant.numerics.kernels import events_native, norm_native, quant_native
 from spikequant.numerics.kernels.lif_native import TILE, Call, run_backward, run_forward
 from spikequant.numerics.norm import Tail
 from spikequant.numerics.scan import Dynamics, State
@@ -38,6 +38,7 @@ def agrees(c: ctypes.CDLL) -> bool:
                 for state, tail in ((None, Tail(2)), (fine, Tail()))
             )
             and _agrees_on_rows(c)
+            and all(_agrees_on_events(c, most) for most in (1, 3))
         )
 
 
@@ -93,3 +94,16 @@ def _agrees_on_rows(c: ctypes.CDLL) -> bool:
     snapped = all(torch.equal(quant_native.snapped(c, x, grid, "nearest_even", None), snap(grid, x)) for grid in grids)
     fitted = lq.solve_basis(*quant_native.equations(c, x, basis), basis, 1e-4)
     return snapped and torch.allclose(fitted, lq.fit_basis(x, basis))
+
+
+def _agrees_on_events(c: ctypes.CDLL, most: int) -> bool:
+    """Whole numbers up to ``most``, so that sums are exact in any order."""
+    waves = [torch.arange(count, dtype=torch.float32).sin() for count in (2 * 3 * 7 * 6, 16 * 3 * 9, 2 * 16 * 7 * 6)]
+    x = (most * waves[0]).round().clamp(min=0).reshape(2, 3, 7, 6)
+    weight, to_output = (8 * waves[1]).round().reshape(16, 3, 3, 3).requires_grad_(), (4 * waves[2]).round().reshape(2, 16, 7, 6)
+    expected = torch.nn.functional.conv2d(x, weight, padding=1)
+    (to_weight,) = torch.autograd.grad(expected, weight, to_output)
+    last, form = x.permute(0, 2, 3, 1).contiguous(), events_native.Form(3, 1)
+    found = events_native.run_forward(c, last, weight.detach(), None, form).permute(0, 3, 1, 2)
+    back = events_native.run_backward(c, last, weight.detach(), to_output.permute(0, 2, 3, 1).contiguous(), form)
+    return torch.equal(found, expected) and torch.equal(back, to_weight)
