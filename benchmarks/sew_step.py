@@ -1,4 +1,4 @@
-"""One training step of SEW-ResNet-8 with Adam, T = 4, ours in float and in 4 bits beside SpikingJelly's neurons in float.
+"""One training step of SEW-ResNet-8 with Adam, T = 4, ours in float and 4 bits, in either precision, beside SpikingJelly's in float.
 
 Images are random, of CIFAR-10's shape; both networks start from the same weights, batch norm over time and batch in both.
 """
@@ -15,6 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from spikequant.models import Network, build
 from spikequant.quantizers import LQNet, Uniform
 from spikequant.recipes import Recipe, quantize
+from spikequant.training.outputs import step_outputs
 
 BITS = 4
 STATE = Uniform(bits=BITS, low=-1.0, high=1.2)
@@ -64,10 +65,13 @@ def main() -> None:
         models[PEER] = Jelly(jelly, copy.deepcopy(plain))
     x, y = torch.rand(sizes.batch, 3, 32, 32), torch.arange(sizes.batch) % 10
     work = {name: step(model.train(), model, x, y) for name, model in models.items()}
+    half = quantize(plain, recipes["ours, 4-bit"]).train()
+    work["ours, 4-bit, bfloat16"] = step(half, lambda images: step_outputs(half, images, "bfloat16").mean(0), x, y)
     timed = bench.race(work, torch.empty(4, sizes.batch, sizes.width, 32, 32))
     title = f"SEW-ResNet-8 step, batch {sizes.batch}"
-    for own, aim in (("ours, 4-bit", "3, AMX 6"), ("ours, float", "")):
+    for own, aim in (("ours, 4-bit", "3"), ("ours, 4-bit, bfloat16", "6, of the AMX tier"), ("ours, float", "")):
         bench.compare(timed, (title, own, PEER), aim)
+    bench.compare(timed, (title, "ours, 4-bit, bfloat16", "ours, 4-bit"))
     bench.compare(timed, ("LQ-Net weights and 4-bit states in it", "ours, 4-bit", "ours, float"), "0.9")
     bench.finish()
 

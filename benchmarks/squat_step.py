@@ -1,4 +1,4 @@
-"""One training step of SQUAT's Fashion-MNIST network (16C5-MP2-64C5-MP2-1024-10) with Adam, and evaluation of its 4-bit form.
+"""One training step of SQUAT's Fashion-MNIST network (16C5-MP2-64C5-MP2-1024-10) with Adam.
 
 Images are random, of Fashion-MNIST's shape: what is computed does not depend on what they show. Networks start from the same
 weights; batch norm of the peers that loop over time is per step, ours over time and batch, as in SpikingJelly.
@@ -16,7 +16,6 @@ from torch.nn.functional import cross_entropy
 from spikequant.models import Network, build
 from spikequant.quantizers import LQNet, Uniform
 from spikequant.recipes import Recipe, quantize
-from spikequant.training import evaluate
 from spikequant.training.outputs import step_outputs
 
 DECAY, THRESHOLD, SLOPE, BITS = 0.5, 2.5, 2.0, 4
@@ -157,21 +156,6 @@ def training(bench: Bench, ours: dict[str, Network], theirs: dict[str, nn.Module
     bench.compare(timed, (f"{title}, LQ-Net weights", "ours, 4-bit LQ-Net", "ours, 4-bit state"), "0.91", "the peer has float weights")
 
 
-def evaluation(bench: Bench, ours: Network, theirs: nn.Module | None) -> None:
-    """Our 4-bit network, after the steps above, and the peer with its values, on images without gradients."""
-    x = torch.rand(bench.options.images, 1, 28, 28)
-    loader = [(x, torch.zeros(len(x), dtype=torch.int64))]
-    work, note, peer = {"ours, 4-bit": lambda: evaluate(ours, loader)}, "", "snnTorch + Brevitas, 4-bit"
-    if theirs is not None:
-        same_values(theirs, ours.eval()).eval()
-        work[peer] = lambda: evaluate(theirs, loader)
-        with torch.no_grad():
-            own, counts = ours(x), theirs(x)
-        note = f"{float((own != counts).float().mean()):.1e} of spike counts differ, their mean is {float(counts.mean()):.2g}"
-    timed = bench.race(work, torch.empty(bench.options.time, bench.options.images, 64, 8, 8))
-    bench.compare(timed, (f"SQUAT evaluation, {bench.options.images} images", "ours, 4-bit", peer), "180", note)
-
-
 @torch.no_grad()
 def firing_network(time: int) -> Network:
     """The float network with a readout strong enough, and batch norms quick enough, that every layer fires untrained."""
@@ -186,12 +170,11 @@ def firing_network(time: int) -> Network:
 
 def main() -> None:
     """Run it."""
-    bench = Bench("squat_step", __doc__, time=25, batch=128, images=250)
+    bench = Bench("squat_step", __doc__, time=25, batch=128)
     plain = firing_network(bench.options.time)
     ours = {name: quantize(plain, recipe) for name, recipe in RECIPES.items()}
     theirs = peers(bench, plain)
     training(bench, ours, theirs)
-    evaluation(bench, ours["ours, 4-bit"], theirs.get("snnTorch + Brevitas, 4-bit"))
     bench.finish()
 
 
