@@ -176,10 +176,8 @@ def _counting(network: Network, listened: set[str]) -> Iterator[dict[str, tuple[
 
 def _packed(value: Tensor) -> Tensor | None:
     """Whole numbers up to 255 as bytes; one step that stands for all as it is; else None."""
-    if _whole(value[:1, :1]) and _whole(value):
-        return value.byte()
+    # Most values that are not whole show it in one image of one step; what does not survive the way to a byte and back is none.
+    whole = torch.equal(value[:1, :1].byte().to(value.dtype), value[:1, :1])
+    if whole and torch.equal((small := value.byte()).to(value.dtype), value):
+        return small
     return value if value.shape[0] == 1 else None
-
-
-def _whole(value: Tensor) -> bool:
-    return bool(((value >= 0) & (value <= 255)).all()) and torch.equal(value.byte().to(value.dtype), value)
