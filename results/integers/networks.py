@@ -20,7 +20,9 @@ from spikequant.deploy import Pixels
 
 
 class Case(NamedTuple):
-    """A network, its data, and how long it trains: ``epochs`` in float, then ``integer_epochs``."""
+    """A network, its data, and how long it trains: ``epochs`` in float at ``rate``, then in whole numbers, there on the first
+    ``integer_images``.
+    """
 
     data: str
     images: int
@@ -28,15 +30,17 @@ class Case(NamedTuple):
     epochs: int
     integer_epochs: int
     rate: float
+    integer_images: int
+    integer_rate: float
     augment: bool
     options: dict[str, Any]
 
 
 CASES = {
-    "digits": Case("digits", 10_000, 64, 6, 1, 3e-3, False, {}),
-    "squat-fmnist": Case("fashion-mnist", 60_000, 128, 2, 1, 5e-3, False, {}),
-    "sew-resnet8": Case("cifar10", 50_000, 128, 12, 4, 5e-3, True, {"width": 16}),
-    "stdp-net": Case("mnist", 60_000, 100, 1, 0, 0.0, False, {}),
+    "digits": Case("digits", 10_000, 64, 6, 1, 3e-3, 10_000, 7.5e-4, False, {}),
+    "squat-fmnist": Case("fashion-mnist", 60_000, 128, 2, 1, 5e-3, 60_000, 1.25e-3, False, {}),
+    "sew-resnet8": Case("cifar10", 50_000, 128, 12, 1, 5e-3, 10_000, 1e-4, True, {"width": 16}),
+    "stdp-net": Case("mnist", 60_000, 100, 1, 0, 0.0, 0, 0.0, False, {}),
 }
 LABELLED = 10_000  # of the first images label the neurons of stdp-net
 CALIBRATION = 2000  # images
@@ -62,16 +66,19 @@ def main() -> None:
 def train(name: str, case: Case, folder: Path, device: str) -> None:
     """The float network, unless it is there already; the integer one; the program."""
     data = load(case.data)
-    part = Split(data.train.x[: case.images], data.train.y[: case.images])
-    batches = Batches(part, case.batch, data.scale, seed=0, augment=crop_and_flip() if case.augment else None)
-    plain = Batches(Split(part.x[:CALIBRATION], part.y[:CALIBRATION]), case.batch, data.scale)
+
+    def first(images: int, augment: bool) -> Batches:
+        part = Split(data.train.x[:images], data.train.y[:images])
+        return Batches(part, case.batch, data.scale, seed=0, augment=crop_and_flip() if augment else None)
+
     if not (folder / "float").exists():
         network = sq.models.build(name, seed=0, **case.options).to(device)
-        sq.fit(network, batches, sq.Training(epochs=case.epochs, lr=case.rate))
+        sq.fit(network, first(case.images, case.augment), sq.Training(epochs=case.epochs, lr=case.rate))
         sq.save(network.cpu(), folder / "float")
     network = sq.load(folder / "float")
-    small = sq.quantize(network, sq.Recipe.integer(weight_bits=4, state_bits=8), calibration=plain).to(device)
-    sq.fit(small, batches, sq.Training(epochs=case.integer_epochs, lr=case.rate / 4))
+    calibration = first(min(CALIBRATION, case.images), False)
+    small = sq.quantize(network, sq.Recipe.integer(weight_bits=4, state_bits=8), calibration=calibration).to(device)
+    sq.fit(small, first(min(case.integer_images, case.images), case.augment), sq.Training(epochs=case.integer_epochs, lr=case.integer_rate))
     small = small.cpu()
     sq.save(small, folder / "integer")
     program = sq.lower(small, pixels=Pixels(scale=data.scale))

@@ -8,7 +8,7 @@ def test_loops_are_channels_last() -> None:
 
 
 def test_every_operation_without_synapses_and_neurons_is_there() -> None:
-    assert set(PLAIN) == {"sum_pool", "or_pool", "add", "concat", "flatten"}
+    assert set(PLAIN) == {"sum_pool", "or_pool", "add", "concat", "flatten", "delay", "inhibit", "winner"}
 
 
 def test_windows_of_a_pool(residual: Program) -> None:

@@ -33,3 +33,9 @@ def test_activity_chooses_planes(residual: Program) -> None:
     program = Program(Header(name="n", time=1, source=Source(shape=(1,)), operations=ops), tensors)
     assert Geometry(program, ops[1]).words == 1
     assert not in_planes(program, ops[1], 1.0)  # its input is no spike
+    fed = Dense(name="a", inputs=("input",), bits=2, coding="planes", features=3)
+    events = Source(shape=(32,), low=0, high=1, still=False)
+    tensors = {"a.weight": np.zeros((3, 32)), "a.basis": np.ones((3, 2)), "a.bias": np.zeros(3)}
+    program = Program(Header(name="n", time=1, source=events, operations=(fed,)), tensors)
+    assert in_planes(program, fed, 0.09)  # events are spikes
+    assert not in_planes(program, fed, 0.07)
