@@ -1,8 +1,11 @@
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from wsgiref.util import setup_testing_defaults
 
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from spikequant.errors import SpikequantError
@@ -107,3 +110,20 @@ def test_many_may_open_an_empty_database_at_once(postgres: str) -> None:
     assert len({store.study._study_id for store in stores}) == 1
     for store in stores:
         store.close()
+
+
+@pytest.mark.services
+def test_optuna_dashboard_shows_the_storage(store: Store, tmp_path: Path) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed: pip install optuna-dashboard")
+    store.enqueue(KEY, "a", ("t",))
+    row = store.rows()[KEY].id
+    assert store.claim(row)
+    store.tell(row, RECORD, 0.3)
+    environment: dict[str, object] = {}
+    setup_testing_defaults(environment)
+    answered: list[str] = []
+    asked = {"PATH_INFO": "/api/studies/1", "QUERY_STRING": "after=0"}
+    body = dashboard.wsgi(RDBStorage(sqlite_url(tmp_path)))(environment | asked, lambda status, *rest: answered.append(status))
+    assert answered == ["200 OK"]
+    told = json.loads(b"".join(body))
+    assert (told["name"], [trial["state"] for trial in told["trials"]]) == ("s", ["Complete"])
