@@ -1,7 +1,9 @@
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from spikequant.errors import FormatError
 from spikequant.studies import lock
@@ -77,6 +79,20 @@ def test_only_plain_files_count(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("elsewhere")
     with pytest.raises(FormatError, match="no plain file"):
         hashes(tmp_path)
+
+
+def test_the_strict_form_refuses_what_torch_has_no_deterministic_form_of(tmp_path: Path) -> None:
+    def draw(step: Step) -> None:
+        torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))  # of two values for one place either may win
+
+    try:
+        assert carry_out(job(tmp_path / "loose"), draw).failure is None
+        strict = carry_out(replace(job(tmp_path / "strict"), deterministic=True), draw)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert strict.failure is not None
+    assert strict.failure.kind == "failed"
+    assert "deterministic" in strict.failure.reason
 
 
 def test_a_trial_waits_for_another_process_in_its_folder(tmp_path: Path) -> None:

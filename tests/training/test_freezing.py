@@ -2,11 +2,13 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from spikequant.deploy import lower
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.models.wiring import Wiring, chain
@@ -155,6 +157,15 @@ def test_spiking_neurons_freeze_from_grades_to_spikes() -> None:
     values = {node.name: value for node, value in network.values(IMAGES)}
     assert set(values["act2"].unique().tolist()) <= {0.0, 1.0}
     assert network.get_submodule("act2").frozen is None
+
+
+def test_what_ends_the_training_is_deployed_with_two_codes_for_its_weights() -> None:
+    images = [(torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 10)]
+    network = quantize(build("digits", width=4, time=2), Recipe(weights=Binary(), first="float", last="float"))
+    fit(network, images * 3, Training(epochs=3, freezing=Freezing(spikes=True, refresh=1)))
+    program = lower(network, calibration=images)
+    assert np.unique(program.tensors["conv2.weight"]).tolist() == [0, 1]
+    assert not [change for change in program.report["changed"] if change.startswith("conv2")]
 
 
 def test_a_frozen_spiking_layer_is_a_blockade_too() -> None:
