@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import vl_convert
+
 from chaos import kills, small_study
 from chaos.kills import Broken
 from chaos.targets import program
@@ -60,8 +62,22 @@ def export(folder: Path) -> None:
 
 
 def report(folder: Path) -> None:
-    """The report of a comparison."""
+    """The report of a comparison; its figures are drawn once for all faults, since only their writing is tried."""
+    for name in ("vegalite_to_svg", "vegalite_to_pdf"):
+        setattr(vl_convert, name, _remembered(getattr(vl_convert, name), folder.parent))
     write_report(json.loads((folder.parent / "drift.json").read_text()), folder / "report.html")
+
+
+def _remembered(draw: Callable[..., Any], place: Path) -> Callable[..., Any]:
+    def drawn(spec: Any, *more: Any, **named: Any) -> Any:
+        asked = repr((draw.__name__, spec, more, sorted(named.items()))).encode()
+        kept = place / f"{hashlib.sha256(asked).hexdigest()}.drawn"
+        if not kept.exists():
+            found = draw(spec, *more, **named)
+            kept.write_bytes(found.encode() if isinstance(found, str) else found)
+        return kept.read_bytes() if draw.__name__.endswith("pdf") else kept.read_text()
+
+    return drawn
 
 
 def _comparison(folder: Path) -> None:
@@ -81,7 +97,8 @@ def _finished(folder: Path) -> Any:
 
 
 def _all(folder: Path) -> dict[str, str]:
-    return {path.name: _digest(path) for path in sorted(folder.iterdir()) if not path.name.startswith(".tmp-")}
+    whole = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".tmp-"))
+    return {path.relative_to(folder).as_posix(): _digest(path) for path in whole}
 
 
 def _digest(path: Path) -> str:

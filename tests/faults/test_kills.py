@@ -11,6 +11,7 @@ def test_studies_survive_kills(chaos: Callable[..., str]) -> None:
 
 def test_a_fault_at_a_step_of_writing_is_told_and_nothing_is_torn(chaos: Callable[..., str]) -> None:
     assert "0 broke the rule" in chaos("steps", "export", "train", "--every", "3")
+    assert "0 broke the rule" in chaos("steps", "report", "--every", "41")
 
 
 @pytest.mark.parametrize("guard", ["sync", "lock", "hash check"])
