@@ -1,6 +1,7 @@
 """A page for each folder under results/: what is written about it, and its records as tables."""
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from spikequant.views.tables import markdown
 RESULTS = Path(__file__).parents[2] / "results"
 SAID = "Mean and standard deviation (±) over seeds; `?` marks our reading of a paper that says too little."
 ALT = 2000  # characters
+RECORD = "[0-9a-f]" * 16 + ".json"
 MEASURES = ("accuracy", "emd", "emd_floor", "mean_rate", "dead", "memory_bits")
 
 
@@ -40,7 +42,7 @@ Shown = Mapping[str, tuple[Figure, str]]
 
 def has_records(folder: Path) -> bool:
     """Whether a folder holds the finished trials of a study."""
-    return any(folder.glob("*.json")) and not any(folder.glob("*.py"))
+    return any(folder.glob(RECORD)) and not any(folder.glob("*.py"))
 
 
 def of_report(folder: Path) -> Shown:
@@ -63,6 +65,8 @@ def page(folder: Path, shown: Shown | None = None) -> str:
         parts += ["## All configurations", SAID, of_records(folder)]
     for path in sorted(folder.glob("*.csv")):
         parts += [f"## {path.name}", of_csv(path)]
+    for path in sorted(folder.glob("*.jsonl")):
+        parts += [f"## {path.name}", of_lines(path)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,6 +81,17 @@ def of_csv(path: Path) -> str:
     """A CSV as it is."""
     with path.open(encoding="utf-8", newline="") as file:
         head, *rows = list(csv.reader(file))
+    return _sheet(head, rows)
+
+
+def of_lines(path: Path) -> str:
+    """Lines of JSON, each with its own fields: a column for each field that some line has."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    head = list(dict.fromkeys(name for line in lines for name in line))
+    return _sheet(head, [[str(line.get(name, "")) for name in head] for line in lines])
+
+
+def _sheet(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *([_short(cell) for cell in row] for row in rows)]
     return wide("\n".join("| " + " | ".join(line) + " |" for line in lines))
 

@@ -46,6 +46,12 @@ def test_numbers_of_results_are_those_of_the_records(tmp_path: Path) -> None:
     assert "| x | 0.012346 |" in results.page(tmp_path)
 
 
+def test_lines_with_fields_of_their_own_become_one_table(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Kills\n")
+    (tmp_path / "kills.jsonl").write_text('{"scene": "one", "kills": 3}\n{"scene": "two", "lives": 4}\n')
+    assert "| scene | kills | lives |\n| --- | --- | --- |\n| one | 3 |  |\n| two |  | 4 |" in results.page(tmp_path)
+
+
 def test_every_folder_of_results_has_a_page() -> None:
     folders = {path.parent.name for path in results.RESULTS.glob("*/README.md")}
     assert {f"results/{name}.md" for name in folders} <= set(results.pages())
