@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,17 @@ def test_trials_without_a_reference_are_listed(tmp_path: Path, study: dict[str, 
     (found,) = documents(tmp_path)
     assert (found["variants"], len(found["trials"])) == ([], 5)
     assert "5 trials: accuracy from" in html(parse(found))
+
+
+def trials(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if re.fullmatch(r"[0-9a-f]{16}\.json", path.name)]
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in sorted(RESULTS.parent.iterdir()) if path.is_dir() and trials(path)], ids=lambda path: path.name
+)
+def test_every_committed_study_becomes_records(folder: Path) -> None:
+    assert sum(len(parse(document).trials) for document in documents(folder)) == len(trials(folder))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

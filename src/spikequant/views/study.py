@@ -97,15 +97,22 @@ def _natural(record: "Finished") -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", record.name)]
 
 
+def _tags(record: "Finished") -> "Tags":
+    """The tags of a trial's row: without its seed, and with the mark of our readings."""
+    from spikequant.studies.rows import rows_of
+
+    return rows_of([record])[0].tags
+
+
 def _means(kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
-    tags = frozenset(kept[0].tags) - {f"s{_setup(kept[0])['seed']}"}
+    tags = _tags(kept[0])
     values = {name: measured[tags, name].mean for name in MEANS}
     return {name: value for name, value in values.items() if value is not None} | {"seeds": len(kept)}
 
 
 def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
     first = kept[0]
-    tags = frozenset(first.tags) - {f"s{_setup(first)['seed']}"}
+    tags = _tags(first)
     recipe = _setup(first).get("recipe") or {}
     weights, state = recipe.get("weights"), recipe.get("state")
     known = {part: measured[tags, part].mean for part in PARTS}
