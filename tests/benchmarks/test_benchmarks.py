@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 TINY = {
@@ -80,8 +81,14 @@ def test_table_without_peers(tmp_path: Path) -> None:
 def test_make_bench_runs_every_script() -> None:
     recipe = (FOLDER.parent / "Makefile").read_text().partition("\nbench:")[2]
     scripts = {path.stem for path in FOLDER.glob("*.py") if "Bench(" in path.read_text() and path.stem != "timing"}
-    assert scripts == set(TINY)
+    assert scripts == {*TINY, "gpu"}
     assert set(recipe.partition("for script in ")[2].partition(";")[0].split()) == scripts
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure for minutes")
+def test_without_a_gpu_its_figures_are_left_out() -> None:
+    done = subprocess.run([sys.executable, str(FOLDER / "gpu.py"), "--json"], capture_output=True, text=True, check=True)
+    assert done.stdout == "no GPU: nothing to measure\n"
 
 
 def test_the_page_shows_every_result(tmp_path: Path) -> None:
