@@ -1,6 +1,7 @@
 """A page for each folder under results/: what is written about it, and its records as tables."""
 
 import csv
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 from spikequant.search import cells, paper_rows, papers
 from spikequant.studies import study_rows
 from spikequant.views.claims import configurations
-from spikequant.views.figures import Figure, on_paper
+from spikequant.views.figures import Figure
+from spikequant.views.figures.style import svg_on_paper
 from spikequant.views.record import parse
 from spikequant.views.report import section
 from spikequant.views.study import study_documents
@@ -45,11 +47,12 @@ def has_records(folder: Path) -> bool:
     return any(folder.glob(RECORD)) and not any(folder.glob("*.py"))
 
 
+@functools.cache
 def of_report(folder: Path) -> Shown:
     """The figures that the study's report draws from its text records, in ink for light and dark pages."""
     sections = [section(parse(document), number) for number, document in enumerate(study_documents(folder))]
     found = {f"{name}{each['suffix']}": figure for each in sections for name, figure in each["figures"].items()}
-    return {name: (figure, on_paper(figure)[0]) for name, figure in found.items()}
+    return {name: (figure, svg_on_paper(figure)) for name, figure in found.items()}
 
 
 def page(folder: Path, shown: Shown | None = None) -> str:

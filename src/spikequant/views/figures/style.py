@@ -96,9 +96,19 @@ def svg(drawing: Drawing) -> Markup:
 
 def on_paper(figure: Figure) -> tuple[str, bytes]:
     """The whole figure in black ink, as SVG and as PDF, for a paper."""
+    spec = _joined(figure)
+    return vl_convert.vegalite_to_svg(spec), vl_convert.vegalite_to_pdf(spec)
+
+
+def svg_on_paper(figure: Figure) -> str:
+    """The first of ``on_paper`` alone."""
+    drawn: str = vl_convert.vegalite_to_svg(_joined(figure))
+    return drawn
+
+
+def _joined(figure: Figure) -> str:
     joined: Drawing = figure.drawings[0]
     if len(figure.drawings) > 1:
         joined = alt.concat(*figure.drawings, columns=2 if len(figure.drawings) == 4 else COLUMNS)
         joined = joined.resolve_scale(color="independent", shape="independent", strokeDash="independent")
-    spec = json.dumps(dressed(joined).to_dict(validate=False)).replace(f'"{INK}"', '"black"')
-    return vl_convert.vegalite_to_svg(spec), vl_convert.vegalite_to_pdf(spec)
+    return json.dumps(dressed(joined).to_dict(validate=False)).replace(f'"{INK}"', '"black"')
