@@ -13,6 +13,7 @@ from torch import Tensor
 from spikequant import files
 from spikequant.errors import FormatError, MismatchError, SpikequantError
 from spikequant.models import Network, Node, Wiring, build
+from spikequant.models.layers import Convolution
 from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, QSNNBinary, QSNNMembrane, SpikeFit, SpQuant, ThresholdCentered, Uniform
 from spikequant.recipes import Override, Recipe, bake, load, quantize, save
 from spikequant.recipes.store import JSON_LIMIT, read_document
@@ -94,7 +95,7 @@ def test_baked_networks_are_saved_too(model: Network, loader: list[Batch], tmp_p
     save(baked, tmp_path)
     loaded = load(tmp_path)
     assert loaded(loader[0][0]).equal(baked(loader[0][0]))
-    assert type(loaded.conv1) is torch.nn.Conv2d
+    assert type(loaded.conv1) is Convolution
 
 
 def test_rate_encoded_networks_show_the_same_spikes(loader: list[Batch], tmp_path: Path, step: Step) -> None:

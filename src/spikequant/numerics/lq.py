@@ -37,7 +37,7 @@ def lq_grid(basis: Tensor, axis: int | None) -> tuple[Table, Tensor]:
 def sorted_levels(basis: Tensor) -> tuple[Tensor, Tensor]:
     """All signed sums of a basis ``[channel, bits]``, ascending, and which of ``signs`` each is: both ``[channel, level]``."""
     # Added one by one: a matrix product adds in an order of its own, which differs between devices and sizes.
-    sums = torch.zeros(basis.shape[0], 2 ** basis.shape[1], device=basis.device)
+    sums = torch.zeros(basis.shape[0], 2 ** basis.shape[1], dtype=torch.float32, device=basis.device)
     for value, sign in zip(basis.float().unbind(1), signs(basis.shape[1], basis.device).unbind(1), strict=True):
         sums = sums + value.unsqueeze(1) * sign
     ordered, order = sums.sort(dim=1)
