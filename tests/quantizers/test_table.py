@@ -5,7 +5,8 @@ from pydantic import TypeAdapter
 
 from spikequant.quantizers import AnySpec, FixedPoint, QuantizerSpec, Uniform
 from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
-from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, TwoLevels
+from spikequant.quantizers.learned import LearnedBasis, LearnedStep, TwoLevels
+from spikequant.quantizers.modules import Fitted, Fixed
 from spikequant.quantizers.table import MODULES, SPECS
 from spikequant.quantizers.thresholds import LearnedThreshold, SharedStep
 

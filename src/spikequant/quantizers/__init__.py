@@ -25,7 +25,8 @@ from spikequant.quantizers.specs import (
 )
 
 if TYPE_CHECKING:
-    from spikequant.quantizers.modules import Fitted, LearnedBasis, Quantizer, TwoLevels
+    from spikequant.quantizers.learned import LearnedBasis, TwoLevels
+    from spikequant.quantizers.modules import Fitted, Quantizer
     from spikequant.quantizers.state_quant import StateQuant
 
 __all__ = [
@@ -58,10 +59,14 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The modules load torch; specs must not (house rule: specs are imported without torch)."""
-    if name in ("Quantizer", "Fitted", "LearnedBasis", "TwoLevels"):
+    if name in ("Quantizer", "Fitted"):
         from spikequant.quantizers import modules
 
         return getattr(modules, name)
+    if name in ("LearnedBasis", "TwoLevels"):
+        from spikequant.quantizers import learned
+
+        return getattr(learned, name)
     if name == "StateQuant":
         from spikequant.quantizers import state_quant
 

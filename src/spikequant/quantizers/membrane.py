@@ -5,7 +5,8 @@ from torch import Tensor
 
 from spikequant.numerics import Table, fit_levels, levels
 from spikequant.quantizers import ranges
-from spikequant.quantizers.modules import FIT_STEPS, Quantizer
+from spikequant.quantizers.learned import FIT_STEPS
+from spikequant.quantizers.modules import Quantizer
 from spikequant.quantizers.specs import Anchored, Membrane
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from spikequant.quantizers.baselines import Clustered, Rescaled, Squashed, Standardized
 from spikequant.quantizers.following import Following
+from spikequant.quantizers.learned import LearnedBasis, LearnedStep, TwoLevels
 from spikequant.quantizers.membrane import MembraneLevels
-from spikequant.quantizers.modules import Fitted, Fixed, LearnedBasis, LearnedStep, Quantizer, TwoLevels
+from spikequant.quantizers.modules import Fitted, Fixed, Quantizer
 from spikequant.quantizers.specs import (
     LSQ,
     MINT,
