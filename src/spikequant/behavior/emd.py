@@ -1,5 +1,6 @@
 """Wasserstein-1 of two sets of rates: what it costs to move one distribution of firing onto another."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from spikequant.errors import SpecError
+from spikequant.numerics import sorted_gaps
 
 Reals = NDArray[np.float64]
 Rates = Tensor | ArrayLike
@@ -35,7 +37,11 @@ def emd(a: Rates, b: Rates) -> float:
     >>> round(emd([0.0, 0.1, 0.2, 0.3], [0.0, 0.0, 0.2, 0.6]), 12)
     0.1
     """
-    return float(emd_rows(flat(a), flat(b)))
+    distance = float(emd_rows(_plain(a), _plain(b)))
+    if not math.isfinite(distance):
+        for values in (a, b):
+            flat(values)  # says what is wrong
+    return distance
 
 
 def emd_parts(a: Rates, b: Rates) -> EmdParts:
@@ -75,7 +81,7 @@ def all_pairs(sets: Sequence[Rates]) -> Reals:
 
 def emd_rows(a: Reals, b: Reals) -> Reals:
     """The EMD of each row of ``a`` to the same row of ``b``: ``[..., n]`` and ``[..., m]`` -> ``[...]``, unchecked."""
-    return _between(np.sort(a), np.sort(b))
+    return sorted_gaps(a, b) if a.shape == b.shape else _between(np.sort(a), np.sort(b))
 
 
 def flat(values: Rates) -> Reals:
@@ -84,6 +90,14 @@ def flat(values: Rates) -> Reals:
     Raises:
         SpecError: the set is empty, or holds what is not a finite number.
     """
+    array = _plain(values)
+    if not np.isfinite(array).all():
+        raise SpecError(f"a set of rates holds {array[~np.isfinite(array)][0]}: the EMD needs finite rates")
+    return array
+
+
+def _plain(values: Rates) -> Reals:
+    """The same, whatever its numbers are."""
     try:
         plain = values.detach().double().cpu().numpy() if isinstance(values, Tensor) else values
         array = np.asarray(plain, dtype=np.float64).ravel()
@@ -91,8 +105,6 @@ def flat(values: Rates) -> Reals:
         raise SpecError(f"a set of rates is not a list of numbers: {error}; give one rate per channel") from error
     if array.size == 0:
         raise SpecError("a set of rates is empty: the EMD needs at least one rate on either side")
-    if not np.isfinite(array).all():
-        raise SpecError(f"a set of rates holds {array[~np.isfinite(array)][0]}: the EMD needs finite rates")
     return array
 
 

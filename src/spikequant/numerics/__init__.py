@@ -31,7 +31,7 @@ from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_l
 from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
-from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap
+from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap, sorted_gaps
 
 __all__ = [
     "CHARGES",
@@ -116,6 +116,7 @@ __all__ = [
     "share",
     "signs",
     "snap",
+    "sorted_gaps",
     "sorted_levels",
     "spike",
     "start_basis",

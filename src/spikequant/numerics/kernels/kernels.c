@@ -8,3 +8,4 @@
 #include "quant.c"
 #include "stdp.c"
 #include "events.c"
+#include "sorting.c"
