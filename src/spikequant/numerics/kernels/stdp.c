@@ -39,12 +39,25 @@ static inline uint64_t noise_key(int64_t seed, int64_t layer, int64_t step) {
 
 static inline float drawn(uint64_t key, uint64_t index) { return (float)(int32_t)(mixed(mixed(index) ^ key) >> 40) * 0x1p-24f; }
 
-static inline float put(const Format *f, float x, uint64_t key, uint64_t index) {
-    if (f->rounding == FREE) return x;
+static inline float put_by(int32_t rounding, const Format *f, float x, uint64_t key, uint64_t index) {
+    if (rounding == FREE) return x;
     const float t = x / f->step, below = floorf(t), part = t - below;
-    const float up = f->rounding == CUT ? 0.0f : f->rounding == HALF ? (part >= 0.5f ? 1.0f : 0.0f) : (drawn(key, index) < part ? 1.0f : 0.0f);
+    const float up = rounding == CUT ? 0.0f : rounding == HALF ? (part >= 0.5f ? 1.0f : 0.0f) : (drawn(key, index) < part ? 1.0f : 0.0f);
     const float y = (below + up) * f->step;
     return y < f->low ? f->low : y > f->high ? f->high : y;
+}
+
+static inline float put(const Format *f, float x, uint64_t key, uint64_t index) { return put_by(f->rounding, f, x, key, index); }
+
+/* A loop for each rounding, for the compiler to make vectors of. */
+static void put_all(const Format *f, float *restrict x, int n, uint64_t key) {
+    const Format mine = *f;
+    if (mine.rounding == HALF)
+        for (int j = 0; j < n; j++) x[j] = put_by(HALF, &mine, x[j], key, 0);
+    else if (mine.rounding == CUT)
+        for (int j = 0; j < n; j++) x[j] = put_by(CUT, &mine, x[j], key, 0);
+    else if (mine.rounding == DRAWN)
+        for (int j = 0; j < n; j++) x[j] = put_by(DRAWN, &mine, x[j], key, (uint64_t)j);
 }
 
 static inline float between(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
@@ -54,21 +67,23 @@ typedef struct {
     int32_t *left, *fired;              /* [neurons]: refractory steps left, step of the last spike or -1 */
     int32_t *winners, *seen;            /* [neurons]: those that fire now, those that fired in this image */
     int32_t *last, *lit, *active;       /* [inputs]: step of the last spike or -1, inputs that can fire, those that fire now */
+    int32_t *hits;                      /* [inputs]: whether each that can fire does now */
     uint64_t *names;                    /* [inputs]: mixed indices of the inputs that can fire */
+    float *chances;                     /* [inputs]: of the inputs that can fire */
     float *row, *post;                  /* [neurons]: a row as it is read, eta_pre x_post */
     float *powers;                      /* [steps + 1]: traces by the steps since the spike */
 } Cells;
 
 static int take_cells(Cells *r, const Show *p) {
     const size_t n = (size_t)p->neurons, m = (size_t)p->inputs;
-    r->v = malloc(n * sizeof(float) * 7);
-    r->left = malloc((n * 4 + m * 3) * sizeof(int32_t));
+    r->v = malloc((n * 7 + m) * sizeof(float));
+    r->left = malloc((n * 4 + m * 4) * sizeof(int32_t));
     r->names = malloc(m * sizeof(uint64_t));
     r->powers = malloc(((size_t)p->steps + 1) * sizeof(float));
     if (!r->v || !r->left || !r->names || !r->powers) return 0;
     r->x = r->v + n, r->bound = r->x + n, r->pull = r->bound + n, r->push = r->pull + n, r->row = r->push + n, r->post = r->row + n;
     r->fired = r->left + n, r->winners = r->fired + n, r->seen = r->winners + n;
-    r->last = r->seen + n, r->lit = r->last + m, r->active = r->lit + m;
+    r->chances = r->post + n, r->last = r->seen + n, r->lit = r->last + m, r->active = r->lit + m, r->hits = r->active + m;
     return 1;
 }
 
@@ -80,16 +95,17 @@ static void leave_cells(Cells *r) {
 }
 
 /* The inputs that fire at this step, ascending. */
-static int fire_inputs(const Show *p, Cells *r, const float *chance, int lit, int32_t t, int64_t now) {
+static int fire_inputs(const Show *p, Cells *r, int lit, int32_t t, int64_t now) {
     const uint64_t key = noise_key(p->seed, INPUT_NOISE, now);
+    const uint64_t *restrict names = r->names;
+    int32_t *restrict hits = r->hits;
+    for (int k = 0; k < lit; k++) hits[k] = (float)(int32_t)(mixed(names[k] ^ key) >> 40) * 0x1p-24f < r->chances[k];
     int count = 0;
     for (int k = 0; k < lit; k++) {
         const int32_t i = r->lit[k];
-        const float u = (float)(int32_t)(mixed(r->names[k] ^ key) >> 40) * 0x1p-24f;
-        if (u < chance[i]) {
-            r->active[count++] = i;
-            r->last[i] = t;
-        }
+        r->active[count] = i;
+        r->last[i] = hits[k] ? t : r->last[i];
+        count += hits[k];
     }
     return count;
 }
@@ -103,7 +119,7 @@ static void gather(const Show *p, Cells *r, const float *used, int count, int64_
     for (int k = 0; k < count; k++) {
         const float *restrict w = used + (size_t)r->active[k] * (size_t)n;
         if (redraw)
-            for (int j = 0; j < n; j++) x[j] += put(&p->weight, w[j], key, (uint64_t)r->active[k] * (uint64_t)n + (uint64_t)j);
+            for (int j = 0; j < n; j++) x[j] += put_by(DRAWN, &p->weight, w[j], key, (uint64_t)r->active[k] * (uint64_t)n + (uint64_t)j);
         else
             for (int j = 0; j < n; j++) x[j] += w[j];
     }
@@ -131,10 +147,7 @@ static void charge_membranes(const Show *p, Cells *r, int32_t t, int32_t rivals,
         }
     }
     for (int j = 0; j < n; j++) left[j] -= 1;
-    if (p->v.rounding != FREE) {
-        const uint64_t key = noise_key(p->seed, V_NOISE, now);
-        for (int j = 0; j < n; j++) v[j] = put(&p->v, v[j], key, (uint64_t)j);
-    }
+    put_all(&p->v, v, n, noise_key(p->seed, V_NOISE, now));
 }
 
 /* Theta decays, and the threshold in use follows as `holding` says. */
@@ -142,15 +155,11 @@ static void adapt(const Show *p, Cells *r, float *restrict theta, int64_t now) {
     const int n = p->neurons;
     float *restrict bound = r->bound;
     for (int j = 0; j < n; j++) theta[j] *= p->theta_decay;
-    if (p->bound.rounding == FREE) {
-        for (int j = 0; j < n; j++) bound[j] = p->threshold + theta[j];
-        return;
-    }
-    if (p->holding == ON_CHANGE) return;
+    if (p->bound.rounding != FREE && p->holding == ON_CHANGE) return;
     const uint64_t key = noise_key(p->seed, THRESHOLD_NOISE, now);
-    if (p->holding == IN_PLACE)
-        for (int j = 0; j < n; j++) theta[j] = put(&p->bound, theta[j], key, (uint64_t)j);
-    for (int j = 0; j < n; j++) bound[j] = put(&p->bound, p->threshold + theta[j], key, (uint64_t)j);
+    if (p->holding == IN_PLACE) put_all(&p->bound, theta, n, key);
+    for (int j = 0; j < n; j++) bound[j] = p->threshold + theta[j];
+    put_all(&p->bound, bound, n, key);
 }
 
 /* Who fires: resets, refractory times, theta; then one of them alone, if only one may. */
@@ -196,15 +205,11 @@ static void depress(const Show *p, Cells *r, float *w, float *used, int count, i
     const uint64_t key = noise_key(p->seed, DEPRESSED_NOISE, now);
     for (int k = 0; k < count; k++) {
         const size_t start = (size_t)r->active[k] * (size_t)n;
-        if (p->weight.rounding == FREE) {
-            float *restrict row = w + start;
-            for (int j = 0; j < n; j++) row[j] = between(row[j] - post[j] * (row[j] - p->low), p->low, p->high);
-        } else
-            for (int s = 0; s < seen; s++) {
-                const int j = r->seen[s];
-                const size_t at = start + (size_t)j;
-                set_weight(p, w, used, at, w[at] - post[j] * (w[at] - p->low), key);
-            }
+        for (int s = 0; s < seen; s++) {
+            const int j = r->seen[s];
+            const size_t at = start + (size_t)j;
+            set_weight(p, w, used, at, w[at] - post[j] * (w[at] - p->low), key);
+        }
     }
 }
 
@@ -258,19 +263,17 @@ static void show_one(const Show *p, Cells *r, const float *chance, int64_t image
         r->v[j] = p->rest, r->left[j] = 0, r->fired[j] = -1, r->push[j] = r->pull[j] = r->post[j] = 0;
         if (!p->learning || p->holding == ON_CHANGE || p->bound.rounding == FREE) r->bound[j] = p->threshold + theta[j];
     }
-    if (!p->learning || p->holding == ON_CHANGE) {
-        const uint64_t key = noise_key(p->seed, THRESHOLD_NOISE, begin);
-        for (int j = 0; j < n; j++) r->bound[j] = put(&p->bound, r->bound[j], key, (uint64_t)j);
-    }
+    if (!p->learning || p->holding == ON_CHANGE) put_all(&p->bound, r->bound, n, noise_key(p->seed, THRESHOLD_NOISE, begin));
     for (int i = 0; i < p->inputs; i++)
         if (chance[i] > 0) {
             r->names[lit] = mixed((uint64_t)i);
+            r->chances[lit] = chance[i];
             r->last[i] = -1;
             r->lit[lit++] = i;
         }
     for (int32_t t = 0; t < p->steps; t++) {
         const int64_t now = begin + t;
-        const int count = fire_inputs(p, r, chance, lit, t, now);
+        const int count = fire_inputs(p, r, lit, t, now);
         if (p->learning) adapt(p, r, theta, now);
         gather(p, r, used, count, now);
         charge_membranes(p, r, t, rivals, now);
