@@ -5,7 +5,7 @@ python results/behavior-search/search.py OUT 0 1 2    # seeds; Fashion-MNIST und
 SQUAT's network for Fashion-MNIST, with 5 time steps and a threshold of 1, is trained in float on 20 000 training images. Every recipe of
 SPACE, after training, is judged on 1 000 other training images. For each network on the front of accuracy and memory, which is all that
 such a search finds, its rivals are those as accurate and as small; the rival with least traffic, and the one with least EMD, are measured
-beside it on the test images, once.
+beside it on the test images, once. So is a network that only a front with EMD holds, beside the one that hides it from accuracy and memory.
 """
 
 import csv
@@ -44,7 +44,7 @@ QUANTILES = np.linspace(0, 1, 21)
 
 
 class Pair(NamedTuple):
-    """A network that accuracy and memory find, and its rival."""
+    """A network that accuracy and memory find, and its rival, or one that it hides."""
 
     found: Evaluated
     rival: Evaluated
@@ -94,7 +94,27 @@ def chosen(found: Exploration) -> dict[str, Pair]:
     """The pair with the largest cut in traffic, and the one with the largest cut in EMD; none where nothing has a rival."""
     pairs = list(rivals(found))
     costs = {"traffic": lambda each: each.measures.traffic_bits, "emd": lambda each: each.measures.emd}
-    return {name: min(pairs, key=lambda pair: cost(pair.rival) / cost(pair.found)) for name, cost in costs.items() if pairs}
+    best = {name: min(pairs, key=lambda pair: cost(pair.rival) / cost(pair.found)) for name, cost in costs.items() if pairs}
+    hidden = list(missed(found))
+    return best | ({"missed": min(hidden, key=lambda pair: pair.rival.measures.emd / pair.found.measures.emd)} if hidden else {})
+
+
+def missed(found: Exploration) -> Iterator[Pair]:
+    """Networks of the front of accuracy, memory and EMD that are not on that of accuracy and memory, each with the network there that
+    hides it: as accurate and as small or better, and nearest in EMD.
+    """
+    best = max(each.measures.accuracy for each in found.finished)
+    front = found.front(("accuracy", "memory"))
+    for each in found.front(("accuracy", "memory", "emd")):
+        if each in front or each.measures.accuracy < best - WORTH:
+            continue
+        hiding = [other for other in front if hides(other, each)]
+        yield Pair(min(hiding, key=lambda other: other.measures.emd), each)
+
+
+def hides(other: Evaluated, each: Evaluated) -> bool:
+    """Whether a network is at least as accurate and as small."""
+    return other.measures.accuracy >= each.measures.accuracy and other.measures.memory_bits <= each.measures.memory_bits
 
 
 def rivals(found: Exploration) -> Iterator[Pair]:

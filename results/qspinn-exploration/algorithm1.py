@@ -1,67 +1,88 @@
 """Q-SpiNN's Algorithm 1 beside brute force and ours, after training: which candidates each finds, and how many it evaluates.
 
-python results/qspinn-exploration/algorithm1.py OUT            # SQUAT's network; Fashion-MNIST under SPIKEQUANT_DATA
-python results/qspinn-exploration/algorithm1.py OUT FOLDER     # a trained stdp-net in FOLDER; MNIST under SPIKEQUANT_DATA
+python results/qspinn-exploration/algorithm1.py OUT FOLDER    # a trained stdp-net or squat-fmnist; its data under SPIKEQUANT_DATA
+python results/qspinn-exploration/algorithm1.py OUT           # ask again, from the tables in OUT
 
 Fractions 12, 8, 6, 4 and 2 of weights, membrane and threshold, each on its own, to the nearest: 125 candidates, judged on the last 1 000
-training images. The stdp-net was shown these, too, without labels; SQUAT's network, of 5 time steps and a threshold of 1, was not. Every
-candidate is evaluated once; the strategies are then asked from that table.
+training images, which both networks were shown while they learned (stdp-net without labels). Every candidate is evaluated once; the
+strategies are then asked from that table.
 """
 
 import csv
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from spikequant.data import Batches, DataSet, Split, load
-from spikequant.models import Network, build
+from spikequant.data import Batches, Split, load
+from spikequant.models import Network
 from spikequant.quantizers import FixedPoint
 from spikequant.recipes import Recipe, memory, quantize
 from spikequant.recipes import load as load_network
 from spikequant.search import Candidate, Shape, Verdict, asked, every, halving, published
-from spikequant.training import Training, evaluate, fit
+from spikequant.training import evaluate
 
 FRACTIONS, ROUNDINGS = (12, 8, 6, 4, 2), ("nearest",)
 SHAPE = Shape((len(FRACTIONS),) * 3, roundings=len(ROUNDINGS))
 TOLERANCES = (0.01, 0.02, 0.05)
-TRAINED, JUDGED = 10_000, 1_000
+JUDGED = 1_000
 STRATEGIES = {"every": every, "published": published, "halving": halving}
+SPACE = list(asked(every(SHAPE), lambda _: Verdict(True)))
 COLUMNS = ("weights", "membrane", "threshold", "rounding", "accuracy", "memory_bits")
+Known = dict[Candidate, tuple[float, int]]
+
+
+class Case(NamedTuple):
+    """What a network is judged on, the integer bits of its membranes, and its table."""
+
+    data: str
+    integer: int
+    table: str
+
+
+CASES = {"stdp-net": Case("mnist", 11, "unsupervised"), "squat-fmnist": Case("fashion-mnist", 4, "squat-fmnist")}
 
 
 def main(out: Path, trained: Path | None) -> None:
-    """One network."""
+    """Evaluate what is asked for, then ask each strategy about every network that is known."""
     if trained is not None:
-        told(load_network(trained), judging(load("mnist")), 11, out / "unsupervised.csv")
-        return
-    data = load("fashion-mnist")
-    network = build("squat-fmnist", seed=0, time=5, threshold=1.0)
-    first = Split(data.train.x[:TRAINED], data.train.y[:TRAINED])
-    fit(network, Batches(first, 100, data.scale, seed=0), Training(epochs=3, lr=5e-3))
-    told(network, judging(data), 4, out / "squat-fmnist.csv")
+        model = load_network(trained)
+        case = CASES[model.wiring.name]
+        write(out / f"{case.table}.csv", evaluated(model, case))
+    for table in sorted(out.glob("*.csv")):
+        float_, known = read(table)
+        print(f"{table.stem}: float {float_:.3f}")
+        for tolerance in TOLERANCES:
+            report(known, float_ - tolerance)
 
 
-def judging(data: DataSet) -> Batches:
-    """Training images to judge by."""
-    return Batches(Split(data.train.x[-JUDGED:], data.train.y[-JUDGED:]), 200, data.scale)
+def evaluated(model: Network, case: Case) -> Iterator[tuple[object, ...]]:
+    """A row for the float network, then one for every candidate."""
+    data = load(case.data)
+    images = Batches(Split(data.train.x[-JUDGED:], data.train.y[-JUDGED:]), 200, data.scale)
+    yield "float", "", "", "", evaluate(model, images), memory(model).total_bits
+    for candidate in SPACE:
+        small = quantize(model, recipe(candidate, case.integer))
+        yield *named(candidate), evaluate(small, images), memory(small).total_bits
 
 
-def told(model: Network, images: Batches, integer: int, table: Path) -> None:
-    """Evaluate every candidate, then ask each strategy."""
-    known: dict[Candidate, tuple[float, int]] = {}
-    for candidate in asked(every(SHAPE), lambda _: Verdict(True)):
-        small = quantize(model, recipe(candidate, integer))
-        known[candidate] = (evaluate(small, images), memory(small).total_bits)
-    with table.open("w", newline="") as file:
+def write(path: Path, rows: Iterable[tuple[object, ...]]) -> None:
+    """Rows as CSV."""
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows((*named(each), *values) for each, values in known.items())
-    float_ = evaluate(model, images)
-    print(f"{model.wiring.name}: float {float_:.3f}")
-    for tolerance in TOLERANCES:
-        report(known, float_ - tolerance)
+        writer.writerows(rows)
 
 
-def report(known: dict[Candidate, tuple[float, int]], least: float) -> None:
+def read(path: Path) -> tuple[float, Known]:
+    """The float network's accuracy, and accuracy and bits of every candidate."""
+    with path.open(newline="") as file:
+        first, *rows = csv.DictReader(file)
+    values = [(float(row["accuracy"]), int(row["memory_bits"])) for row in rows]
+    return float(first["accuracy"]), dict(zip(SPACE, values, strict=True))
+
+
+def report(known: Known, least: float) -> None:
     """What each strategy finds."""
 
     def judge(candidate: Candidate) -> Verdict:
