@@ -10,7 +10,16 @@ from spikequant.numerics import lq, scan, sorting, stdp
 from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
-from spikequant.numerics.kernels import events_native, lif_native, lif_torch, norm_native, quant_native, sorting_native, stdp_native
+from spikequant.numerics.kernels import (
+    events_native,
+    lif_native,
+    lif_ranging,
+    lif_torch,
+    norm_native,
+    quant_native,
+    sorting_native,
+    stdp_native,
+)
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
 from spikequant.numerics.scan import Dynamics, Noise, State
@@ -97,6 +106,8 @@ def _other_scan(
     if wide is not current:
         spikes, last = lif_scan(wide, dynamics, state, start, noise, steps)
         return spikes.to(current.dtype), last
+    if state is not None and lif_ranging.fits(current, dynamics, state, noise):
+        return lif_ranging.lif_scan(current, dynamics, state, start, steps)
     if lif_torch.fits(current, dynamics, state, noise):
         return lif_torch.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)
