@@ -28,6 +28,14 @@ def test_digits_are_told_apart_without_labels() -> None:
     assert evaluate(model, unseen) == found
 
 
+def test_a_network_without_a_spike_is_right_about_nothing() -> None:
+    model = build("stdp-net", inputs=4, neurons=2, classes=2, time=5)
+    torch.nn.init.zeros_(model.synapses.weight)
+    images = [(torch.ones(2, 1, 2, 2), torch.tensor([0, 1]))]
+    assert assign(model, images).tolist() == [-1, -1]
+    assert voted(model, images) == 0.0
+
+
 def test_labels_beyond_the_classes_are_refused() -> None:
     model = build("stdp-net", inputs=4, neurons=2, classes=2, time=5)
     with pytest.raises(MismatchError, match="labels from 0 to 2 do not fit the 2 classes of stdp-net"):

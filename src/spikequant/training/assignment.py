@@ -39,15 +39,16 @@ def labels_of(counts: Tensor, y: Tensor, classes: int) -> Tensor:
 
 
 def voted(network: Network, loader: Loader, seed: int = 0) -> float:
-    """The share of images whose class gets most votes, by the event-driven evaluation; silent images count as wrong.
+    """The share of images whose class gets most votes, by the event-driven evaluation; silent images count as wrong, all of them where
+    a network's weights became too small for any spike.
 
     Raises:
-        SpecError: no neuron has a label yet.
+        SpecError: neurons fire, and none has a label yet.
     """
     labels = _vote(network)
-    if (labels < 0).all():
-        raise SpecError("no neuron has a class yet: call assign with training images first")
     counts, y = responses(network, loader, seed)
+    if (labels < 0).all() and counts.any():
+        raise SpecError("no neuron has a class yet: call assign with training images first")
     votes = network.get_submodule("vote")(counts.float())
     return float(((votes.argmax(1) == y) & (counts.sum(1) > 0)).float().mean())
 
