@@ -28,7 +28,7 @@ def network() -> Network:
 
 def counted(network: Network, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     heard: dict[str, Tensor] = {}
-    with torch.no_grad(), tally(network, lambda name, counts, _: heard.__setitem__(name, counts.clone())):
+    with torch.no_grad(), tally(network, lambda name, counts, *_: heard.__setitem__(name, counts.clone())):
         return network(x), heard
 
 

@@ -90,18 +90,25 @@ def test_refuses_a_model_without_spiking_neurons() -> None:
 
 def test_tally_hears_counts_of_every_kind_of_neuron() -> None:
     model = nn.Sequential(IF(threshold=2.0), Synaptic(synapse=0.0, decay=0.0))
-    heard: list[tuple[str, list[float], int]] = []
+    heard: list[tuple[str, list[list[float]], int, int]] = []
     current = torch.tensor([1.0, 1.0, 2.0]).reshape(3, 1, 1)
-    with tally(model, lambda name, counts, steps: heard.append((name, counts.flatten().tolist(), steps))):
+    with tally(model, lambda name, counts, *sites: heard.append((name, counts.tolist(), *sites))):
         model(current)
     model(current)
-    assert heard == [("0", [2.0], 3), ("1", [2.0], 3)]
+    assert heard == [("0", [[2.0]], 3, 1), ("1", [[2.0]], 3, 1)]
+
+
+def test_tally_sums_over_the_positions_of_a_channel() -> None:
+    heard = list[object]()
+    with tally(model := nn.Sequential(IF()), lambda name, counts, *sites: heard.append((counts.tolist(), *sites))):
+        model(torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]).reshape(1, 1, 2, 3).expand(2, 1, 2, 3))
+    assert heard == [([[4.0, 2.0]], 2, 3)]
 
 
 def test_tallies_nest() -> None:
     model, names = network(), list[str]()
-    with tally(model, lambda name, counts, steps: names.append(name)):
-        with tally(model, lambda name, counts, steps: names.append(f"{name} inner")):
+    with tally(model, lambda name, *_: names.append(name)):
+        with tally(model, lambda name, *_: names.append(f"{name} inner")):
             model(torch.ones(1, 1, 1))
         model(torch.ones(1, 1, 1))
     assert names == ["0", "0 inner", "1.1", "1.1 inner", "0", "1.1"]

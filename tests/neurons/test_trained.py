@@ -25,7 +25,7 @@ def test_spikes_are_worth_the_threshold_and_heard_as_one() -> None:
     assert set(out.unique().tolist()) == {0.0, network[0].fires_at.item()}
     assert set(heard["0"].unique().tolist()) == {0.0, 1.0}
     counts = list[Tensor]()
-    with tally(network, lambda name, count, steps: counts.append(count)), torch.no_grad():
+    with tally(network, lambda name, count, *_: counts.append(count)), torch.no_grad():
         network(current)
     assert torch.equal(counts[0], heard["0"].sum(0))
 

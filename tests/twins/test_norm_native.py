@@ -132,19 +132,34 @@ def test_a_sum_and_counts_come_with_the_spikes(grid: Grid | None) -> None:
     d = Dynamics(torch.tensor(0.8), "relax_input", tau=2.0, reset="value")
     found = []
     for twin in (norm.norm_scan, norm_native.norm_scan):
-        tail = Tail(plus=branch, counts=torch.empty(3, 8, 6, 5))
+        tail = Tail(plus=branch, counts=torch.empty(3, 8))
         assert norm_native.fits(current, d, state, tail)
         summed = twin(current, Norm(scale, shift), d, state, None, tail)
         found.append((summed, tail.counts, *torch.autograd.grad((summed**2).sum(), [current, branch])))
     (summed, counts, *gradients), (twin_summed, twin_counts, *twin_gradients) = found
     assert torch.equal(summed, twin_summed)
-    assert torch.equal(counts, (summed - branch).sum(0))
+    assert torch.equal(counts, (summed - branch).sum((0, 3, 4)))
     assert torch.equal(counts, twin_counts)
     for gradient, twin_gradient in zip(gradients, twin_gradients, strict=True):
         torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
+@pytest.mark.parametrize(("pool", "steps", "shape"), [(1, 7, (8, 6, 6)), (1, 4, (8, 6, 6)), (2, 3, (16, 4, 70)), (3, 5, (8, 6, 9))])
+def test_counts_are_of_each_image_and_channel(grid: Grid | None, pool: int, steps: int, shape: tuple[int, ...]) -> None:
+    current, d, state = torch.randn(steps, 3, *shape), Dynamics(torch.tensor(0.8)), None if grid is None else State(grid)
+    for dynamics in (d, d._replace(compare_at="full")):  # by the quick loops, and not
+        scales, found = Norm(torch.rand(shape[0]) + 0.5, torch.randn(shape[0]) / 4), []
+        for twin in (norm.norm_scan, norm_native.norm_scan):
+            tail = Tail(pool, counts=torch.empty(3, shape[0]))
+            assert norm_native.fits(current, dynamics, state, tail)
+            twin(current, scales, dynamics, state, None, tail)
+            found.append(tail.counts)
+        assert found[0].unique().numel() > 5
+        assert torch.equal(*found)
+
+
 def test_neurons_that_no_window_covers_are_not_left_uncounted() -> None:
     current, d = torch.randn(2, 1, 3, 5, 5), Dynamics(torch.tensor(1.0))
     assert norm_native.fits(current, d, None, Tail(2))
-    assert not norm_native.fits(current, d, None, Tail(2, counts=torch.empty(1, 3, 5, 5)))
+    assert not norm_native.fits(current, d, None, Tail(2, counts=torch.empty(1, 3)))

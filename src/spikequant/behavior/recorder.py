@@ -94,8 +94,8 @@ class Recorder:
             if also is not None:
                 also(name, spikes)
 
-        def counter(name: str, counts: Tensor, steps: int) -> None:
-            self._layers[name].append(_layer(name, counts, steps))
+        def counter(name: str, counts: Tensor, steps: int, positions: int) -> None:
+            self._layers[name].append(_layer(name, counts, steps, positions))
 
         self._batches += 1
         # Counts come with the scans for nothing; only who needs the spikes themselves pays for them.
@@ -123,22 +123,25 @@ def count(name: str, spikes: Tensor) -> LayerFiring:
     """
     if not ((spikes == 0) | (spikes == 1)).all():
         raise MismatchError(f"layer {name!r} gave spikes that are not 0 or 1; only binary spikes have a firing rate")
-    return _layer(name, spikes.float().sum(dim=0), len(spikes))
+    if spikes.ndim < 3 or spikes.numel() == 0:
+        raise _nothing_counted(name, tuple(spikes.shape))
+    per_image = spikes.float().sum(dim=(0, *range(3, spikes.ndim)))
+    return _layer(name, per_image, len(spikes), math.prod(spikes.shape[3:]))
 
 
-def _layer(name: str, counts: Tensor, steps: int) -> LayerFiring:
-    """One layer and batch from how often each neuron fired, ``[batch, channel, *space]``."""
-    if counts.ndim < 2 or counts.numel() == 0 or steps == 0:
-        raise MismatchError(
-            f"layer {name!r} gave spikes of shape {(steps, *counts.shape)}: must be [time, batch, channel, ...], none empty"
-        )
-    batch, _, *space = counts.shape
-    per_image = counts.sum(dim=tuple(range(2, counts.ndim))) if space else counts
-    sites = steps * math.prod(space)
-    chunks = per_image.cpu().long().tensor_split(min(batch, max(2, -(-batch // CHUNK))))
-    of_chunks = torch.stack([chunk.sum(dim=0) for chunk in chunks]).numpy()
-    chunk_sites = sites * np.array([len(chunk) for chunk in chunks], dtype=np.int64)
-    return LayerFiring(name, of_chunks, chunk_sites, batch, steps)
+def _layer(name: str, counts: Tensor, steps: int, positions: int) -> LayerFiring:
+    """One layer and batch from how often the neurons of a channel, one at each position, fired: ``[batch, channel]``."""
+    if counts.ndim != 2 or counts.numel() == 0 or positions == 0:
+        raise _nothing_counted(name, (steps, *counts.shape))
+    batch, sites = len(counts), steps * positions
+    chunks = min(batch, max(2, -(-batch // CHUNK)))
+    sizes = np.full(chunks, batch // chunks, dtype=np.int64) + (np.arange(chunks) < batch % chunks)
+    of_chunks = np.add.reduceat(counts.cpu().long().numpy(), sizes.cumsum() - sizes, axis=0)
+    return LayerFiring(name, of_chunks, sites * sizes, batch, steps)
+
+
+def _nothing_counted(name: str, shape: tuple[int, ...]) -> MismatchError:
+    return MismatchError(f"layer {name!r} gave spikes of shape {shape}: must be [time, batch, channel, ...], none empty")
 
 
 def _joined(seen: list[LayerFiring]) -> LayerFiring:
@@ -148,6 +151,9 @@ def _joined(seen: list[LayerFiring]) -> LayerFiring:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also looks for devices that are not here, at half a millisecond
+        if devices:
+            torch.cuda.manual_seed_all(seed)
         yield

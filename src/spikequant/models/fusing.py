@@ -76,12 +76,18 @@ def fused(model: nn.Module, chain: Chain, current: Tensor, plus: Tensor | None, 
     shown = current.shape[0] if steps is None else steps
     if plus is not None and plus.shape[0] != shown:
         return None
-    dynamics, state, tail = lif.broadcast(current), lif.held(), Tail(size, plus, lif.room_for_counts(current))
+    dynamics, state, tail = lif.broadcast(current), lif.held(), Tail(size, plus, _room_for_counts(lif, current))
     if not norm_scan_fits(current, dynamics, state, tail):
         return None
     spikes = norm_scan(current, _affine(norm, current), dynamics, state, steps, tail)
-    lif.hear(tail.counts, shown)
+    if tail.counts is not None:
+        lif.hear(tail.counts, shown, current[0, 0, 0].numel())
     return spikes
+
+
+def _room_for_counts(lif: LIF, current: Tensor) -> Tensor | None:
+    """Where a scan puts how often each channel fired; None where nobody asks."""
+    return current.new_empty(current.shape[1:3], dtype=torch.float32, requires_grad=False) if lif.counters else None
 
 
 def _watched(module: nn.Module | None) -> bool:

@@ -26,12 +26,12 @@ class Kept(NamedTuple):
 
     value: Tensor
     dtype: torch.dtype
-    counts: dict[str, tuple[Tensor, int]]
+    counts: dict[str, tuple[Tensor, int, int]]
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(each.numel() * each.element_size() for each in (self.value, *(counts for counts, _ in self.counts.values())))
+        return sum(each.numel() * each.element_size() for each in (self.value, *(counts for counts, *_ in self.counts.values())))
 
 
 class Prefixes:
@@ -84,14 +84,13 @@ class Prefixes:
         self.reused += 1
         if key in self._kept:
             self._kept.move_to_end(key)
-        for name, (counts, steps) in kept.counts.items():
-            _neurons(network)[name].hear(counts.float(), steps)
+        for name, counted in kept.counts.items():
+            _neurons(network)[name].hear(*counted)
 
-    def _keep(self, key: str | None, value: Tensor | None, dtype: torch.dtype, counted: dict[str, tuple[Tensor, int]]) -> None:
+    def _keep(self, key: str | None, value: Tensor | None, dtype: torch.dtype, counted: dict[str, tuple[Tensor, int, int]]) -> None:
         if key is None or value is None:
             return
-        counts = {name: (small, steps) for name, (counts, steps) in counted.items() if (small := _packed(counts)) is not None}
-        kept = Kept(value, dtype, counts)
+        kept = Kept(value, dtype, dict(counted))
         if kept.size > self.limit:
             return
         self.held += kept.size - (self._kept[key].size if key in self._kept else 0)
@@ -156,14 +155,14 @@ def _watched(network: Network) -> set[str]:
 
 
 @contextlib.contextmanager
-def _counting(network: Network, listened: set[str]) -> Iterator[dict[str, tuple[Tensor, int]]]:
+def _counting(network: Network, listened: set[str]) -> Iterator[dict[str, tuple[Tensor, int, int]]]:
     """Counts of the neurons that run within the block and are listened to, for us too. Nobody else's: counting may unfuse."""
-    counted: dict[str, tuple[Tensor, int]] = {}
+    counted: dict[str, tuple[Tensor, int, int]] = {}
     neurons = {name: neuron for name, neuron in _neurons(network).items() if name in listened}
     before = {name: neuron.counters for name, neuron in neurons.items()}
 
-    def counter(name: str) -> Callable[[Tensor, int], object]:
-        return lambda counts, steps: counted.__setitem__(name, (counts, steps))
+    def counter(name: str) -> Callable[[Tensor, int, int], object]:
+        return lambda *seen: counted.__setitem__(name, seen)
 
     for name, neuron in neurons.items():
         neuron.counters = (*before[name], counter(name))

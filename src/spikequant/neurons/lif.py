@@ -1,5 +1,6 @@
 """LIF and IF: modules that own threshold and decay, and pass their membrane as a value."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypedDict, Unpack, cast, get_args, get_type_hints
 
@@ -41,7 +42,7 @@ class HoldsGrid(Protocol):
         """The grid as it stands."""
 
 
-Counter = Callable[[Tensor, int], object]
+Counter = Callable[[Tensor, int, int], object]
 
 
 class Choices(TypedDict, total=False):
@@ -140,15 +141,10 @@ class LIF(nn.Module):
             self.state.follow(self.charged(current, steps, start, on_grid=True).flatten(0, 1))  # type: ignore[union-attr]
         return spikes, v
 
-    def room_for_counts(self, current: Tensor) -> Tensor | None:
-        """Where a scan of this current puts how often each neuron fired; None where nobody asks."""
-        return torch.empty_like(current[0], dtype=torch.float32, requires_grad=False) if self.counters and len(current) else None
-
-    def hear(self, counts: Tensor | None, steps: int) -> None:
-        """Tell all who count what one scan of ``steps`` time steps counted."""
-        if counts is not None:
-            for counter in self.counters:
-                counter(counts, steps)
+    def hear(self, counts: Tensor, steps: int, positions: int) -> None:
+        """Tell all who count how often the neurons of a channel, one at each position, fired in a scan: ``[batch, channel]``."""
+        for counter in self.counters:
+            counter(counts, steps, positions)
 
     def held(self) -> State | None:
         """What the grid of the state asks of a scan; None for a float state."""
@@ -166,9 +162,11 @@ class LIF(nn.Module):
 
     def forward(self, current: Tensor, steps: int | None = None) -> Tensor:
         """Spikes of a current, from a resting membrane; with ``steps``, one time step stands for that many."""
-        counts = self.room_for_counts(current)
+        if not self.counters or not len(current):
+            return self.counted(current, steps, None)
+        counts = torch.empty_like(current[0], dtype=torch.float32, requires_grad=False)
         spikes = self.counted(current, steps, counts)
-        self.hear(counts, len(spikes))
+        self.hear(counts.flatten(2).sum(2) if counts.ndim > 2 else counts, len(spikes), math.prod(counts.shape[2:]))
         return spikes
 
     def heard(self, spikes: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from spikequant.neurons.guests import STAND_IN, guests, observable, runs_steps, 
 from spikequant.neurons.lif import LIF, Counter
 
 Listener = Callable[[str, Tensor], object]
-CountListener = Callable[[str, Tensor, int], object]
+CountListener = Callable[[str, Tensor, int, int], object]
 
 
 def spiking(model: nn.Module) -> dict[str, LIF]:
@@ -53,9 +53,9 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tally(model: nn.Module, listener: CountListener) -> Iterator[None]:
-    """Within the block, ``listener(name, counts, steps)`` hears how often each neuron fired in every scan, fused ones too.
+    """Within the block, ``listener(name, counts, steps, positions)`` hears how often a channel fired in every scan, fused ones too.
 
-    Counts are ``[batch, channel, *space]``, float32, and the listener's own.
+    Counts are ``[batch, channel]``, summed over the channel's positions, float32, and the listener's own.
 
     Raises:
         MismatchError: the model has no spiking neuron.

@@ -22,7 +22,7 @@ class Norm(NamedTuple):
 
 class Tail(NamedTuple):
     """What follows the neuron: the largest spike of each ``pool x pool`` window, or ``plus``, a branch that is added to the spikes
-    (SEW's ADD). ``counts`` ``[batch, channel, height, width]`` is filled with how often each neuron fired.
+    (SEW's ADD). ``counts`` ``[batch, channel]``, float32, is filled with how often the neurons of a channel fired.
     """
 
     pool: int = 1
@@ -55,7 +55,7 @@ def norm_scan(
         normal = normal + _through_moments(current.to(normal.dtype), norm.scale.detach(), norm.mean, norm.inverse)
     spikes, _ = lif_scan(normal, dynamics, state, steps=steps)
     if tail.counts is not None:
-        tail.counts.copy_(spikes.detach().sum(0))
+        tail.counts.copy_(spikes.detach().sum((0, 3, 4)))
     spikes = spikes.to(current.dtype)
     if tail.plus is not None:
         spikes = spikes + tail.plus

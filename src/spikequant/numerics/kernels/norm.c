@@ -7,6 +7,7 @@ typedef struct { int64_t steps, batch, height, width, channels, pool, still, hal
 
 #define BLOCK 2048
 #define CHUNK 32 /* patches */
+#define ROWS 4 /* whose spikes are counted at once */
 
 /* sums: [blocks, 2, channels]: of x x and of x. */
 void sq_channel_sums(const void *x, int half, int64_t rows, int64_t channels, double *sums, int threads) {
@@ -72,6 +73,8 @@ static int64_t patches(const Shape *q) {
     return q->batch * (q->height / q->pool) * ((width + most - 1) / most);
 }
 
+int64_t sq_norm_patches(const Shape *q) { return patches(q); }
+
 /* How many parts backward sums over. */
 int64_t sq_norm_chunks(const Shape *q) { return (patches(q) + CHUNK - 1) / CHUNK; }
 
@@ -86,74 +89,125 @@ static int64_t pooled_at(const Shape *q, const Patch *c, int64_t k) {
     return (((k * q->batch + c->image) * height + c->line) * width + c->column / q->pool) * q->channels;
 }
 
-static void normalize(const Patch *c, const float *restrict x, float *restrict y) {
-    for (int i = 0; i < c->n; i++) y[i] = x[i] * c->a[i] + c->b[i];
+/* Returns the NaN in y. */
+static inline int normalize(const Patch *c, const float *restrict x, float *restrict y) {
+    int nan = 0;
+    for (int i = 0; i < c->n; i++) {
+        const float each = x[i] * c->a[i] + c->b[i];
+        y[i] = each;
+        nan += each != each;
+    }
+    return nan;
+}
+
+static void sum_row(int n, const float *u, const float *w, float *to) {
+    for (int i = 0; i < n; i++) to[i] = u[i] + w[i];
 }
 
 static void add_products(int n, const float *restrict u, const float *restrict w, float *restrict to) {
     for (int i = 0; i < n; i++) to[i] += u[i] * w[i];
 }
 
-static void pool_row(const Shape *q, const Patch *c, const float *s, float *out, int first) {
+static inline float larger(float a, float b) { return a > b ? a : b; }
+
+/* Windows of two by two: out, the largest spike of each; heard, if wanted, adds up all of them. */
+static void pool_pairs(const Shape *q, const Patch *c, const float *restrict s, float *restrict out, float *restrict heard) {
+    const int64_t channels = q->channels;
+    for (int64_t j = 0; j < c->columns / 2; j++) {
+        const float *restrict a = s + 2 * j * channels, *restrict b = a + channels, *restrict d = a + TILE, *restrict e = b + TILE;
+        float *restrict to = out + j * channels, *restrict sum = heard + j * channels;
+        if (heard)
+            for (int64_t i = 0; i < channels; i++) {
+                sum[i] += (a[i] + b[i]) + (d[i] + e[i]);
+                to[i] = larger(larger(a[i], b[i]), larger(d[i], e[i]));
+            }
+        else
+            for (int64_t i = 0; i < channels; i++) to[i] = larger(larger(a[i], b[i]), larger(d[i], e[i]));
+    }
+}
+
+static void pool_rows(const Shape *q, const Patch *c, const float *s, float *out) {
     const int64_t pool = q->pool, channels = q->channels;
+    memset(out, 0, (size_t)(c->columns / pool * channels) * sizeof(float));
     for (int64_t j = 0; j < c->columns / pool; j++)
-        for (int64_t d = 0; d < pool; d++) {
-            const float *restrict from = s + (j * pool + d) * channels;
+        for (int64_t d = 0; d < pool * pool; d++) {
+            const float *restrict from = s + d / pool * TILE + (j * pool + d % pool) * channels;
             float *restrict to = out + j * channels;
-            if (first && d == 0)
-                for (int64_t i = 0; i < channels; i++) to[i] = from[i];
-            else
-                for (int64_t i = 0; i < channels; i++) to[i] = from[i] > to[i] ? from[i] : to[i];
+            for (int64_t i = 0; i < channels; i++) to[i] = larger(from[i], to[i]);
         }
 }
 
-/* Where row r of the patch lies in one time step. */
-static int64_t within(const Shape *q, const Patch *c, int64_t r) {
-    return ((c->image * q->height + c->line * q->pool + r) * q->width + c->column) * q->channels;
+/* Adds up rows at once: each value of the sum is read and written once for all of them. */
+static void add_rows(int n, int64_t rows, const float *restrict from, float *restrict to) {
+    if (rows == ROWS)
+        for (int i = 0; i < n; i++) to[i] += (from[i] + from[TILE + i]) + (from[2 * TILE + i] + from[3 * TILE + i]);
+    else
+        for (int64_t r = 0; r < rows; r++) add_row(n, from + r * TILE, to);
 }
 
-/* The normalized current at step k of row r, in y, which holds it already where a still image has been seen. */
-static const float *normal_row(const Shape *q, const Patch *c, const void *x, int64_t k, int64_t r, float *y) {
+/* The sum over columns of each channel. */
+static void add_columns(const Shape *q, int64_t columns, const float *from, float *to) {
+    memcpy(to, from, (size_t)q->channels * sizeof(float));
+    for (int64_t i = 1; i < columns; i++) add_row((int)q->channels, from + i * q->channels, to);
+}
+
+/* The normalized current at step k of row r, in y, which holds it already where a still image has been seen; bad counts NaN. */
+static const float *normal_row(const Shape *q, const Patch *c, const void *x, int64_t k, int64_t r, float *y, int64_t *bad) {
     float wide[TILE];
     y += r * TILE;
     if (q->still && k > 0) return y;
     if (!q->still && k + 1 < q->steps) fetch(q->half, x, at(q, c, k + 1, r), c->n);
-    normalize(c, read_row(q->half, x, at(q, c, k, r), c->n, wide), y);
+    *bad += normalize(c, read_row(q->half, x, at(q, c, k, r), c->n, wide), y);
     return y;
 }
 
-/* Room for each thread: v and y of each row; for backward also states, seen, gv, and sums. */
-int64_t sq_norm_room(const Shape *q, int backward) { return q->pool * TILE * (backward ? 2 * q->steps + 7 : 2); }
+static int64_t fired_rows(const Shape *q) { return q->pool > ROWS ? q->pool : ROWS; }
+
+/* Room for each thread: v and y of each row, and its spikes; for backward v, y, states, seen, gv, and sums. */
+int64_t sq_norm_room(const Shape *q, int backward) {
+    return TILE * (backward ? q->pool * (2 * q->steps + 7) : 2 * q->pool + fired_rows(q));
+}
 
 static int past_caches(const Shape *q) { return q->steps * q->batch * q->height * q->width * q->channels >= LARGE; }
 
+/* What leaves at step k: spikes, pooled or with plus; heard, if wanted, counts them where windows are two by two. */
+static void write_step(const Shape *q, const Patch *c, int64_t k, const float *fired, const void *plus, void *s, float *out, float *heard) {
+    const int64_t place = pooled_at(q, c, k);
+    if (plus) sum_row(c->n, read_row(q->half, plus, place, c->n, out), fired, out);
+    else if (q->pool == 2) pool_pairs(q, c, fired, out, heard);
+    else if (q->pool > 2) pool_rows(q, c, fired, out);
+    write_row(q->half, s, place, c->n / (int)q->pool, plus || q->pool > 1 ? out : fired, past_caches(q));
+}
+
 /* x: [steps or 1, batch, height, width, channels]; s: [steps, batch, height / pool, width / pool, channels]. If wanted: plus, shaped
-   as s, is added to the spikes where pool is 1; counts, [batch, height, width, channels] and zero at first. Returns NaN seen. */
+   as s, is added to the spikes where pool is 1; counts, [patches, channels], of spikes, those of an image in a row. Returns NaN seen. */
 int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, const void *x, const float *a, const float *b,
                             const void *plus, void *s, float *counts, float *room, int threads) {
     int64_t bad = 0;
     const int64_t count = patches(q), each = sq_norm_room(q, 0);
-    const int quick = is_quick(p), past_cache = past_caches(q);
+    const int quick = is_quick(p);
     if (p->grid == TABLE && !p->edges) middles_row(t->levels, p->size, t->middles);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
     for (int64_t index = 0; index < count; index++) {
         Patch c;
-        float fired[TILE], out[TILE], *v = room + THREAD * each, *normal = v + q->pool * TILE;
+        int64_t nan = 0;
+        float out[TILE], heard[TILE] = {0}, *v = room + THREAD * each, *normal = v + q->pool * TILE, *fired = normal + q->pool * TILE;
         settle(q, t, a, b, index, &c);
         memset(v, 0, (size_t)(q->pool * TILE) * sizeof(float));
         for (int64_t k = 0; k < q->steps; k++) {
-            const int64_t place = pooled_at(q, &c, k);
+            const int64_t first = q->pool > 1 ? 0 : k % ROWS; /* of the rows of spikes */
             for (int64_t r = 0; r < q->pool; r++) {
-                const float *y = normal_row(q, &c, x, k, r, normal);
-                bad += nan_row(c.n, y);
-                if (quick) advance_quick(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, 0);
-                else advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, fired, 0);
-                if (counts) add_row(c.n, fired, counts + within(q, &c, r));
-                if (q->pool > 1) pool_row(q, &c, fired, out, r == 0);
+                float *row = fired + (first + r) * TILE;
+                const float *y = normal_row(q, &c, x, k, r, normal, &nan);
+                if (quick) advance_quick(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, row, 0);
+                else advance(p, t, c.n, y, c.threshold, c.decay, v + r * TILE, row, 0);
             }
-            if (plus) add_row(c.n, read_row(q->half, plus, place, c.n, out), fired);
-            write_row(q->half, s, place, c.n / (int)q->pool, q->pool > 1 ? out : fired, past_cache);
+            write_step(q, &c, k, fired + first * TILE, plus, s, out, counts ? heard : 0);
+            if (counts && (q->pool > 2 || (q->pool == 1 && (first == ROWS - 1 || k == q->steps - 1))))
+                add_rows(c.n, first + q->pool, fired, heard);
         }
+        bad += nan;
+        if (counts) add_columns(q, q->pool == 2 ? c.columns / 2 : c.columns, heard, counts + index * q->channels);
         finish_stores();
     }
     return bad;
@@ -192,10 +246,11 @@ static Room laid_out(const Shape *q, float *room) {
 
 static void again_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const void *x, const Room *m, int quick) {
     const int64_t plane = q->pool * TILE;
+    int64_t nan = 0; /* forward has refused them */
     for (int64_t k = 0; k < q->steps; k++)
         for (int64_t r = 0; r < q->pool; r++) {
             const int64_t place = k * plane + r * TILE;
-            const float *y = normal_row(q, c, x, k, r, m->normal);
+            const float *y = normal_row(q, c, x, k, r, m->normal, &nan);
             if (quick) {
                 see_quick(p, t, c->n, y, c->threshold, c->decay, m->v + r * TILE, m->seen + place);
             } else {

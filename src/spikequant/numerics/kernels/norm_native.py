@@ -94,6 +94,7 @@ def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
     c.sq_channel_blend.argtypes = [place, place, threads, count, count, place, place, place, threads]
     c.sq_norm_room.argtypes, c.sq_norm_room.restype = [place, threads], count
     c.sq_norm_chunks.argtypes, c.sq_norm_chunks.restype = [place], count
+    c.sq_norm_patches.argtypes, c.sq_norm_patches.restype = [place], count
     c.sq_norm_lif_forward.argtypes, c.sq_norm_lif_forward.restype = [place] * 10 + [threads], count
     c.sq_norm_lif_backward.argtypes = [place] * 10 + [threads]
     return c
@@ -120,11 +121,16 @@ class Call(lif_native.Call):
 
 
 def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], plus: Tensor | None, counts: Tensor | None) -> Tensor:
-    """Spikes, pooled, with ``plus`` added."""
-    spikes, room = empty(call.spiking, x.dtype), call.room(c, backward=False)
-    bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, plus, spikes, counts, room), call.threads)
+    """Spikes, pooled, with ``plus`` added; ``counts`` ``[batch, channel]`` is filled with those of each image."""
+    spikes, room, parts = empty(call.spiking, x.dtype), call.room(c, backward=False), None
+    if counts is not None:
+        patches = _declared(c).sq_norm_patches(ctypes.byref(call.shape_of_c))
+        parts = torch.empty(len(counts), patches // len(counts), counts.shape[1], dtype=torch.float32, device="cpu")
+    bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, plus, spikes, parts, room), call.threads)
     if bad:
         raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
+    if counts is not None and parts is not None:
+        torch.sum(parts, 1, out=counts)
     return spikes
 
 
@@ -152,14 +158,11 @@ class _NormScan(torch.autograd.Function):
         *form: Any,
     ) -> Tensor:
         norm, neuron, (steps, tail) = form
-        x, counts = channels_last(current.detach()), tail.counts
+        x = channels_last(current.detach())
         ctx.call = Call(x, neuron, steps, tail.pool)
         a, b = scale.detach().float().contiguous(), shift.detach().float().contiguous()
         added = None if plus is None else channels_last(plus.detach())
-        heard = None if counts is None else counts.zero_().permute(0, 2, 3, 1).contiguous()  # itself where it is channels last too
-        spikes = run_forward(_c(), ctx.call, x, (a, b), added, heard)
-        if heard is not None and heard.data_ptr() != counts.data_ptr():
-            counts.copy_(heard.permute(0, 3, 1, 2))
+        spikes = run_forward(_c(), ctx.call, x, (a, b), added, tail.counts)
         ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
         return spikes.permute(0, 1, 4, 2, 3)
 
