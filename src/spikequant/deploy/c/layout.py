@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from spikequant.deploy.bounds import Range
 from spikequant.deploy.c.text import BYTES, Field, holder
 from spikequant.deploy.lateral import Delay
-from spikequant.deploy.operations import AnyOperation, Conv2d, Dense, Lif
+from spikequant.deploy.operations import AnyOperation, Conv2d, Dense, Flatten, Lif
 from spikequant.deploy.program import INPUT, Program
 
 Integers = NDArray[np.int64]
@@ -59,14 +59,11 @@ class Layout(NamedTuple):
 
 def plan(program: Program) -> Layout:
     """Lay a program out; values share memory where they do not live at the same time."""
-    stages = _stages(program)
+    places = _places(program)
+    stages = [stage for stage in _stages(program) if places[stage.name] == stage.name]
     ranges = {INPUT: Range(program.header.source.low, program.header.source.high)}
     ranges |= {name: proof.value for name, proof in program.proofs.items()}
-    last_use = {source: index for index, stage in enumerate(stages) for source in stage.op.inputs}
-    born = {stage.name: index for index, stage in enumerate(stages)}
-    # The input lives through every step, what a later step looks back at too, and the last value until it is read out.
-    lives = {name: (at, last_use.get(name, len(stages))) for name, at in born.items()}
-    lives |= {name: (-1, len(stages)) for name in (INPUT, *(stage.op.inputs[0] for stage in stages if isinstance(stage.op, Delay)))}
+    lives = _lives(program, stages, places)
     buffers: dict[str, Buffer] = {}
     for name in sorted(lives, key=lambda name: -math.prod(program.shapes[name])):
         kind, count = holder(ranges[name]), math.prod(program.shapes[name])
@@ -76,7 +73,7 @@ def plan(program: Program) -> Layout:
         Field(f"values_{kind.removesuffix('_t')}", kind, max(each.offset + each.elements for each in buffers.values() if each.kind == kind))
         for kind in sorted({each.kind for each in buffers.values()}, key=lambda kind: -BYTES[kind])
     ]
-    return Layout(stages, buffers, arenas)
+    return Layout(stages, {name: buffers[place] for name, place in places.items() if place in buffers}, arenas)
 
 
 def height_width(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -87,6 +84,27 @@ def height_width(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def channels_last(value: Integers) -> Integers:
     """``[..., channel, height, width]`` as it lies in memory: ``[..., height, width, channel]``."""
     return value if value.ndim < 4 else np.moveaxis(value, -3, -1)
+
+
+def _places(program: Program) -> dict[str, str]:
+    """In whose memory every value lies: a flattened one of one channel or one pixel is where it was."""
+    places = {INPUT: INPUT}
+    for op in program.header.operations:
+        channels, height, width = height_width(program.shapes[op.inputs[0]])
+        stays = isinstance(op, Flatten) and 1 in (channels, height * width)
+        places[op.name] = places[op.inputs[0]] if stays else op.name
+    return places
+
+
+def _lives(program: Program, stages: list[Stage], places: dict[str, str]) -> dict[str, tuple[int, int]]:
+    """The first and the last stage of every value that has memory."""
+    last_use = {places[source]: index for index, stage in enumerate(stages) for source in stage.op.inputs}
+    lives = {stage.name: (index, last_use.get(stage.name, len(stages))) for index, stage in enumerate(stages)}
+    # The input lives through every step, what a later step looks back at too, and the last value until it is read out.
+    throughout = [INPUT, *(stage.op.inputs[0] for stage in stages if isinstance(stage.op, Delay))]
+    lives |= {places[name]: (-1, len(stages)) for name in throughout}
+    last = places[program.header.operations[-1].name]
+    return lives | {last: (lives[last][0], len(stages))}
 
 
 def _stages(program: Program) -> list[Stage]:

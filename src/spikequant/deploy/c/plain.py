@@ -63,10 +63,13 @@ def _inhibit(program: Program, op: Inhibit, out: Buffer) -> str:
 
 
 def _winner(program: Program, op: Winner, out: Buffer) -> str:
-    return f"""        int32_t chosen = 0;
-        for (int32_t n = 0; n < {out.elements}; n++) chosen += x0[n] > 0;
-        chosen = k.{op.name}_draws[m->step[0] % {op.draws}] * chosen >> {DRAW_BITS};
-        for (int32_t n = 0; n < {out.elements}; n++) out[n] = ({out.kind})(x0[n] > 0 && chosen-- == 0 ? x0[n] : 0);
+    return f"""        int32_t fired = 0;
+        for (int32_t n = 0; n < {out.elements}; n++) fired += x0[n] > 0;
+        memset(out, 0, {out.elements} * sizeof *out);
+        if (fired) {{
+            int32_t chosen = k.{op.name}_draws[m->step[0] % {op.draws}] * fired >> {DRAW_BITS};
+            for (int32_t n = 0; n < {out.elements}; n++) if (x0[n] > 0 && chosen-- == 0) out[n] = ({out.kind})x0[n];
+        }}
 """
 
 
