@@ -14,6 +14,7 @@ from spikequant.deploy.c.emit import SMALL, sources
 from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.writing import as_bytes
 from spikequant.deploy.lateral import Delay, Inhibit, Winner
+from spikequant.deploy.machine import encode, moments
 from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import Header, Source
 from spikequant.errors import SpecError
@@ -224,6 +225,34 @@ def random_programs() -> Callable[[range], list[Program]]:
 @pytest.fixture(scope="session")
 def competing_programs() -> Callable[[range], list[Program]]:
     return lambda seeds: [random_program(seed, Competing) for seed in seeds]
+
+
+@pytest.fixture(scope="session")
+def compared_in_onnxruntime() -> Callable[[Program, np.ndarray], int]:
+    """How many values of a program were compared with the interpreter's; all of them are equal."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from spikequant.deploy.onnx.writing import model
+
+    def compared(program: Program, images: np.ndarray) -> int:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = 1, 3
+        session = onnxruntime.InferenceSession(model(program, trace=True).SerializeToString(), options, providers=["CPUExecutionProvider"])
+        codes = images.astype(np.uint8 if program.header.source.table else np.int8)
+        found = dict(zip([output.name for output in session.get_outputs()], session.run(None, {"input": codes}), strict=True))
+        scores = program.run(images)
+        assert np.array_equal(found["scores"], scores)
+        count = scores.size
+        for t, moment in enumerate(moments(program, encode(program, images))):
+            for op in program.header.operations:
+                reach, value = program.reach(op.name), moment.values[op.name]
+                assert reach.low <= value.min() <= value.max() <= reach.high, f"{op.name} leaves what is proven of it"
+                if isinstance(op, Lif):
+                    assert np.array_equal(found[f"{op.name}.value"][t], moment.values[op.name]), (op.name, t)
+                    assert np.array_equal(found[f"{op.name}.v"][t], moment.membranes[op.name].v), (op.name, t)
+                    count += 2 * moment.values[op.name].size
+        return count
+
+    return compared
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from spikequant.deploy.container import from_bytes, to_bytes
 from spikequant.deploy.machine import encode, moments, run
 
 EACH = 50
+FORMS = ["interpreter", "torch", "C, gcc -O0", "ONNX, onnxruntime", "C of the executor, of every second fifty"]
 RESULT = Path(__file__).parents[2] / "results" / "integers" / "random.json"
 
 
@@ -109,20 +110,26 @@ def test_draws_of_neurons_that_compete_reach_every_operation(competing_programs)
 
 
 @pytest.mark.long
-def test_ten_thousand_programs(random_programs, compiled) -> None:
-    """Goes on where the record ends, so that it can be run in pieces; a full record begins anew."""
+@pytest.mark.parametrize("kind", ["every operation", "neurons that compete"])
+def test_ten_thousand_programs(kind: str, random_programs, competing_programs, compiled, compared_in_onnxruntime) -> None:
+    """Goes on where the record of this kind ends, so that it can be run in pieces; a full record begins anew."""
     count = int(os.environ.get("SPIKEQUANT_RANDOM_PROGRAMS", "10000"))
     record = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    if not record or record["programs"] >= count:
-        record = {"programs": 0, "forms": ["interpreter", "torch", "C, gcc -O1"], "values": 0, "states": 0, "different": 0}
-    for first in range(record["programs"], count, EACH):
-        programs = random_programs(range(first, min(first + EACH, count)))
-        library = compiled(programs, ["-O1"])
+    if record.get("forms") != FORMS:
+        record = {"forms": FORMS, "programs of": {}}
+    begun = record["programs of"].get(kind)
+    if begun is None or begun["programs"] >= count:
+        begun = record["programs of"][kind] = {"programs": 0, "values": 0, "states": 0, "values_in_onnxruntime": 0, "different": 0}
+    make = random_programs if kind == "every operation" else competing_programs
+    for first in range(begun["programs"], count, EACH):
+        programs = make(range(first, min(first + EACH, count)))
+        libraries = [compiled(programs, ["-O0"], form) for form in (Form(), Form(once=True, scattered=True))[: 1 + first // EACH % 2]]
         for index, program in enumerate(programs):
             images = drawn(program, 2, index)
-            record["values"] += spikes_and_sums(program, images)
-            record["states"] += states(program, images)
-            assert library.run(index, images) == (predicted(program, images), hashes(program, images)), first + index
-        record["programs"] = first + len(programs)
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
+            begun["values"] += spikes_and_sums(program, images)
+            begun["states"] += states(program, images)
+            begun["values_in_onnxruntime"] += compared_in_onnxruntime(program, images)
+            expected = predicted(program, images), hashes(program, images)
+            assert all(library.run(index, images) == expected for library in libraries), first + index
+        begun["programs"] = first + len(programs)
         RESULT.write_text(json.dumps(record, indent=1) + "\n")
