@@ -1,6 +1,7 @@
 """Random programs of every operation and every choice, and their C, compiled many at a time."""
 
 import ctypes
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from spikequant.deploy.c.emit import SMALL, sources
 from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.writing import as_bytes
 from spikequant.deploy.lateral import Delay, Inhibit, Winner
-from spikequant.deploy.machine import encode, moments
+from spikequant.deploy.machine import Moment
 from spikequant.deploy.operations import Add, Concat, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import Header, Source
 from spikequant.errors import SpecError
@@ -189,21 +190,16 @@ def random_program(seed: int, builder: type[Builder] = Builder) -> Program:
 
 
 class Compiled:
-    """Many programs in one library, each under its own prefix."""
+    """Many programs in one library, each under its own prefix: one file for all, as most of a small program's compiling is beginning."""
 
     def __init__(self, programs: list[Program], folder: Path, flags: list[str], form: Form) -> None:
         self.programs, self.sources = programs, []
-        names = []
         for index, program in enumerate(programs):
             # Half of the layers that may be in bit planes are.
             rates = {op.name: 0.9 if index % 2 else 0.0 for op in program.header.operations}
-            made = sources(program, rates, f"p{index}", form)
-            self.sources.append(made)
-            (folder / f"p{index}").mkdir()
-            (folder / f"p{index}" / "model.h").write_text(made.header)
-            (folder / f"p{index}" / "model.c").write_text(made.source)
-            names.append(str(folder / f"p{index}" / "model.c"))
-        subprocess.run([str(GCC), *FLAGS, *flags, *names, "-o", str(folder / "all.so")], check=True, timeout=300)
+            self.sources.append(sources(program, rates, f"p{index}", form))
+        (folder / "all.c").write_text("".join(made.header + own(made.source, f"p{at}") for at, made in enumerate(self.sources)))
+        subprocess.run([str(GCC), *FLAGS, *flags, str(folder / "all.c"), "-o", str(folder / "all.so")], check=True, timeout=300)
         self.library = ctypes.CDLL(str(folder / "all.so"))
 
     def run(self, index: int, images: np.ndarray) -> tuple[list[int], list[int]]:
@@ -217,6 +213,13 @@ class Compiled:
         return classes, found
 
 
+def own(source: str, prefix: str) -> str:
+    """The source of a model with names for its constants and static functions that no other model in the file has."""
+    functions = re.findall(r"^static (?:inline )?\w+ (\w+)\(", source, re.MULTILINE)
+    named = re.sub(rf"\b(k(?=\.| = )|(?:{'|'.join(functions)})(?=\())", rf"{prefix}_\1", source)
+    return named.replace('#include "model.h"\n', "")
+
+
 @pytest.fixture(scope="session")
 def random_programs() -> Callable[[range], list[Program]]:
     return lambda seeds: [random_program(seed) for seed in seeds]
@@ -228,12 +231,12 @@ def competing_programs() -> Callable[[range], list[Program]]:
 
 
 @pytest.fixture(scope="session")
-def compared_in_onnxruntime() -> Callable[[Program, np.ndarray], int]:
-    """How many values of a program were compared with the interpreter's; all of them are equal."""
+def compared_in_onnxruntime() -> Callable[[Program, np.ndarray, list[Moment]], int]:
+    """How many values of a program were compared with what the interpreter saw; all of them are equal."""
     onnxruntime = pytest.importorskip("onnxruntime")
     from spikequant.deploy.onnx.writing import model
 
-    def compared(program: Program, images: np.ndarray) -> int:
+    def compared(program: Program, images: np.ndarray, judge: list[Moment]) -> int:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = onnxruntime.InferenceSession(model(program, trace=True).SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -242,7 +245,7 @@ def compared_in_onnxruntime() -> Callable[[Program, np.ndarray], int]:
         scores = program.run(images)
         assert np.array_equal(found["scores"], scores)
         count = scores.size
-        for t, moment in enumerate(moments(program, encode(program, images))):
+        for t, moment in enumerate(judge):
             for op in program.header.operations:
                 reach, value = program.reach(op.name), moment.values[op.name]
                 assert reach.low <= value.min() <= value.max() <= reach.high, f"{op.name} leaves what is proven of it"

@@ -13,12 +13,14 @@ from spikequant.deploy.onnx.writing import model
 @pytest.mark.parametrize("first", range(0, 500, 100))
 def test_onnxruntime_agrees(first: int, random_programs, compared_in_onnxruntime) -> None:
     for index, program in enumerate(random_programs(range(first, first + 100)), first):
-        assert compared_in_onnxruntime(program, drawn(program, 2, index)) > 0
+        images = drawn(program, 2, index)
+        assert compared_in_onnxruntime(program, images, list(moments(program, encode(program, images)))) > 0
 
 
 def test_onnxruntime_agrees_where_neurons_compete(competing_programs, compared_in_onnxruntime) -> None:
     for index, program in enumerate(competing_programs(range(60))):
-        assert compared_in_onnxruntime(program, drawn(program, 2, index)) > 0
+        images = drawn(program, 2, index)
+        assert compared_in_onnxruntime(program, images, list(moments(program, encode(program, images)))) > 0
 
 
 def test_a_flipped_weight_is_seen(random_programs) -> None:

@@ -6,7 +6,8 @@ import torch
 from scipy.stats import chi2
 
 from spikequant.errors import SpecError
-from spikequant.numerics.rounding import ROUNDINGS, round_to_integer, uniform
+from spikequant.numerics import rounding
+from spikequant.numerics.rounding import ROUNDINGS, rated, round_to_integer, uniform
 
 EIGHTHS = torch.arange(-40, 41) / 8
 COUNT = 2**16
@@ -38,14 +39,14 @@ def test_half_up_is_exact_just_below_the_tie() -> None:
 @pytest.mark.parametrize("value", [2.0**23 + 1, -(2.0**23) - 1, 2.0**30, 0.0])
 def test_whole_numbers_stay(value: float) -> None:
     x = torch.tensor([value])
-    for rounding in ROUNDINGS:
-        assert round_to_integer(x, rounding, torch.zeros(1)) == x
+    for how in ROUNDINGS:
+        assert round_to_integer(x, how, torch.zeros(1)) == x
 
 
 @pytest.mark.parametrize("infinity", [float("inf"), -float("inf")])
 def test_infinities_stay(infinity: float) -> None:
-    for rounding in ROUNDINGS:
-        assert round_to_integer(torch.tensor([infinity]), rounding, torch.zeros(1)).item() == infinity
+    for how in ROUNDINGS:
+        assert round_to_integer(torch.tensor([infinity]), how, torch.zeros(1)).item() == infinity
 
 
 def test_stochastic_rounds_up_where_noise_is_below_the_fraction() -> None:
@@ -129,3 +130,14 @@ def test_dependent_or_uneven_noise_is_seen() -> None:
     noise = uniform(0, 0, 0, torch.arange(COUNT))
     assert not is_uniform(torch.histc(noise**1.05, 256, 0, 1))
     assert not is_uniform(torch.bincount((noise * 16).long() * 17, minlength=256).float())
+
+
+@pytest.mark.parametrize("piece", [1, 7, 2**15])
+def test_rated_spikes_are_noise_below_the_chance(piece: int, monkeypatch) -> None:
+    """Through time as if all noise were drawn, whatever has no chance and whatever the pieces are."""
+    monkeypatch.setattr(rounding, "PIECE", piece)
+    chance = torch.tensor([[0.0, 0.4, -1.0], [1.0, 0.0, 0.9]])
+    expected = uniform(3, 0, 2, torch.arange(30).reshape(5, 2, 3)) < chance
+    assert torch.equal(rated(chance, 5, seed=3, step=2), expected)
+    assert 5 < expected.sum() < 15
+    assert rated(torch.zeros(2), 3).tolist() == [[False, False]] * 3

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.c.emit import sources
 from spikequant.deploy.c.layout import Form
-from spikequant.deploy.machine import encode, interpret
+from spikequant.deploy.machine import encode, encode_narrow, interpret
 from spikequant.deploy.operations import Conv2d, Dense
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
@@ -56,8 +56,8 @@ class Executor:
         self.scores.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
         self.scores.restype = None
 
-    def run(self, codes: Integers) -> Integers:
-        """Scores ``[batch, class]`` of codes as ``machine.encode`` gives them."""
+    def run(self, codes: Integers | NDArray[np.int8]) -> Integers:
+        """Scores ``[batch, class]`` of codes as ``machine.encode`` or ``machine.encode_narrow`` gives them."""
         narrow = codes.astype(np.int8, copy=False)  # before they are laid out anew: an eighth of the memory
         images = np.ascontiguousarray(narrow if self.program.header.source.still else np.moveaxis(narrow, 1, 0)).reshape(-1, self.size)
         scores = np.empty((len(images), self.program.classes), np.int32)
@@ -89,6 +89,8 @@ class Engine:
 
     def run(self, images: Any) -> Integers:
         """Scores ``[batch, class]``; see ``Program.run``."""
+        if self.executor is not None:
+            return self.executor.run(encode_narrow(self.program, images))
         codes = encode(self.program, images)
         self.asked += multiplications(self.program) * codes.shape[0 if self.program.header.source.still else 1]
         if self.executor is None and not self.hopeless and self.asked > PAYS:

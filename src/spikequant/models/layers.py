@@ -11,7 +11,7 @@ from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces, TrainedThreshold
-from spikequant.numerics import Surrogate, conv2d, uniform
+from spikequant.numerics import Surrogate, conv2d, rated
 
 
 class Encode(nn.Module):
@@ -39,11 +39,8 @@ class Encode(nn.Module):
         if self.encoding == "direct":
             return (x if self.step is None else self.codes(x, self.step)).unsqueeze(0)
         self.draws += self.training
-        steps = x.unsqueeze(0).expand(time, *x.shape)
-        index = torch.arange(steps.numel(), device=x.device).reshape(steps.shape)
         # Evaluation repeats one draw, so that two networks are shown the same spikes.
-        draw = int(self.draws) if self.training else 0
-        return (uniform(self.seed, 0, draw, index) < self.scale * steps).to(x.dtype)
+        return rated(self.scale * x, time, self.seed, int(self.draws) if self.training else 0).to(x.dtype)
 
     def codes(self, x: Tensor, step: float) -> Tensor:
         """The whole numbers of an image, in its own dtype."""

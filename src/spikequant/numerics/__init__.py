@@ -23,7 +23,7 @@ from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.positive import positive, raw_of
 from spikequant.numerics.ranging import Ranging, Scope
-from spikequant.numerics.rounding import ROUNDINGS, Rounding, round_to_integer, uniform
+from spikequant.numerics.rounding import ROUNDINGS, Rounding, rated, round_to_integer, uniform
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State, widened
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.soundness import has_nan, recording
@@ -105,6 +105,7 @@ __all__ = [
     "norm_scan_fits",
     "positive",
     "present",
+    "rated",
     "raw_of",
     "recording",
     "refractory_scan",

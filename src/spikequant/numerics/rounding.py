@@ -10,6 +10,8 @@ from spikequant.errors import SpecError, unknown
 Rounding = Literal["nearest_even", "half_up", "truncate", "stochastic"]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest_even", "half_up", "truncate", "stochastic")
 
+PIECE = 2**15
+
 
 def round_to_integer(x: Tensor, rounding: Rounding, noise: Tensor | None = None) -> Tensor:
     """Round to a whole number.
@@ -57,6 +59,23 @@ def uniform(seed: int, layer: int, step: int, index: Tensor) -> Tensor:
     for word in (seed, layer, step):
         key = _mix(key * 31 + word + 1)
     return (_mix(_mix(index) ^ key) >> 40).bitwise_and(0xFFFFFF).to(torch.float32) * 2.0**-24
+
+
+def rated(chance: Tensor, time: int, seed: int = 0, step: int = 0) -> Tensor:
+    """Spikes ``[time, ...]`` that come with a chance each: ``uniform(seed, 0, step, index) < chance``, elements numbered through time.
+
+    What has no chance is not drawn for, and noise is made in pieces that a cache holds.
+
+    >>> rated(torch.tensor([0.0, 1.0]), 3).tolist()
+    [[False, True], [False, True], [False, True]]
+    """
+    flat = chance.flatten()
+    places = flat.nonzero().squeeze(1)
+    wanted, spikes = flat[places], torch.zeros((time, flat.numel()), dtype=torch.bool, device=flat.device)
+    for steps in torch.split(torch.arange(time, device=flat.device), max(1, PIECE // max(places.numel(), 1))):
+        index = steps.unsqueeze(1) * flat.numel() + places
+        spikes[steps.unsqueeze(1), places] = uniform(seed, 0, step, index) < wanted
+    return spikes.reshape(time, *chance.shape)
 
 
 def _mix(word: Tensor) -> Tensor:
