@@ -24,13 +24,14 @@ import torch
 from emulated import MACHINES, emulated
 from networks import CASES
 from numpy.typing import NDArray
+from snntorch_form import Looped
 
 import spikequant as sq
 from spikequant import training
 from spikequant.data import load
 from spikequant.deploy import Executor, Program, Simulation
 from spikequant.deploy.c.writing import as_bytes
-from spikequant.deploy.machine import encode, interpret
+from spikequant.deploy.machine import encode, encode_narrow, interpret
 
 HERE = Path(__file__).parent
 INTERPRETED, PART, BATCH, ROUNDS = 400, 100, 128, 5
@@ -65,6 +66,8 @@ def main() -> None:
                 core: emulated(Path(place) / "every-step", core)._asdict() for core in MACHINES if shutil.which("qemu-system-arm")
             }
             found["accuracy"] = accuracies(program, test, classes, Path(place) / "every-step")
+        if program.header.source.still:
+            found["snnTorch, float"] = beside_ours(folder, data.test.x[:BATCH].float() / data.scale)
         found["microseconds_per_image"] = speeds(program, folder, data.test.x[:BATCH], data.scale)
         (HERE / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found), flush=True)
@@ -133,22 +136,23 @@ def speeds(program: Program, folder: Path, pixels: torch.Tensor, scale: float) -
         "integer network": lambda n: whole(x[:n]),
         "float network": lambda n: network(x[:n]),
     }
-    if program.header.name == "squat-fmnist":
-        forms["snnTorch, float"] = snntorch_form(network, program.header.time, x)
+    if still:
+        looped = Looped(network).eval()
+        forms["snnTorch, float"] = lambda n: looped(x[:n])
     if program.header.name == "stdp-net":
+        # The forms of the network draw their spikes themselves.
+        images = taken(program, pixels, scale)
+        forms["executor, spikes drawn too"] = lambda n: executor.run(encode_narrow(program, images[:n]))
         forms["float network, event by event"] = lambda n: training.respond(network, x[:n])
-    rounds = ROUNDS if still else 1
+    rounds = ROUNDS if still else 2
     return {f"batch {n}": {name: each / n for name, each in raced(forms, n, rounds).items()} for n in (1, BATCH)}
 
 
-def snntorch_form(network: sq.models.Network, steps: int, x: torch.Tensor) -> Callable[[int], object]:
-    """SQUAT's network in snnTorch, with the values of ours."""
-    sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
-    import snntorch
-    from squat_step import Stepped, same_values
-
-    peer = same_values(Stepped(snntorch, steps), network).eval()
-    return lambda n: peer(x[:n])
+@torch.no_grad()
+def beside_ours(folder: Path, x: torch.Tensor) -> dict[str, int]:
+    """In how many images snnTorch's form and our float network differ."""
+    network = sq.load(folder / "float").eval()
+    return {"images": len(x), "different": int((network(x).argmax(1) != Looped(network).eval()(x).argmax(1)).sum())}
 
 
 @torch.no_grad()
