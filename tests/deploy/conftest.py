@@ -1,9 +1,10 @@
-"""A small program that uses most operations."""
+"""Two small programs: one uses most operations, the neurons of the other compete."""
 
 import numpy as np
 import pytest
 
 from spikequant.deploy import Program
+from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.deploy.operations import Add, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool
 from spikequant.deploy.program import Header, Source
 
@@ -42,3 +43,29 @@ def residual() -> Program:
         "lif3.threshold": np.arange(4, 9),
     }
     return Program(header, tensors)
+
+
+@pytest.fixture
+def competing() -> Program:
+    """As Q-SpiNN's network: flatten - dense - (delay, inhibit, add) - lif with a pause - winner - votes, four neurons, two classes."""
+    leak = Leak(kind="multiply_shift", multiplier=250, shift=8, rounding="half_up")
+    operations = (
+        Flatten(name="flat", inputs=("input",)),
+        Dense(name="synapses", inputs=("flat",), bits=3, features=4, bias=False),
+        Delay(name="before", inputs=("winner",), shape=(4,)),
+        Inhibit(name="pull", inputs=("before",), strength=20),
+        Add(name="charge", inputs=("synapses", "pull")),
+        Lif(name="cells", inputs=("charge",), state_bits=8, leak=leak, reset="value", refractory=2),
+        Winner(name="winner", inputs=("cells",), draws=6),
+        Dense(name="vote", inputs=("winner",), bits=2, features=2, bias=False, coding="planes"),
+    )
+    source = Source(shape=(1, 3, 3), low=0, high=1, still=False, rate=0.5)
+    draw = np.random.default_rng(5)
+    tensors = {
+        "synapses.weight": draw.integers(0, 4, (4, 9)),
+        "cells.threshold": np.array([4, 5, 6, 7]),
+        "winner.draws": draw.integers(0, 2**15, 6),
+        "vote.weight": draw.integers(0, 4, (2, 4)),
+        "vote.basis": np.array([[3, 3], [2, 2]]),
+    }
+    return Program(Header(name="competing", time=6, source=source, operations=operations), tensors)
