@@ -4,15 +4,35 @@ import numpy as np
 import pytest
 
 from spikequant.deploy import Program
+from spikequant.deploy.c.loading import compiler
 from spikequant.deploy.c.vectors import drawn
 from spikequant.deploy.verifying import FORMS, in_torch, verify
 from spikequant.errors import SpecError
 
 
+@pytest.mark.skipif(compiler() is None, reason="no cc")
 def test_all_forms_agree(residual: Program) -> None:
     found = verify(residual, drawn(residual, 6))
-    assert [(each.form, each.different, each.first) for each in found] == [("onnx", 0, None), ("torch", 0, None)]
-    assert found[0].spikes == 6 * 4 * (2 * 64 + 2 * 64 + 5)
+    assert [(each.form, each.different, each.first) for each in found] == [("c", 0, None), ("onnx", 0, None), ("torch", 0, None)]
+    assert {each.spikes for each in found} == {6 * 4 * (2 * 64 + 2 * 64 + 5)}
+
+
+@pytest.mark.skipif(compiler() is None, reason="no cc")
+def test_all_forms_agree_where_neurons_compete(competing: Program) -> None:
+    assert [each.different for each in verify(competing, drawn(competing, 6))] == [0, 0, 0]
+
+
+def test_without_a_compiler_the_c_is_left_out(residual: Program, monkeypatch) -> None:
+    monkeypatch.setenv("CC", "/no/compiler")
+    assert [each.form for each in verify(residual, drawn(residual, 1))] == ["onnx", "torch"]
+
+
+@pytest.mark.skipif(compiler() is None, reason="no cc")
+def test_a_c_of_another_program_is_seen(residual: Program) -> None:
+    other = Program(residual.header, residual.tensors | {"lif2.threshold": residual.tensors["lif2.threshold"] + [0, 1]})
+    (found,) = verify(residual, drawn(residual, 6), {"c": lambda program, images: FORMS["c"](other, images)})
+    assert found.first is not None
+    assert (found.first.layer, found.first.neuron[0]) == ("lif2", 1)
 
 
 def test_the_first_divergence_is_named(residual: Program) -> None:

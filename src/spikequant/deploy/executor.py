@@ -3,11 +3,8 @@
 import ctypes
 import math
 import os
-import shutil
-import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +13,11 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.c.emit import sources
 from spikequant.deploy.c.layout import Form
+from spikequant.deploy.c.loading import loaded
 from spikequant.deploy.machine import encode, encode_narrow, interpret
 from spikequant.deploy.operations import Conv2d, Dense
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
-from spikequant.numerics.kernels.compiling import compile_library
 
 Integers = NDArray[np.int64]
 PAYS = 10**9  # multiplications: for them the interpreter takes about as long as a compiler for its work
@@ -52,7 +49,7 @@ class Executor:
         self.size = math.prod(source.shape) * (1 if source.still else program.header.time)
         self.memory_bytes = made.memory_bytes
         loop = LOOP.replace("SIZE", str(self.size)).replace("NET_CLASSES", str(program.classes))
-        self.scores = _compiled(made.header, made.source + loop).net_scores
+        self.scores = loaded(made.header, made.source + loop).net_scores
         self.scores.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
         self.scores.restype = None
 
@@ -134,19 +131,3 @@ def _fed_with_codes(program: Program) -> Program:
     source = program.header.source.model_copy(update={"table": False})
     tensors = {name: value for name, value in program.tensors.items() if name != "input.table"}
     return Program(program.header.model_copy(update={"source": source}), tensors)
-
-
-def _compiled(header: str, source: str) -> ctypes.CDLL:
-    wanted = os.environ.get("CC", "cc")
-    compiler = shutil.which(wanted)
-    if compiler is None:
-        raise SpecError(f"there is no C compiler {wanted}; name one in CC, or use Simulation")
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        (place / "model.h").write_text(header)
-        (place / "model.c").write_text(source)
-        try:
-            compile_library(compiler, place / "model.c", place / "model.so", "native", threads=False)
-            return ctypes.CDLL(str(place / "model.so"))
-        except OSError as error:
-            raise SpecError(f"the C of the program cannot be compiled: {error}") from None

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikequant.deploy.c.loading import compiler
+from spikequant.deploy.c.tracing import traced
 from spikequant.deploy.checking import Divergence, Tally, first_divergence
 from spikequant.deploy.machine import encode, moments
 from spikequant.deploy.operations import emitting
@@ -43,16 +45,18 @@ def in_onnxruntime(program: Program, images: Any) -> Values:
     return traced(program, images)
 
 
-FORMS: dict[str, Form] = {"onnx": in_onnxruntime, "torch": in_torch}
+FORMS: dict[str, Form] = {"c": traced, "onnx": in_onnxruntime, "torch": in_torch}
 
 
-def verify(program: Program, images: Any, forms: Mapping[str, Form] = FORMS) -> list[Comparison]:
-    """Compare every form with the interpreter on images as ``program.run`` takes them.
+def verify(program: Program, images: Any, forms: Mapping[str, Form] | None = None) -> list[Comparison]:
+    """Compare every form with the interpreter on images as ``program.run`` takes them: ``FORMS``, the C where there is a compiler.
 
     Raises:
         MismatchError: the images do not fit the program.
         SpecError: a form needs what is not installed.
     """
+    if forms is None:
+        forms = {name: form for name, form in FORMS.items() if name != "c" or compiler()}
     codes = encode(program, images)
     seen = [{name: moment.values[name] for name in emitting(program.header.operations)} for moment in moments(program, codes)]
     judge = {name: np.stack([values[name] for values in seen]) for name in emitting(program.header.operations)}

@@ -53,6 +53,7 @@ def sources(program: Program, activity: Mapping[str, float], prefix: str = "net"
     parts = (HELPERS | {"ones": POPCOUNT}).items()
     used = "\n".join(text for name, text in parts if f"{name}(" in source or (name == "nearest" and "NEAREST(" in source))
     values = f"static const struct {{\n{members(constants)}}} k = {{\n{initializers(constants)}}};\n"
+    values += "\nstatic int32_t *PREFIX_seen;\n" if form.traced else ""
     head = f'/* {_title(program)} */\n\n#include <string.h>\n\n#include "model.h"\n'
     body = "\n".join([head, values, CHECK, used, source]).replace("MEMORY", f"{prefix}_memory").replace("PREFIX", prefix)
     return Sources(_header(program, memory).replace("PREFIX", prefix), body, constants, memory, planes)

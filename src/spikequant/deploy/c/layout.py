@@ -18,10 +18,12 @@ Integers = NDArray[np.int64]
 class Form(NamedTuple):
     """What the C is written for. ``once``: layers that see nothing but a still image keep their sums, computed when it is shown.
     ``scattered``: fast and large, weights unpacked and whole planes of sums, each active input added where it reaches.
+    ``traced``: what layers of neurons emit is written to where ``PREFIX_seen`` points, to be compared.
     """
 
     once: bool = False
     scattered: bool = False
+    traced: bool = False
 
 
 class Stage(NamedTuple):

@@ -4,7 +4,7 @@ from spikequant.deploy.c.layout import Buffer, Form, Layout, Stage, height_width
 from spikequant.deploy.c.plain import PLAIN, loops
 from spikequant.deploy.c.synapses import Geometry, Synapses, packing_code, row_function, scattering_function
 from spikequant.deploy.c.text import Field
-from spikequant.deploy.operations import Conv2d, Dense, Lif
+from spikequant.deploy.operations import Conv2d, Dense, Lif, emitting
 from spikequant.deploy.program import INPUT, Program
 
 
@@ -60,7 +60,9 @@ def stage_code(program: Program, layout: Layout, stage: Stage, planes: bool, for
         body = PLAIN[op.kind](program, op, out)
     declared = "".join(f"        const {each.kind} *x{index} = {each.place};\n" for index, each in enumerate(inputs))
     names = ", ".join(each.name for each in (stage.op, stage.lif) if each is not None)
-    return f"    {{ /* {names} */\n{declared}        {out.kind} *out = {out.place};\n{body}    }}\n"
+    shown = form.traced and stage.name in emitting(program.header.operations)
+    seen = f"        for (int32_t n = 0; n < {out.elements}; n++) *PREFIX_seen++ = out[n];\n" if shown else ""
+    return f"    {{ /* {names} */\n{declared}        {out.kind} *out = {out.place};\n{body}{seen}    }}\n"
 
 
 def _shared(program: Program, op: Synapses) -> str:
