@@ -38,7 +38,7 @@ def verify(
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
-    """Run a program in torch, onnxruntime and, where there is a compiler, C; compare every spike with the interpreter. Exits with 1 if one differs."""
+    """Run a program in torch, onnxruntime and C, and compare every spike with the interpreter; exits with 1 where one differs."""
     from spikequant.studies import verify_saved
 
     document = verify_saved(program, data, images, model)
