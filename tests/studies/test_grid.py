@@ -102,6 +102,14 @@ def shipped_drafts(name: str) -> list[Any]:
     return list(drafts(Study.read(grouped(tomllib.loads(shipped()[name].read_text())))))
 
 
+def test_an_option_is_not_named_as_a_seed() -> None:
+    axes = {"bits": {"s2": {"bits": 2}, "s4": {"bits": 4}}}
+    named = study(seeds=[0, 1], axes=axes, trials=[{"name": "low", "axes": ["bits"]}, {"name": "more", "seeds": [1, 2]}])
+    (mistake,) = mistakes(named)
+    assert mistake.path == ("axes", "bits", "s2")
+    assert "'s2' is the tag of a seed" in str(mistake)
+
+
 def test_beyond_accuracy_has_a_trial_for_each_row_of_the_paper() -> None:
     found = [frozenset(draft.tags) for draft in shipped_drafts("beyond-accuracy") if draft.seed == 0]
     assert len(found) == len({*found}) == 100

@@ -118,4 +118,4 @@ def test_squats_trials_bear_the_tags_of_its_rows() -> None:
 
 def test_the_plane_holds_the_papers_closing_wish() -> None:
     names = {draft.name for draft in drafts(Study.read(grouped(tomllib.loads(shipped()["squat-plane"].read_text()))))}
-    assert {"qat/exponential/w3/s5/s0", "qat/exponential/w6/s2/s0"} <= names
+    assert {"qat/exponential/w3/m5/s0", "qat/exponential/w6/m2/s0"} <= names

@@ -91,8 +91,11 @@ def _tags(layer: Mapping[str, Any]) -> list[str]:
 def mistakes(study: Study) -> Iterator[Misplaced]:
     """What is wrong with the names that groups and axes use of each other."""
     names = [group.name for group in study.trials]
+    seeds = {f"s{seed}" for group in study.trials for seed in group.seeds or study.seeds}
     for axis, options in study.axes.items():
         for option, layer in options.items():
+            if option in seeds:
+                yield Misplaced(("axes", axis, option), f"{option!r} is the tag of a seed, and would be lost in it; choose another name")
             if layer.get("tags", []) != _tags(layer):
                 yield Misplaced(("axes", axis, option, "tags"), f"tags must be a list of words, got {layer['tags']!r}")
     for index, group in enumerate(study.trials):
