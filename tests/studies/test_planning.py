@@ -119,3 +119,9 @@ def test_squats_trials_bear_the_tags_of_its_rows() -> None:
 def test_the_plane_holds_the_papers_closing_wish() -> None:
     names = {draft.name for draft in drafts(Study.read(grouped(tomllib.loads(shipped()["squat-plane"].read_text()))))}
     assert {"qat/exponential/w3/m5/s0", "qat/exponential/w6/m2/s0"} <= names
+
+
+def test_the_plane_starts_from_the_float_networks_of_the_tables() -> None:
+    studies = [Study.read(grouped(tomllib.loads(shipped()[name].read_text()))) for name in ("squat-plane", "squat-fmnist")]
+    plane, tables = (next(draft.fields for draft in drafts(study) if draft.name == "float/s0") for study in studies)
+    assert plane == tables
