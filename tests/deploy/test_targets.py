@@ -47,6 +47,25 @@ def test_sums_that_can_reach_the_rail_of_an_event_are_said(residual: Program) ->
     assert [each.field for each in violations(residual, "odin") if each.layer == "lif3"].count("sums") == 1
 
 
+def test_one_neuron_has_few_different_weights(residual: Program) -> None:
+    """TrueNorth: four types of axons."""
+    levels = [np.array([[0, 1, 2, 3, -1, 0, 1, 2]] * 5), np.array([[0, 1, 2, 3, -2, -1, 1, 2]] * 5)]
+    few, many = (Program(residual.header, residual.tensors | {"dense.weight": each}) for each in levels)
+    assert not [each for each in violations(few, "truenorth") if each.layer == "dense"]
+    assert [each for each in violations(many, "truenorth") if each.layer == "dense"] == [Violation("dense", "weight_levels", 5, 4)]
+
+
+def test_no_membrane_outlasts_a_step(residual: Program) -> None:
+    """Akida: one step, and more bits in the layer that sees the input."""
+    one = Program(residual.header.model_copy(update={"time": 1}), residual.tensors)
+    assert Violation("residual", "time", 4, 1) in violations(residual, "akida1")
+    assert not [each for each in violations(one, "akida1") if each.field == "time"]
+    wide = [op.model_copy(update={"bits": 8}) if op.name in ("conv1", "dense") else op for op in one.header.operations]
+    changed = Program(one.header.model_copy(update={"operations": tuple(wide)}), one.tensors)
+    assert [each for each in violations(changed, "akida1") if each.field == "bits"] == [Violation("dense", "bits", 8, 4)]
+    assert not [each for each in violations(changed, "akida2") if each.field == "bits"]
+
+
 def test_what_is_unverified_is_said(residual: Program) -> None:
     doubtful = [each for each in violations(with_neurons(residual, compare=">"), "speck") if each.field == "compare"]
     assert all(each.unverified and str(each).endswith("(a limit that is unverified)") for each in doubtful)

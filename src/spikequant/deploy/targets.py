@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, NamedTuple
 
+from spikequant.deploy.bounds import weights
 from spikequant.deploy.lateral import Delay, Inhibit, Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif
-from spikequant.deploy.program import Program
+from spikequant.deploy.program import INPUT, Program
 from spikequant.errors import SpecError, unknown
 from spikequant.quantizers import Spec
 
@@ -12,13 +13,17 @@ from spikequant.quantizers import Spec
 class Target(Spec):
     """The limits of one target; a field that is None sets none.
 
-    ``leaks`` and ``resets`` are those of ``Lif``. ``one_threshold``: one for all channels of a layer. ``even_weights``: codes in even
-    steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of a layer can act on each other. ``per_event``: sums
-    saturate after every event, so exactness needs sums that never reach the rail. ``unverified``: fields that the sources at hand do
-    not settle.
+    ``leaks`` and ``resets`` are those of ``Lif``. ``first_weight_bits``: for layers that see the input itself, where more are allowed
+    there; ``weight_levels``: different weights, 0 apart, that one neuron can have; ``steps``: in time. ``one_threshold``: one for all
+    channels of a layer. ``even_weights``: codes in even steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of
+    a layer can act on each other. ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail.
+    ``unverified``: fields that the sources at hand do not settle.
     """
 
     weight_bits: int | None = None
+    first_weight_bits: int | None = None
+    weight_levels: int | None = None
+    steps: int | None = None
     planes: bool = True
     even_weights: bool = False
     state_bits: int | None = None
@@ -62,6 +67,20 @@ TARGETS: dict[str, Target] = {
         weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True,
         unverified=("compare", "lateral", "overflow", "refractory"),
     ),
+    # Not checked: the types of axons by which a weight is chosen are the same for all neurons of a core.
+    "truenorth": Target(
+        weight_bits=9, weight_levels=4, planes=False, state_bits=20, leaks=("none", "constant"), resets=("subtract", "value", "none"),
+        unverified=("bits", "compare", "lateral", "overflow", "refractory", "state_bits"),
+    ),
+    # No membrane outlasts a step: what runs there is one step of a program, its spikes counted as activations of 4 or 8 bits.
+    "akida1": Target(
+        weight_bits=4, first_weight_bits=8, steps=1, planes=False, signed=None, compare=None, resets=None, overflow=None, max_spikes=15,
+        unverified=("compare", "lateral", "overflow", "refractory", "reset"),
+    ),
+    "akida2": Target(
+        weight_bits=8, steps=1, planes=False, signed=None, compare=None, resets=None, overflow=None, max_spikes=255,
+        unverified=("compare", "lateral", "overflow", "refractory", "reset"),
+    ),
     "odin": Target(
         weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True,
         unverified=("lateral", "refractory"),
@@ -95,8 +114,10 @@ def violations(program: Program, target: str) -> list[Violation]:
     """
     if target not in TARGETS:
         raise SpecError(unknown("target", target, TARGETS))
-    limits, found = TARGETS[target], list[Violation]()
-    for op in program.header.operations:
+    limits, header, found = TARGETS[target], program.header, list[Violation]()
+    if limits.steps is not None and header.time > limits.steps:
+        found.append(Violation(header.name, "time", header.time, limits.steps))
+    for op in header.operations:
         if isinstance(op, Dense | Conv2d):
             found += _weights(program, op, limits)
         elif isinstance(op, Lif):
@@ -108,8 +129,12 @@ def violations(program: Program, target: str) -> list[Violation]:
 
 def _weights(program: Program, op: Dense | Conv2d, limits: Target) -> list[Violation]:
     codes, found = program.tensors[f"{op.name}.weight"], []
-    if limits.weight_bits is not None and op.bits > limits.weight_bits:
-        found.append(Violation(op.name, "bits", op.bits, limits.weight_bits))
+    most = limits.first_weight_bits if limits.first_weight_bits and op.inputs == (INPUT,) else limits.weight_bits
+    if most is not None and op.bits > most:
+        found.append(Violation(op.name, "bits", op.bits, most))
+    if limits.weight_levels is not None:
+        levels = max(len(set(row[row != 0].tolist())) for row in weights(op, program.tensors).reshape(len(codes), -1))
+        found += [Violation(op.name, "weight_levels", levels, limits.weight_levels)] if levels > limits.weight_levels else []
     if not limits.planes and op.coding == "planes":
         found.append(Violation(op.name, "coding", op.coding, "integer"))
     if limits.even_weights and codes.min() < 0 < codes.max() and (codes % 2).any():
