@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
+import torch
 
-from spikequant.deploy import Program
+from spikequant.deploy import Program, lower
 from spikequant.deploy.lateral import Delay, Inhibit
 from spikequant.deploy.operations import Add, Lif
 from spikequant.deploy.program import Header, Source
-from spikequant.deploy.targets import TARGETS, Violation, violations
+from spikequant.deploy.targets import TARGETS, Violation, recipe, violations
 from spikequant.errors import SpecError
+from spikequant.models import build
+from spikequant.recipes import quantize
 
 
 def with_neurons(program: Program, thresholds: int | None = None, **fields: object) -> Program:
@@ -92,3 +95,21 @@ def test_an_unknown_target_is_named(residual: Program) -> None:
     with pytest.raises(SpecError, match=r"unknown target 'xilo'.*did you mean 'xylo'"):
         violations(residual, "xilo")
     assert all(name.islower() for name in TARGETS)
+
+
+@pytest.mark.parametrize("target", ["generic-w4v8", "generic-w8v16", "mcu-w1v8", "mcu-w2v8", "lq-w3v8"])
+def test_networks_of_a_targets_recipe_pass_it(target: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    loader = [(torch.rand(4, 1, 8, 8, generator=generator), torch.zeros(4, dtype=torch.long))]
+    small = quantize(build("digits"), recipe(target), loader)
+    program = lower(small)
+    assert violations(program, target) == []
+    assert program.check(small, loader).exact
+
+
+@pytest.mark.parametrize(("target", "field"), [("xylo", "leaks"), ("odin", "leaks"), ("loihi-lif", "one_threshold"), ("speck", "leaks")])
+def test_what_no_recipe_meets_is_refused(target: str, field: str) -> None:
+    with pytest.raises(SpecError, match=f"no integer recipe meets {target}: its {field} is"):
+        recipe(target)
+    with pytest.raises(SpecError, match="generic-w4v8"):
+        recipe("generic-w4v9")

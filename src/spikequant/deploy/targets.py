@@ -8,6 +8,7 @@ from spikequant.deploy.operations import Conv2d, Dense, Lif
 from spikequant.deploy.program import INPUT, Program
 from spikequant.errors import SpecError, unknown
 from spikequant.quantizers import Spec
+from spikequant.recipes import Recipe
 
 
 class Target(Spec):
@@ -112,9 +113,7 @@ def violations(program: Program, target: str) -> list[Violation]:
     >>> TARGETS["loihi-lif"].compare
     '>'
     """
-    if target not in TARGETS:
-        raise SpecError(unknown("target", target, TARGETS))
-    limits, header, found = TARGETS[target], program.header, list[Violation]()
+    limits, header, found = _limits(target), program.header, list[Violation]()
     if limits.steps is not None and header.time > limits.steps:
         found.append(Violation(header.name, "time", header.time, limits.steps))
     for op in header.operations:
@@ -125,6 +124,37 @@ def violations(program: Program, target: str) -> list[Violation]:
         elif isinstance(op, Delay | Inhibit | Winner) and not limits.lateral:
             found.append(Violation(op.name, "lateral", op.kind, None))
     return [each._replace(unverified=each.field in limits.unverified) for each in found]
+
+
+def recipe(target: str, **how: Any) -> Recipe:
+    """The integer recipe of a target: its bits of weights and states, and a leak that it has. ``how`` is ``Recipe.integer``'s.
+
+    ``lower`` of such a network is exact. What is the network's own (its reset, its time, a leak that is no shift) ``violations`` says.
+
+    Raises:
+        SpecError: the target is unknown, or asks for what training in whole numbers cannot give.
+
+    >>> recipe("mcu-w2v8") == Recipe.integer(2, 8, leak_rounding="half_up")  # half of a membrane, as a shift
+    True
+    """
+    limits = _limits(target)
+    refused = {
+        "leaks": limits.leaks is not None and not {"shift", "multiply_shift"} & set(limits.leaks),
+        "signed": limits.signed is False,
+        "one_threshold": limits.one_threshold,
+        "even_weights": limits.even_weights,
+    }
+    for field in (field for field, is_so in refused.items() if is_so):
+        raise SpecError(f"no integer recipe meets {target}: its {field} is {getattr(limits, field)!r}; lower any other and see violations")
+    if limits.leaks is not None and "multiply_shift" not in limits.leaks:
+        how.setdefault("leak_rounding", "half_up")
+    return Recipe.integer(min(limits.weight_bits or 8, 8), min(limits.state_bits or 8, 16), **how)
+
+
+def _limits(target: str) -> Target:
+    if target not in TARGETS:
+        raise SpecError(unknown("target", target, TARGETS))
+    return TARGETS[target]
 
 
 def _weights(program: Program, op: Dense | Conv2d, limits: Target) -> list[Violation]:

@@ -160,18 +160,26 @@ def _neurons(lif: LIF, common: dict[str, Any]) -> Lif:
     if d.reset_timing not in ("now", "next"):
         raise SpecError(f"{common['name']}: reset_timing {d.reset_timing!r} has no integer form; use 'now' or 'next'")
     size = state.grid.size
-    leak = Leak(kind="multiply_shift", multiplier=d.multiplier, shift=d.shift, rounding=d.leak_rounding)
     return Lif(
         **common,
         state_bits=size.bit_length() - 1,
         shift=d.state_shift,
-        leak=Leak() if d.multiplier == 1 << d.shift else leak,
+        leak=_leak(d.multiplier, d.shift, d.leak_rounding),
         reset=d.reset,
         timing=d.reset_timing,
         compare=d.compare,
         compare_at=d.compare_at,
         snapped="after_reset" if lif.snapped == "after_reset" else "before_fire",
     )
+
+
+def _leak(multiplier: int, shift: int, rounding: Any) -> Leak:
+    """None of 1, and half of a membrane rounded up is what is left of it less its shift by 1."""
+    if multiplier == 1 << shift:
+        return Leak()
+    if 2 * multiplier == 1 << shift and rounding == "half_up":
+        return Leak(kind="shift", shift=1)
+    return Leak(kind="multiply_shift", multiplier=multiplier, shift=shift, rounding=rounding)
 
 
 def _thresholds(model: Network, node: Node) -> Integers:
