@@ -9,6 +9,7 @@ rounds, all forms in turn within each round.
 
 import ctypes
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from snntorch_form import Looped
 
 import spikequant as sq
 from spikequant import training
-from spikequant.data import load
+from spikequant.data import DataSet, load
 from spikequant.deploy import Executor, Program, Simulation
 from spikequant.deploy.c.writing import as_bytes
 from spikequant.deploy.machine import encode, encode_narrow, interpret
@@ -48,29 +50,38 @@ Bytes = NDArray[Any]
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure what is asked for and is not in the file of this program yet; remove the file to begin anew."""
     torch.set_num_threads(1)
     for name in sys.argv[2:]:
         folder, data = Path(sys.argv[1]) / name, load(CASES[name].data)
-        program = Program.load(folder / "net.sqp")
-        test, classes = taken(program, data.test.x, data.scale), data.test.y.numpy()
-        shown = taken(program, data.train.x[:16], data.scale)
-        shown = shown if program.header.source.still else encode(program, shown)
+        program, file = Program.load(folder / "net.sqp"), HERE / f"{name}.json"
         found: dict[str, Any] = {"network": name, "options": CASES[name]._asdict(), "program": program.hash}
         found["program_file_bytes"] = (folder / "net.sqp").stat().st_size
+        before = json.loads(file.read_text()) if file.exists() else {}
         with tempfile.TemporaryDirectory() as place:
-            forms = [("every step", False), ("first layer once", True)][: 2 if program.header.source.still else 1]
-            for form, once in forms:
-                found[f"C, {form}"] = c_figures(program, Path(place) / form.replace(" ", "-"), shown, once)
-            found["C on emulated Cortex-M, every step"] = {
-                core: emulated(Path(place) / "every-step", core)._asdict() for core in MACHINES if shutil.which("qemu-system-arm")
-            }
-            found["accuracy"] = accuracies(program, test, classes, Path(place) / "every-step")
-        if program.header.source.still:
-            found["snnTorch, float"] = beside_ours(folder, data.test.x[:BATCH].float() / data.scale)
-        found["microseconds_per_image"] = speeds(program, folder, data.test.x[:BATCH], data.scale)
-        (HERE / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+            for part, measure in parts(program, folder, data, Path(place)).items():
+                same = before.get("program") == program.hash and part in before
+                found[part] = before[part] if same else measure()
+                file.write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found), flush=True)
+
+
+def parts(program: Program, folder: Path, data: DataSet, place: Path) -> dict[str, Callable[[], Any]]:
+    """All that is measured, by its name in the file."""
+    still, first = program.header.source.still, data.test.x[:BATCH]
+    shown = taken(program, data.train.x[:16], data.scale)
+    shown = shown if still else encode(program, shown)
+    usual = place / "every-step"
+    found: dict[str, Callable[[], Any]] = {"C, every step": lambda: c_figures(program, usual, shown, False)}
+    if still:
+        found["C, first layer once"] = lambda: c_figures(program, place / "once", shown, True)
+        found["snnTorch, float"] = lambda: beside_ours(folder, first.float() / data.scale)
+    program.write_c(usual, shown)
+    if shutil.which("qemu-system-arm"):
+        found["C on emulated Cortex-M, every step"] = lambda: {core: emulated(usual, core)._asdict() for core in MACHINES}
+    found["microseconds_per_image"] = lambda: speeds(program, folder, first, data.scale)
+    test = taken(program, data.test.x, data.scale), data.test.y.numpy()
+    return found | {"accuracy": lambda: accuracies(program, *test, usual)}
 
 
 def taken(program: Program, pixels: torch.Tensor, scale: float) -> Bytes:
@@ -96,25 +107,29 @@ def accuracies(program: Program, images: Bytes, classes: Bytes, folder: Path) ->
     """The share of right classes by every form, and in how many images two forms differ."""
     run(["gcc", "-O3", "-std=c99", "-fPIC", "-shared", "model.c", "-o", "model.so"], folder)
     library = ctypes.CDLL(str(folder / "model.so"))
-    memory = ctypes.create_string_buffer(json.loads((folder / "report.json").read_text())["memory_bytes"])
-    simulation, executor, packed = Simulation(program), Executor(program), list[int]()
-    scores = list[tuple[Bytes, Bytes]]()
-    for at in range(0, len(images), PART):
-        part = images[at : at + PART]
+    bytes_of_memory = json.loads((folder / "report.json").read_text())["memory_bytes"]
+    simulation, executor = Simulation(program), Executor(program)
+
+    def answers(at: int) -> tuple[Bytes, Bytes, Bytes, Bytes]:
+        """Of one part (spikes are drawn by an image's place in it): by torch, executor, packed C, and the interpreter of the first."""
+        part, memory = images[at : at + PART], ctypes.create_string_buffer(bytes_of_memory)
         codes = encode(program, part)
-        scores.append((simulation(torch.from_numpy(codes)).numpy(), executor.run(codes)))
-        packed += [library.net_run(memory, each.ctypes.data_as(ctypes.c_void_p)) for each in as_bytes(program, part)]
-    torch_form, c_form = (program.chosen(np.concatenate(each)) for each in zip(*scores, strict=True))
-    # As they were shown above: the draw of spikes goes by the place of an image in its part.
-    parts = [images[at : at + PART] for at in range(0, INTERPRETED, PART)]
-    interpreted = np.concatenate([program.chosen(interpret(program, encode(program, each))) for each in parts])
+        packed = [library.net_run(memory, each.ctypes.data_as(ctypes.c_void_p)) for each in as_bytes(program, part)]
+        scores = [simulation(torch.from_numpy(codes)).numpy(), executor.run(codes)]
+        scores += [interpret(program, codes)] if at < INTERPRETED else []
+        torch_form, c_form, *interpreted = (program.chosen(each) for each in scores)
+        return torch_form, c_form, np.array(packed), interpreted[0] if interpreted else torch_form[:0]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = zip(*pool.map(answers, range(0, len(images), PART)), strict=True)
+    torch_form, c_form, packed, interpreted = (np.concatenate(each) for each in parts)
     return {
         "test_images": len(classes),
         "torch": float(np.mean(torch_form == classes)),
         "executor": float(np.mean(c_form == classes)),
-        "packed_c": float(np.mean(np.array(packed) == classes)),
+        "packed_c": float(np.mean(packed == classes)),
         "executor_different": int((torch_form != c_form).sum()),
-        "packed_c_different": int((np.array(packed) != torch_form).sum()),
+        "packed_c_different": int((packed != torch_form).sum()),
         "interpreted_images": len(interpreted),
         "interpreter_different": int((interpreted != torch_form[: len(interpreted)]).sum()),
     }
@@ -124,14 +139,15 @@ def speeds(program: Program, folder: Path, pixels: torch.Tensor, scale: float) -
     """Each form, for one image and for a batch."""
     still, x = program.header.source.still, pixels.float() / scale
     codes = encode(program, taken(program, pixels, scale))
+    narrow = codes.astype(np.int8)  # as ``Program.run`` gives them to the executor
     executor, simulation, whole = Executor(program), Simulation(program), sq.load(folder / "integer").eval()
     network = sq.load(folder / "float").eval()
 
-    def first(n: int) -> Bytes:
+    def first(n: int, codes: Bytes = codes) -> Bytes:
         return codes[:n] if still else codes[:, :n]
 
     forms: dict[str, Callable[[int], object]] = {
-        "executor": lambda n: executor.run(first(n)),
+        "executor": lambda n: executor.run(first(n, narrow)),
         "program in torch": lambda n: simulation(torch.from_numpy(first(n))),
         "integer network": lambda n: whole(x[:n]),
         "float network": lambda n: network(x[:n]),
