@@ -69,6 +69,27 @@ def test_only_what_differs_runs(network: Network) -> None:
     assert work["shallow"] >= work["deep"]
 
 
+def test_who_hears_inputs_hears_them_though_no_layer_runs_for_it(network: Network) -> None:
+    prefixes, candidate = Prefixes(), quantize(network, weights(DEEP, 4)).eval()
+    layers = [candidate.get_submodule(node.name) for node in candidate.wiring.nodes if node.kind in ("conv2d", "linear")]
+    heard: list[list[Tensor]] = []
+    for is_shared in (False, True):
+        inputs = list[Tensor]()
+        with prefixes.shared(candidate):
+            counted(candidate, IMAGES)
+        before = prefixes.computed
+        handles = [layer.register_forward_pre_hook(lambda _, given, to=inputs: to.append(given[0])) for layer in layers]
+        with prefixes.shared(candidate) if is_shared else contextlib.nullcontext():
+            output = counted(candidate, IMAGES)
+        assert output[0].any()
+        assert prefixes.computed == before
+        heard.append(inputs)
+        for handle in handles:
+            handle.remove()
+    assert len(heard[0]) == len(layers) > 2
+    assert all(torch.equal(one, other) for one, other in zip(*heard, strict=True))
+
+
 @pytest.mark.parametrize("change", ["weight", "threshold", "moment", "state", "time", "snapped", "dynamics"])
 def test_whatever_changes_a_value_changes_its_key(network: Network, change: str) -> None:
     prefixes, other = Prefixes(), cast(Any, quantize(network, Recipe()).eval())

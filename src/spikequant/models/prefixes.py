@@ -65,13 +65,17 @@ class Prefixes:
         found = {name: kept for name, key in keys.items() if key is not None and (kept := self._kept.get(key)) is not None}
         found = {name: kept for name, kept in found.items() if name not in listened or name in kept.counts}
         told = {name for kept in found.values() for name in kept.counts}
-        wanted = {_end(network, name) for name in listened - told} | watched
-        needed = network.needed(found.keys(), wanted)
-        used = {source for node in nodes if node.name in needed for source in node.inputs} | {nodes[-1].name}
+        # Who only hears what goes into a layer is told so, and the layer need not run for it.
+        sources = {node.name: node.inputs[0] for node in nodes if node.name in watched and _hears_inputs_alone(network, node.name)}
+        wanted = {_end(network, name) for name in listened - told} | (watched - sources.keys())
+        needed = network.needed(found.keys(), wanted | (set(sources.values()) - found.keys() - {INPUT}))
+        used = {source for node in nodes if node.name in needed for source in node.inputs} | {nodes[-1].name, *sources.values()}
+        untold = {name: source for name, source in sources.items() if name not in needed}
         known = {name: kept.value.to(kept.dtype) for name, kept in found.items() if name in used - needed}
         with _counting(network, listened) as counted:
             for node, value in network.values(x, fuse=True, known=known, needed=needed):
                 output = value
+                _tell(network, [name for name, source in untold.items() if source == node.name], value)
                 if node.name in needed:
                     self.computed += 1
                     self._keep(keys[node.name], value if node is nodes[-1] else _packed(value), value.dtype, counted)
@@ -152,6 +156,19 @@ def _neurons(network: Network) -> dict[str, LIF]:
 def _watched(network: Network) -> set[str]:
     modules = {node.name: network.get_submodule(node.name) for node in network.wiring.nodes}
     return {name for name, module in modules.items() if module._forward_hooks or module._forward_pre_hooks}
+
+
+def _hears_inputs_alone(network: Network, name: str) -> bool:
+    module = network.get_submodule(name)
+    return not module._forward_hooks and not module._forward_pre_hooks_with_kwargs
+
+
+def _tell(network: Network, layers: list[str], value: Tensor) -> None:
+    """Let those who listen before these layers hear what would go into them."""
+    for layer in layers:
+        module = network.get_submodule(layer)
+        for hook in list(module._forward_pre_hooks.values()):
+            hook(module, (value.flatten(0, 1),))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ Their conventions: snnTorch runs one step a call and hands its states out; Spiki
 ``step_mode`` says, and keeps its states; Norse's cells run one step, its layers a sequence, and both hand their states out.
 """
 
+import functools
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -25,12 +26,15 @@ def library(module: nn.Module) -> str | None:
     >>> library(nn.Linear(1, 1)) is None
     True
     """
-    for base in type(module).__mro__:
-        package = base.__module__.partition(".")[0]
-        if base.__name__ in BASES.get(package, ()):
-            fires = package != "norse" or hasattr(getattr(module, "p", None), "v_th")
-            return package if fires else None
-    return None
+    package = _package(cast(Any, type(module)))
+    fires = package != "norse" or hasattr(getattr(module, "p", None), "v_th")
+    return package if fires else None
+
+
+@functools.cache
+def _package(kind: type) -> str | None:
+    packages = ((base, base.__module__.partition(".")[0]) for base in kind.__mro__)
+    return next((package for base, package in packages if base.__name__ in BASES.get(package, ())), None)
 
 
 def guests(model: nn.Module) -> dict[str, nn.Module]:

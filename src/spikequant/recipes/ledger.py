@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 
 from spikequant.errors import SpecError
-from spikequant.models import Network, activations
+from spikequant.models import Activation, Network, activations
 from spikequant.neurons import Competing, Refraining, SecondOrder, Traces, spiking
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
 from spikequant.recipes.hang import constant_quantizer
@@ -59,7 +59,8 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
     wanted = held if recipe is None else recipe
     shapes = model.shapes()
-    entries = [_entry(model, hung, wanted == held, shapes) for hung in plan(model, wanted)]
+    holders = Holders.of(model)
+    entries = [_entry(holders, hung, wanted == held, shapes) for hung in plan(model, wanted)]
     norms = sum(2 * FLOAT * module.num_features for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
     columns = [sum(column) for column in zip(*entries, strict=True)]
     return Ledger(*columns)._replace(norm_bits=norms, auxiliary_bits=sum(auxiliary(model).values()))
@@ -92,45 +93,58 @@ def widths(model: Network) -> dict[tuple[str, Part], int]:
     32
     """
     held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
-    return {(hung.layer, hung.part): _width(hung, _quantizer(model, hung)) for hung in plan(model, held)}
+    holders = Holders.of(model)
+    return {(hung.layer, hung.part): _width(hung, _quantizer(holders, hung)) for hung in plan(model, held)}
 
 
-def _quantizer(model: Network, hung: Hung) -> object:
+class Holders(NamedTuple):
+    """The modules of a model that own tensors, by name."""
+
+    layers: dict[str, nn.Module]
+    activations: dict[str, Activation]
+    neurons: dict[str, nn.Module]
+
+    @classmethod
+    def of(cls, model: Network) -> "Holders":
+        """Those of this model."""
+        return cls(weighted(model), activations(model), stateful(model))
+
+
+def _quantizer(holders: Holders, hung: Hung) -> object:
     """What gives the tensor its grid now."""
     if hung.part in ("weights", "biases"):
-        layer = weighted(model)[hung.layer]
+        layer = holders.layers[hung.layer]
         return getattr(getattr(layer, "parametrizations", None), NAMES[hung.part], [None])[0]
     if hung.part == "activations":
-        return activations(model)[hung.layer].quantizer
-    neuron = stateful(model)[hung.layer]
+        return holders.activations[hung.layer].quantizer
+    neuron = holders.neurons[hung.layer]
     if hung.part in HOLDERS:
         return cast("object", getattr(neuron, HOLDERS[hung.part]))
     return None if hung.spec is None else constant_quantizer(hung.spec, getattr(neuron, hung.part))
 
 
-def _entry(model: Network, hung: Hung, as_is: bool, shapes: dict[str, tuple[int, ...]]) -> Ledger:
-    neurons, layers = stateful(model), weighted(model)
+def _entry(holders: Holders, hung: Hung, as_is: bool, shapes: dict[str, tuple[int, ...]]) -> Ledger:
     if hung.part in ("weights", "biases"):
-        value = original(layers[hung.layer], NAMES[hung.part])
+        value = original(holders.layers[hung.layer], NAMES[hung.part])
         size = 0 if value is None else value.numel()
-        bits = size * _width(hung, _quantizer(model, hung) if as_is else None)
+        bits = size * _width(hung, _quantizer(holders, hung) if as_is else None)
         tables = _table_bits(hung.spec, 1 if value is None else value.shape[0])
         if hung.part == "weights":
             return Ledger(weight_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(bias_bits=bits, table_bits=tables)
     if hung.part == "activations":  # passed on at once, never stored
         return Ledger()
-    neuron, count = neurons[hung.layer], math.prod(shapes[hung.layer])
+    neuron, count = holders.neurons[hung.layer], math.prod(shapes[hung.layer])
     if isinstance(neuron, SecondOrder) and hung.part == "current":
         count *= neuron.currents
     if hung.part in HOLDERS:
-        bits = count * _width(hung, _quantizer(model, hung) if as_is else None)
+        bits = count * _width(hung, _quantizer(holders, hung) if as_is else None)
         tables = _table_bits(hung.spec, shapes[hung.layer][0])
         if hung.part == "bound":
             return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=bits)
         return Ledger(state_bits=bits, table_bits=tables, qspinn_bits=bits)
     constant: Tensor = getattr(neuron, hung.part)
-    width = _width(hung, _quantizer(model, hung))
+    width = _width(hung, _quantizer(holders, hung))
     bits, tables = constant.numel() * width, _table_bits(hung.spec, constant.numel())
     if hung.part == "threshold":
         return Ledger(threshold_bits=bits, table_bits=tables, qspinn_bits=count * width)

@@ -70,14 +70,16 @@ class Bench:
         if model.recipe is not None:
             raise SpecError("a search starts from a float network, and this one is quantized; give the one it was made from")
         self.model, self.loaders, self.training, self.batches = model, loaders, training, batches
-        self.prefixes = Prefixes()
+        self.prefixes, self.float_bits = Prefixes(), memory(model).qspinn_bits
         begun = time.monotonic()
-        self.right: list[Tensor] = list(judged(model, loaders.validation))
-        self.samples = sum(map(len, self.right))
-        if not self.samples:
-            raise SpecError("the validation loader gave no sample; it must be iterable anew each time, and hold at least 1")
-        self.firing: Firing = record(model, loaders.validation, batches)
-        self.baseline = self._measured(model, sum(int(answers.sum()) for answers in self.right) / self.samples, self.samples)
+        with self.prefixes.shared(model):
+            with tally(model, lambda *_: None):
+                self.right: list[Tensor] = list(judged(model, loaders.validation))
+            self.samples = sum(map(len, self.right))
+            if not self.samples:
+                raise SpecError("the validation loader gave no sample; it must be iterable anew each time, and hold at least 1")
+            self.firing: Firing = record(model, loaders.validation, batches)
+            self.baseline = self._measured(model, sum(int(answers.sum()) for answers in self.right) / self.samples, self.samples)
         self.seconds = time.monotonic() - begun
 
     def build(self, recipe: Recipe, steps: int | None, scheme: str) -> Network:
@@ -133,8 +135,8 @@ class Bench:
         return self.training
 
     def _sized(self, network: Network, accuracy: float, samples: int) -> Measures:
-        held, float_ = memory(network), memory(self.model)
-        share = held.qspinn_bits / float_.qspinn_bits
+        held = memory(network)
+        share = held.qspinn_bits / self.float_bits
         return Measures(accuracy=accuracy, samples=samples, memory_bits=held.total_bits, memory_share=share, steps=network.wiring.time)
 
     def _measured(self, network: Network, accuracy: float, samples: int) -> Measures:
