@@ -35,7 +35,7 @@ def whole(network: Network, images: torch.Tensor, grids: int) -> Exploration:
 
 def main() -> None:
     """Run it."""
-    bench = Bench("ptq_grid", __doc__, images=400, time=25, grids=5, images_of_peer=40)
+    bench = Bench("ptq_grid", __doc__, images=2000, time=25, grids=5, images_of_peer=20)
     sizes = bench.options
     images = torch.rand(sizes.images, 1, 28, 28)
     network = firing_network(sizes.time)

@@ -54,25 +54,30 @@ class Jelly(nn.Module):
         return logits
 
 
-def main() -> None:
-    """Run it."""
-    bench = Bench("sew_step", __doc__, batch=128, width=64)
+def race(bench: Bench, model: str, aims: tuple[str, str]) -> None:
+    """Time the steps of one network; ``aims`` are those in float32 and in bfloat16."""
     sizes = bench.options
-    plain = build("sew-resnet8", width=sizes.width)
+    plain = build(model, width=sizes.width)
     recipes = {"ours, float": Recipe(), "ours, 4-bit": Recipe(weights=LQNet(bits=BITS), state=STATE)}
     models: dict[str, nn.Module] = {name: quantize(plain, recipe) for name, recipe in recipes.items()}
     if jelly := bench.peer("spikingjelly.activation_based", "neuron", "surrogate"):
         models[PEER] = Jelly(jelly, copy.deepcopy(plain))
     x, y = torch.rand(sizes.batch, 3, 32, 32), torch.arange(sizes.batch) % 10
-    work = {name: step(model.train(), model, x, y) for name, model in models.items()}
+    work = {name: step(each.train(), each, x, y) for name, each in models.items()}
     half = quantize(plain, recipes["ours, 4-bit"]).train()
     work["ours, 4-bit, bfloat16"] = step(half, lambda images: step_outputs(half, images, "bfloat16").mean(0), x, y)
     timed = bench.race(work, torch.empty(4, sizes.batch, sizes.width, 32, 32))
-    title = f"SEW-ResNet-8 step, batch {sizes.batch}"
-    for own, aim in (("ours, 4-bit", "3"), ("ours, 4-bit, bfloat16", "6, of the AMX tier"), ("ours, float", "")):
+    title = f"{model.replace('sew-resnet', 'SEW-ResNet-')} step, batch {sizes.batch}"
+    for own, aim in (("ours, 4-bit", aims[0]), ("ours, 4-bit, bfloat16", aims[1]), ("ours, float", "")):
         bench.compare(timed, (title, own, PEER), aim)
     bench.compare(timed, (title, "ours, 4-bit, bfloat16", "ours, 4-bit"))
     bench.compare(timed, ("LQ-Net weights and 4-bit states in it", "ours, 4-bit", "ours, float"), "0.9")
+
+
+def main() -> None:
+    """Run it."""
+    bench = Bench("sew_step", __doc__, batch=128, width=64)
+    race(bench, "sew-resnet8", ("3", "6, of the AMX tier"))
     bench.finish()
 
 
