@@ -40,7 +40,7 @@ chaos: env
 	@for part in fuzz steps mutants kills; do $(VENV)/bin/python -m chaos $$part $(CHAOS) || exit 1; done
 
 bench: $(VENV)/peers.stamp
-	@for script in gpu lif weights squat_step sew_step evaluation state_quant emd ptq_grid stdp; do $(VENV)/bin/python benchmarks/$$script.py $(BENCH) || exit 1; done
+	@for script in gpu lif weights squat_step sew_step sew18_step evaluation state_quant emd ptq_grid stdp; do $(VENV)/bin/python benchmarks/$$script.py $(BENCH) || exit 1; done
 
 $(VENV)/peers.stamp: constraints/peers.txt $(VENV)/test.stamp
 	$(VENV)/bin/python -m pip install --no-deps -r constraints/peers.txt
