@@ -11,8 +11,8 @@ from spikequant.numerics.scan import Dynamics, State, lif_scan
 
 class Norm(NamedTuple):
     """``x * scale + shift`` per channel. ``mean`` and ``inverse`` deviation are given where they are the batch's own moments:
-    the gradient then goes through them too. They are moments over time and batch together, as in SpikingJelly's multi-step layers; snnTorch's
-    loop normalizes each time step by itself, which is the same only where all steps are alike, as before the first neuron of a still image.
+    the gradient then goes through them too. They are moments over time and batch together, as in SpikingJelly's multi-step
+    layers; snnTorch's loop normalizes each time step by itself, which is the same only where all steps are alike.
     """
 
     scale: Tensor
