@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from spikequant.deploy import Program
+from spikequant.deploy.c.loading import compiler
 from spikequant.deploy.onnx import check_onnx
 from spikequant.errors import SpecError
 from spikequant.recipes import Recipe, load, save
@@ -34,10 +35,15 @@ def test_every_form_is_of_one_program(small: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again").read_bytes() == (tmp_path / "onnx").read_bytes()
 
 
+@pytest.mark.skipif(compiler() is None, reason="no C compiler")
 def test_verify_compares_forms_and_networks(small: Path, tmp_path: Path) -> None:
     export("program", str(small), tmp_path / "net.sqp", "digits")
     found = verify_saved(str(tmp_path / "net.sqp"), "digits", images=20)
-    assert [(row["form"], row["different"], row["first"]) for row in found["forms"]] == [("onnx", 0, None), ("torch", 0, None)]
+    assert [(row["form"], row["different"], row["first"]) for row in found["forms"]] == [
+        ("c", 0, None),
+        ("onnx", 0, None),
+        ("torch", 0, None),
+    ]
     (row,) = verify_saved(str(tmp_path / "net.sqp"), "digits", 20, str(small))["forms"]
     assert (row["different"], row["spikes"] > 0) == (0, True)
     network = load(small)
