@@ -144,7 +144,8 @@ def recipe(target: str, **how: Any) -> Recipe:
         "one_threshold": limits.one_threshold,
         "even_weights": limits.even_weights,
     }
-    for field in (field for field, is_so in refused.items() if is_so):
+    field = next((field for field, is_so in refused.items() if is_so), None)
+    if field is not None:
         raise SpecError(f"no integer recipe meets {target}: its {field} is {getattr(limits, field)!r}; lower any other and see violations")
     if limits.leaks is not None and "multiply_shift" not in limits.leaks:
         how.setdefault("leak_rounding", "half_up")

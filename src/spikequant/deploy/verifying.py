@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spikequant.deploy.c import tracing
 from spikequant.deploy.c.loading import compiler
-from spikequant.deploy.c.tracing import traced
 from spikequant.deploy.checking import Divergence, Tally, first_divergence
 from spikequant.deploy.machine import encode, moments
 from spikequant.deploy.operations import emitting
@@ -45,7 +45,7 @@ def in_onnxruntime(program: Program, images: Any) -> Values:
     return traced(program, images)
 
 
-FORMS: dict[str, Form] = {"c": traced, "onnx": in_onnxruntime, "torch": in_torch}
+FORMS: dict[str, Form] = {"c": tracing.traced, "onnx": in_onnxruntime, "torch": in_torch}
 
 
 def verify(program: Program, images: Any, forms: Mapping[str, Form] | None = None) -> list[Comparison]:

@@ -73,7 +73,7 @@ class Bench:
         self.prefixes, self.float_bits = Prefixes(), memory(model).qspinn_bits
         begun = time.monotonic()
         with self.prefixes.shared(model):
-            with tally(model, lambda *_: None):
+            with tally(model, lambda *_: None):  # its counts are kept for the recorder
                 self.right: list[Tensor] = list(judged(model, loaders.validation))
             self.samples = sum(map(len, self.right))
             if not self.samples:
@@ -101,9 +101,8 @@ class Bench:
         """
         test = None if max_drop is None else DropTest.of(self.samples, max_drop, ERROR)
         right = seen = 0
-        # What is counted while the network is judged is kept, so that the recorder need not run it again.
         with self.prefixes.shared(network):
-            with tally(network, lambda *_: None):
+            with tally(network, lambda *_: None):  # its counts are kept, so that the recorder need not run the network again
                 for float_right, answers in zip(self.right, judged(network, self.loaders.validation), strict=True):
                     right, seen = right + int(answers.sum()), seen + len(answers)
                     test = test and test.told((float_right.int() - answers.int()).tolist())

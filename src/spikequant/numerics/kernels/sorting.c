@@ -5,16 +5,16 @@
 
 typedef struct { int32_t a, b; } Both;
 
-#define LANES 32
+#define SPAN_LANES 32
 #define MOST_MOVES 16 /* a number, in the mean */
 
 /* Widens low .. high to hold all of v; whether all are finite. */
 static int span(int64_t n, const double *v, double *low, double *high) {
-    double least[LANES], most[LANES], sound[LANES];
+    double least[SPAN_LANES], most[SPAN_LANES], sound[SPAN_LANES];
     int64_t i = 0;
-    for (int j = 0; j < LANES; j++) { least[j] = most[j] = v[0]; sound[j] = 0; }
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) {
+    for (int j = 0; j < SPAN_LANES; j++) { least[j] = most[j] = v[0]; sound[j] = 0; }
+    for (; i + SPAN_LANES <= n; i += SPAN_LANES)
+        for (int j = 0; j < SPAN_LANES; j++) {
             const double each = v[i + j];
             least[j] = each < least[j] ? each : least[j];
             most[j] = each > most[j] ? each : most[j];
@@ -25,7 +25,7 @@ static int span(int64_t n, const double *v, double *low, double *high) {
         most[0] = v[i] > most[0] ? v[i] : most[0];
         sound[0] += v[i] - v[i];
     }
-    for (int j = 0; j < LANES; j++) {
+    for (int j = 0; j < SPAN_LANES; j++) {
         *low = least[j] < *low ? least[j] : *low;
         *high = most[j] > *high ? most[j] : *high;
         sound[0] += j ? sound[j] : 0;

@@ -24,6 +24,7 @@ def sorted_gaps(a: Reals, b: Reals) -> Reals | None:
     end = 2 * rows * columns
     memory = np.empty(end + rows + 3 * columns + steps)
     memory[: end // 2], memory[end // 2 : end] = a.ravel(), b.ravel()
+    # By way of the buffer: half a microsecond less than `memory.ctypes`, of fifteen.
     done: int = _declared(c).sq_sorted_gaps(rows, columns, steps, ctypes.byref(_Place.from_buffer(memory.data)))
     return memory[end : end + rows].reshape(shape[:-1]) if done == rows else None
 
