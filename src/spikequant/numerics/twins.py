@@ -16,6 +16,7 @@ from spikequant.numerics.kernels import (
     lif_ranging,
     lif_torch,
     norm_native,
+    norm_ranging,
     quant_native,
     sorting_native,
     stdp_native,
@@ -120,7 +121,7 @@ def _has_triton() -> bool:
 
 def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
     """Whether ``norm_scan`` covers a call; where it does not, its parts run one by one."""
-    return norm_native.fits(current, dynamics, state, tail)
+    return norm_native.fits(current, dynamics, state, tail) or norm_ranging.fits(current, dynamics, state, tail)
 
 
 def moments(current: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,8 +142,10 @@ def norm_scan(
     tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
     """``spikequant.numerics.norm.norm_scan`` by its fastest admitted twin: same spikes, bit for bit."""
-    if norm_scan_fits(current, dynamics, state, tail):
+    if norm_native.fits(current, dynamics, state, tail):
         return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
+    if norm_ranging.fits(current, dynamics, state, tail):
+        return norm_ranging.norm_scan(current, norm, dynamics, state, steps, tail)
     return reference.norm_scan(current, norm, dynamics, state, steps, tail)
 
 

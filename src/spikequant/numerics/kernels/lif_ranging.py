@@ -11,11 +11,16 @@ from spikequant.numerics.scan import Dynamics, Noise, State
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: Noise | None) -> bool:
     """Whether this form covers the call: what the C twin does in one step, the membrane rounded once, before it fires."""
+    return follows_each_step(state) and lif_native.fits(current, d, None, noise)
+
+
+def follows_each_step(state: State | None) -> bool:
+    """Whether a state's grid is that of each step, and C rounds on it."""
     if state is None or not isinstance(state.grid, Ranging) or state.grid.scope != "step_batch":
         return False
     if state.snapped != "before_fire" or state.gradient == "stacked" or state.wrap or state.squash:
         return False
-    return state.rounding in lif_native.ROUNDING and lif_native.fits(current, d, None, noise)
+    return state.rounding in lif_native.ROUNDING
 
 
 def lif_scan(current: Tensor, d: Dynamics, state: State, start: Tensor | None, steps: int | None = None) -> tuple[Tensor, Tensor]:

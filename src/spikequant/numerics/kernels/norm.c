@@ -3,7 +3,11 @@
    The means and deviations come as arguments (a, b: y = x a + b), so that spikes have the same bits as on every other path.
    Sums run over fixed blocks of rows in one order, whatever the number of threads. */
 
-typedef struct { int64_t steps, batch, height, width, channels, pool, still, half; } Shape; /* half: images and gradients are bfloat16 */
+typedef struct {
+    int64_t steps, batch, height, width, channels, pool, still;
+    int64_t half;   /* images and gradients are bfloat16 */
+    int64_t moving; /* each step has a Spec and Tables of its own, for backward: an array of them */
+} Shape;
 
 #define BLOCK 2048
 #define CHUNK 32 /* patches */
@@ -180,9 +184,10 @@ static void write_step(const Shape *q, const Patch *c, int64_t k, const float *f
 }
 
 /* x: [steps or 1, batch, height, width, channels]; s: [steps, batch, height / pool, width / pool, channels]. If wanted: plus, shaped
-   as s, is added to the spikes where pool is 1; counts, [patches, channels], of spikes, those of an image in a row. Returns NaN seen. */
+   as s, is added to the spikes where pool is 1; counts, [patches, channels], of spikes, those of an image in a row; held, [patches,
+   pool, TILE], the membranes before and, then, after. Returns NaN seen. */
 int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, const void *x, const float *a, const float *b,
-                            const void *plus, void *s, float *counts, float *room, int threads) {
+                            const void *plus, void *s, float *counts, float *held, float *room, int threads) {
     int64_t bad = 0;
     const int64_t count = patches(q), each = sq_norm_room(q, 0);
     const int quick = is_quick(p);
@@ -193,7 +198,8 @@ int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, cons
         int64_t nan = 0;
         float out[TILE], heard[TILE] = {0}, *v = room + THREAD * each, *normal = v + q->pool * TILE, *fired = normal + q->pool * TILE;
         settle(q, t, a, b, index, &c);
-        memset(v, 0, (size_t)(q->pool * TILE) * sizeof(float));
+        if (held) v = held + index * q->pool * TILE;
+        else memset(v, 0, (size_t)(q->pool * TILE) * sizeof(float));
         for (int64_t k = 0; k < q->steps; k++) {
             const int64_t first = q->pool > 1 ? 0 : k % ROWS; /* of the rows of spikes */
             for (int64_t r = 0; r < q->pool; r++) {
@@ -209,6 +215,30 @@ int64_t sq_norm_lif_forward(const Spec *p, const Tables *t, const Shape *q, cons
         bad += nan;
         if (counts) add_columns(q, q->pool == 2 ? c.columns / 2 : c.columns, heard, counts + index * q->channels);
         finish_stores();
+    }
+    return bad;
+}
+
+/* ends: [patches, 2], the least and the largest membrane of each patch once it is charged, from what is held (as in forward). Windows cover
+   all columns and lines. Returns NaN seen. */
+int64_t sq_norm_extremes(const Spec *p, const Tables *t, const Shape *q, const void *x, const float *a, const float *b,
+                         const float *held, float *ends, int threads) {
+    int64_t bad = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
+    for (int64_t index = 0; index < patches(q); index++) {
+        Patch c;
+        int64_t nan = 0;
+        float y[TILE], v[TILE], late[TILE], wide[TILE], low = INFINITY, high = -INFINITY;
+        settle(q, t, a, b, index, &c);
+        for (int64_t r = 0; r < q->pool; r++) {
+            nan += normalize(&c, read_row(q->half, x, at(q, &c, 0, r), c.n, wide), y);
+            memcpy(v, held + (index * q->pool + r) * TILE, (size_t)c.n * sizeof(float));
+            charged(p, c.n, y, c.threshold, c.decay, v, late);
+            for (int i = 0; i < c.n; i++) { low = v[i] < low ? v[i] : low; high = v[i] > high ? v[i] : high; }
+        }
+        ends[2 * index] = low;
+        ends[2 * index + 1] = high;
+        bad += nan;
     }
     return bad;
 }
@@ -247,7 +277,7 @@ static Room laid_out(const Shape *q, float *room) {
 static void again_patch(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const void *x, const Room *m, int quick) {
     const int64_t plane = q->pool * TILE;
     int64_t nan = 0; /* forward has refused them */
-    for (int64_t k = 0; k < q->steps; k++)
+    for (int64_t k = 0; k < q->steps; k++, p += q->moving, t += q->moving)
         for (int64_t r = 0; r < q->pool; r++) {
             const int64_t place = k * plane + r * TILE;
             const float *y = normal_row(q, c, x, k, r, m->normal, &nan);
@@ -283,9 +313,10 @@ static void back_patch(const Spec *p, const Tables *t, const Shape *q, const Pat
 /* Back through all steps of a patch, and into the sums [2, channels]. */
 static void back_steps(const Spec *p, const Tables *t, const Shape *q, const Patch *c, const void *x, const void *gs, void *gy,
                        const Room *m, int quick) {
-    const int64_t plane = q->pool * TILE;
+    const int64_t plane = q->pool * TILE, last = q->moving * (q->steps - 1);
     float wide[TILE], given[TILE], row[TILE];
-    for (int64_t k = q->steps - 1; k >= 0; k--) {
+    p += last, t += last;
+    for (int64_t k = q->steps - 1; k >= 0; k--, p -= q->moving, t -= q->moving) {
         const int n = c->n / (int)q->pool;
         const float *spikes = read_row(q->half, gs, pooled_at(q, c, k), n, given);
         if (k > 0) fetch(q->half, gs, pooled_at(q, c, k - 1), n);

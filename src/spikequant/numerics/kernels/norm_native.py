@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,12 +18,14 @@ from spikequant.numerics.scan import Dynamics, State
 
 BLOCK = 2048
 DTYPES = (torch.float32, torch.bfloat16)
+Neuron = tuple[Dynamics, State | None]
+Affine = tuple[Tensor, Tensor]
 
 
 class Shape(ctypes.Structure):
     """The C struct of the same name."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still", "half"]]
+    _fields_ = [(name, ctypes.c_int64) for name in ["steps", "batch", "height", "width", "channels", "pool", "still", "half", "moving"]]
 
 
 def fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -> bool:
@@ -56,9 +59,11 @@ def norm_scan(
     state: State | None = None,
     steps: int | None = None,
     tail: Tail = Tail(),  # noqa: B008 - an immutable default
+    *,
+    run: "Run | None" = None,
 ) -> Tensor:
-    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``."""
-    form = norm, (dynamics, state), (steps, tail)
+    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``; ``run`` goes forward."""
+    form = norm, (dynamics, state), (steps, tail), run or run_all
     summed: Tensor = _NormScan.apply(current, norm.scale, norm.shift, tail.plus, *form)  # type: ignore[no-untyped-call]
     return summed
 
@@ -95,7 +100,8 @@ def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
     c.sq_norm_room.argtypes, c.sq_norm_room.restype = [place, threads], count
     c.sq_norm_chunks.argtypes, c.sq_norm_chunks.restype = [place], count
     c.sq_norm_patches.argtypes, c.sq_norm_patches.restype = [place], count
-    c.sq_norm_lif_forward.argtypes, c.sq_norm_lif_forward.restype = [place] * 10 + [threads], count
+    c.sq_norm_lif_forward.argtypes, c.sq_norm_lif_forward.restype = [place] * 11 + [threads], count
+    c.sq_norm_extremes.argtypes, c.sq_norm_extremes.restype = [place] * 8 + [threads], count
     c.sq_norm_lif_backward.argtypes = [place] * 10 + [threads]
     return c
 
@@ -103,11 +109,24 @@ def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
 class Call(lif_native.Call):
     """The arguments of one call over images ``[time, batch, height, width, channel]``."""
 
-    def __init__(self, x: Tensor, neuron: tuple[Dynamics, State | None], steps: int | None, pool: int) -> None:
+    def __init__(self, x: Tensor, neuron: Neuron, steps: int | None, pool: int) -> None:
         super().__init__(x, 1, *neuron, steps)
-        self.shape_of_c = Shape(self.steps, *x.shape[1:], pool, steps is not None, _is_half(x))
+        self.spec: Any = self.spec  # or an array of them, as the next
+        self.tables: Any = self.tables
+        self.shape_of_c = Shape(self.steps, *x.shape[1:], pool, steps is not None, _is_half(x), moving=False)
         batch, height, width, channels = x.shape[1:]
         self.spiking = self.steps, batch, height // pool, width // pool, channels
+
+    def moving(self, steps: Sequence["Call"]) -> None:
+        """Let each step have the grid that it has in one of ``steps``: backward walks through them."""
+        self.by_step = steps  # keeps alive what their tables point to
+        self.spec = (lif_native.Spec * len(steps))(*(each.spec for each in steps))
+        self.tables = (lif_native.Tables * len(steps))(*(each.tables for each in steps))
+        self.shape_of_c.moving = True
+
+    def patches(self, c: ctypes.CDLL) -> int:
+        """How many tiles C makes of the images."""
+        return int(_declared(c).sq_norm_patches(ctypes.byref(self.shape_of_c)))
 
     def places(self, *tensors: Tensor | None) -> tuple[Any, ...]:
         """The arguments that both directions begin with, and where these tensors lie."""
@@ -120,23 +139,47 @@ class Call(lif_native.Call):
         )
 
 
-def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], plus: Tensor | None, counts: Tensor | None) -> Tensor:
+# A way forward, of images, neuron, steps, tail and affine parameters: the call that backward goes by, and the spikes.
+Run = Callable[[Tensor, Neuron, int | None, Tail, Affine], tuple[Call, Tensor]]
+
+
+def run_all(x: Tensor, neuron: Neuron, steps: int | None, tail: Tail, affine: Affine) -> tuple[Call, Tensor]:
+    """All steps in one call of C."""
+    call = Call(x, neuron, steps, tail.pool)
+    return call, run_forward(_c(), call, x, affine, tail.plus, tail.counts)
+
+
+def run_forward(c: ctypes.CDLL, call: Call, x: Tensor, affine: Affine, plus: Tensor | None, counts: Tensor | None) -> Tensor:
     """Spikes, pooled, with ``plus`` added; ``counts`` ``[batch, channel]`` is filled with those of each image."""
-    spikes, room, parts = empty(call.spiking, x.dtype), call.room(c, backward=False), None
-    if counts is not None:
-        patches = _declared(c).sq_norm_patches(ctypes.byref(call.shape_of_c))
-        parts = torch.empty(len(counts), patches // len(counts), counts.shape[1], dtype=torch.float32, device="cpu")
-    bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, plus, spikes, parts, room), call.threads)
-    if bad:
-        raise SpecError(f"the current of a neuron holds {bad} NaN; look at the layer before it")
-    if counts is not None and parts is not None:
-        torch.sum(parts, 1, out=counts)
+    spikes = empty(call.spiking, x.dtype)
+    advance(c, call, x, affine, Tail(plus=plus, counts=counts), spikes)
     return spikes
 
 
-def run_backward(
-    c: ctypes.CDLL, call: Call, x: Tensor, affine: tuple[Tensor, Tensor], to_spikes: Tensor
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def advance(c: ctypes.CDLL, call: Call, x: Tensor, affine: Affine, tail: Tail, spikes: Tensor, held: Tensor | None = None) -> None:
+    """``run_forward`` into ``spikes``, from the membranes that are ``held`` by tiles, which it moves on; from rest, if None."""
+    counts, room, parts = tail.counts, call.room(c, backward=False), None
+    if counts is not None:
+        parts = torch.empty(len(counts), call.patches(c) // len(counts), counts.shape[1], dtype=torch.float32, device="cpu")
+    bad = _declared(c).sq_norm_lif_forward(*call.places(x, *affine, tail.plus, spikes, parts, held, room), call.threads)
+    _refuse_nan(bad)
+    if counts is not None and parts is not None:
+        torch.sum(parts, 1, out=counts)
+
+
+def extremes(c: ctypes.CDLL, call: Call, x: Tensor, affine: Affine, held: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the largest membrane after the charge of one step, from the membranes ``held`` by tiles."""
+    ends = torch.empty(call.patches(c), 2, dtype=torch.float32, device="cpu")
+    _refuse_nan(_declared(c).sq_norm_extremes(*call.places(x, *affine, held, ends), call.threads))
+    return ends.amin(0)[0], ends.amax(0)[1]
+
+
+def _refuse_nan(count: int) -> None:
+    if count:
+        raise SpecError(f"the current of a neuron holds {count} NaN; look at the layer before it")
+
+
+def run_backward(c: ctypes.CDLL, call: Call, x: Tensor, affine: Affine, to_spikes: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The gradient of the normalized current, and those of scale and shift, in float64."""
     g, room, pool = empty(x.shape, x.dtype), call.room(c, backward=True), call.shape_of_c.pool
     if any(size % pool for size in x.shape[2:4]):
@@ -157,12 +200,12 @@ class _NormScan(torch.autograd.Function):
         plus: Tensor | None,
         *form: Any,
     ) -> Tensor:
-        norm, neuron, (steps, tail) = form
+        norm, neuron, (steps, tail), run = form
         x = channels_last(current.detach())
-        ctx.call = Call(x, neuron, steps, tail.pool)
         a, b = scale.detach().float().contiguous(), shift.detach().float().contiguous()
         added = None if plus is None else channels_last(plus.detach())
-        spikes = run_forward(_c(), ctx.call, x, (a, b), added, tail.counts)
+        spikes: Tensor
+        ctx.call, spikes = run(x, neuron, steps, tail._replace(plus=added), (a, b))
         ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
         return spikes.permute(0, 1, 4, 2, 3)
 
@@ -178,7 +221,7 @@ class _NormScan(torch.autograd.Function):
         places = a.data_ptr(), slope.data_ptr(), lift.data_ptr()
         c.sq_channel_blend(g.data_ptr(), x.data_ptr(), _is_half(x), *rows.shape, *places, ctx.call.threads)
         to_plus = gradients[0] if ctx.needs_input_grad[3] else None
-        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), to_plus, None, None, None
+        return g.permute(0, 1, 4, 2, 3), to_scale.float(), to_shift.float(), to_plus, None, None, None, None
 
 
 def _through_moments(to_scale: Tensor, to_shift: Tensor, affine: tuple[Tensor, ...], count: int) -> tuple[Tensor, Tensor]:
