@@ -7,9 +7,23 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError, SpikequantError
-from spikequant.numerics import Affine, Grid, affine, fit_basis, integers, levels, lq, lq_grid, midpoints, snap, start_basis, table
+from spikequant.numerics import (
+    Affine,
+    Grid,
+    affine,
+    fit_basis,
+    integers,
+    levels,
+    lq,
+    lq_grid,
+    midpoints,
+    rounding,
+    snap,
+    start_basis,
+    table,
+)
 from spikequant.numerics.grid import Table
-from spikequant.numerics.kernels import quant_native
+from spikequant.numerics.kernels import noise_native, quant_native
 from spikequant.numerics.snap import snap as snap_reference
 
 LOW, HIGH = torch.tensor([-1.0, -0.3, 0.1]), torch.tensor([1.0, 1.2, 0.9])
@@ -33,7 +47,7 @@ ROWS: dict[str, Grid] = {
     "LQ-Net, 8 bits": lq_grid(start_basis(8, 9, 3) * torch.tensor([[1.0], [-2.0], [0.3]]), 0)[0],
 }
 GRIDS = WHOLE | ROWS
-ROUNDINGS = ("nearest_even", "half_up", "truncate")
+ROUNDINGS = ("nearest_even", "half_up", "truncate", "stochastic")
 CASES = [
     (name, rounding)
     for name, rounding in itertools.product(GRIDS, ROUNDINGS)
@@ -55,11 +69,39 @@ def same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.contiguous().view(torch.int32), b.contiguous().view(torch.int32))
 
 
-@pytest.mark.parametrize(("name", "rounding"), CASES)
-def test_every_edge_snaps_alike(name: str, rounding: str) -> None:
+@pytest.mark.parametrize(("name", "way"), CASES)
+def test_every_edge_snaps_alike(name: str, way: str) -> None:
     grid, x = GRIDS[name], edges(GRIDS[name])
-    assert quant_native.fits(grid, x, rounding, "pass", None)  # type: ignore[arg-type]
-    assert same(quant_native.snap(grid, x, rounding), snap_reference(grid, x, rounding))  # type: ignore[arg-type]
+    noise = torch.rand(x.shape) if way == "stochastic" else None
+    assert quant_native.fits(grid, x, way, "pass", noise)  # type: ignore[arg-type]
+    found, expected = (form(grid, x, way, noise=noise) for form in (quant_native.snap, snap_reference))  # type: ignore[operator]
+    assert same(found, expected)
+
+
+@pytest.mark.parametrize("name", ["4 bits", "rows"])
+@pytest.mark.parametrize("shape", [(3, 5), (3, 1300), (3, 4, 5, 6), (3, 64, 7, 31)])
+@pytest.mark.parametrize("last", [False, True])
+def test_noise_of_one_sample_serves_all(name: str, shape: tuple[int, ...], last: bool) -> None:
+    x, noise = torch.randn(shape), torch.rand(shape[1:]).expand(shape)
+    if last and len(shape) == 4:
+        x = x.to(memory_format=torch.channels_last)
+    assert quant_native.fits(GRIDS[name], x, "stochastic", "pass", noise)
+    assert same(quant_native.snap(GRIDS[name], x, "stochastic", noise=noise), snap_reference(GRIDS[name], x, "stochastic", noise=noise))
+
+
+def test_noise_and_rounding_belong_together() -> None:
+    x = torch.randn(3, 4)
+    assert not quant_native.fits(GRIDS["4 bits"], x, "stochastic", "pass", None)
+    assert not quant_native.fits(GRIDS["4 bits"], x, "nearest_even", "pass", torch.rand(3, 4))
+    assert not quant_native.fits(GRIDS["4 bits"], x, "stochastic", "pass", torch.rand(3, 4).double())
+
+
+@pytest.mark.parametrize("words", [(0, 0, 0), (7, 3, 2**20), (2**40, 12, 5), (-3, 1, 9)])
+def test_noise_is_the_references(words: tuple[int, int, int]) -> None:
+    for index in (torch.arange(1000).reshape(10, 100), torch.tensor([2**62, -1, 0, 5]), torch.tensor(4), torch.empty(0, dtype=torch.int64)):
+        assert noise_native.fits(index)
+        assert torch.equal(noise_native.uniform(*words, index), rounding.uniform(*words, index))
+    assert not noise_native.fits(torch.arange(6).reshape(2, 3).T)
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 1), (3, 511), (3, 513), (3, 2, 3, 3), (3, 64, 7, 31)])
@@ -125,7 +167,7 @@ def test_nan_is_refused_in_the_references_words(name: str) -> None:
         (WHOLE["4 bits"], torch.randn(3, 8)[:, ::2], {}),
         (WHOLE["4 bits"], torch.randn(3, 1).expand(3, 4), {}),
         (WHOLE["4 bits"], torch.randn(0, 4), {}),
-        (WHOLE["4 bits"], torch.randn(3, 4), {"rounding": "stochastic", "noise": torch.full((3, 4), 0.5)}),
+        (WHOLE["4 bits"], torch.randn(3, 4), {"rounding": "stochastic", "noise": torch.full((3, 4), 0.5).double()}),
         (affine(LOW, HIGH, 16, 1), torch.randn(4, 3), {}),
         (lq_grid(BASIS, 1)[0], torch.randn(4, 3), {}),
         (ROWS["rows"], torch.randn(4, 3).T, {}),
@@ -138,9 +180,9 @@ def test_nan_is_refused_in_the_references_words(name: str) -> None:
     ],
 )
 def test_what_the_twin_does_not_cover_runs_as_the_reference(grid: Grid, x: Tensor, options: dict) -> None:
-    rounding, noise = options.get("rounding", "nearest_even"), options.get("noise")
-    assert not quant_native.fits(grid, x, rounding, "pass", noise)
-    assert torch.equal(snap(grid, x, rounding, noise=noise), snap_reference(grid, x, rounding, noise=noise))
+    way, noise = options.get("rounding", "nearest_even"), options.get("noise")
+    assert not quant_native.fits(grid, x, way, "pass", noise)
+    assert torch.equal(snap(grid, x, way, noise=noise), snap_reference(grid, x, way, noise=noise))
 
 
 @pytest.mark.parametrize("form", [snap, snap_reference])

@@ -26,6 +26,8 @@ FAULTS = {
     "bfloat16 written": ("half.c", "bits + 0x7FFF + (bits >> 16 & 1)", "bits + 0xFFFF"),
     "events": ("events.c", "first = left < 0 ? 0 : left", "first = left < 0 ? 1 : left"),
     "events of a channel": ("events.c", "q->padding - ky) * across(q) + k - 1 - kx", "q->padding - ky) * across(q) + k - 1"),
+    "extremes": ("norm.c", "high = v[i] > high", "high = v[i] < high"),
+    "noise": ("quant.c", "from = place % r->period", "from = 0"),
     "moments": ("norm.c", "plain[c] += u[c]", "plain[c] += 2 * u[c]"),
     "rows of a grid each": ("quant.c", "mine.step = r->step[row]", "mine.step = r->step[0]"),
     "sums of levels": ("quant.c", "-totals[one]", "totals[one]"),

@@ -23,7 +23,7 @@ from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.positive import positive, raw_of
 from spikequant.numerics.ranging import Ranging, Scope
-from spikequant.numerics.rounding import ROUNDINGS, Rounding, rated, round_to_integer, uniform
+from spikequant.numerics.rounding import ROUNDINGS, Rounding, rated, round_to_integer
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State, widened
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.soundness import has_nan, recording
@@ -31,7 +31,7 @@ from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_l
 from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
-from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap, sorted_gaps
+from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap, sorted_gaps, uniform
 
 __all__ = [
     "CHARGES",

@@ -15,6 +15,7 @@ from spikequant.numerics.kernels import (
     lif_native,
     lif_ranging,
     lif_torch,
+    noise_native,
     norm_native,
     norm_ranging,
     quant_native,
@@ -23,6 +24,7 @@ from spikequant.numerics.kernels import (
 )
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
+from spikequant.numerics.rounding import uniform as uniform_reference
 from spikequant.numerics.scan import Dynamics, Noise, State
 from spikequant.numerics.snap import Gradient
 from spikequant.numerics.snap import snap as snap_reference
@@ -39,8 +41,15 @@ def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: G
     [-1.0, 0.0]
     """
     if quant_native.fits(grid, x, rounding, gradient, noise):
-        return quant_native.snap(grid, x, rounding, gradient)
+        return quant_native.snap(grid, x, rounding, gradient, noise)
     return snap_reference(grid, x, rounding, gradient, noise)
+
+
+def uniform(seed: int, layer: int, step: int, index: Tensor) -> Tensor:
+    """``spikequant.numerics.rounding.uniform`` by its fastest admitted twin, bit for bit."""
+    if noise_native.fits(index):
+        return noise_native.uniform(seed, layer, step, index)
+    return uniform_reference(seed, layer, step, index)
 
 
 def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:

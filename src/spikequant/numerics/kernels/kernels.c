@@ -5,6 +5,7 @@
 #include "lif.c"
 #include "half.c"
 #include "norm.c"
+#include "noise.c"
 #include "quant.c"
 #include "stdp.c"
 #include "events.c"

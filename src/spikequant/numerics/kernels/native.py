@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 from spikequant.errors import SpecError, unknown
 from spikequant.numerics.kernels.compiling import FLAGS, compile_library, features, file_name, instruction_sets, runs
 
-SOURCES = ("kernels.c", "rows.c", "steps.c", "quick.c", "lif.c", "half.c", "norm.c", "quant.c", "stdp.c", "events.c", "sorting.c")
 HERE = Path(__file__).parent
+SOURCES = ("kernels.c", *sorted({each.name for each in HERE.glob("*.c")} - {"kernels.c"}))
 WISHES = ("auto", "native", "torch")
 
 

@@ -7,7 +7,24 @@ typedef struct {
     const float *step, *lowest, *shift; /* affine: [rows] */
     const float *levels;                /* table: [rows, size] */
     const float *low, *high;            /* [rows] */
+    const float *noise;                 /* stochastic rounding: [period], which repeats through x */
+    int64_t period;
 } Rows;
+
+/* Rounded up where the noise is below the rest; a level stays a level, though its quotient may miss the whole number. */
+static void snap_drawn(const Spec *p, const Rows *r, int64_t place, int n, const float *restrict u, float *restrict w) {
+    const float step = p->step, lowest = p->lowest, shift = p->shift, top = (float)(p->size - 1);
+    float noise[TILE];
+    for (int64_t done = 0, from = place % r->period, part; done < n; done += part, from = 0) {
+        part = n - done < r->period - from ? n - done : r->period - from;
+        memcpy(noise + done, r->noise + from, (size_t)part * sizeof(float));
+    }
+    for (int i = 0; i < n; i++) {
+        const float t = u[i] / step - shift, below = floorf(t), near = step * (held(rintf(t) - lowest, top) + lowest + shift);
+        const float code = held(below + (noise[i] < t - below ? 1.0f : 0.0f) - lowest, top);
+        w[i] = near == u[i] ? near : step * (code + lowest + shift);
+    }
+}
 
 /* p: grid, rounding and size; x, y: [rows, columns]; inside, if wanted: where x is within the grid. middles: room for
    [rows, size - 1] where the grid is a table. Returns the number of NaN in x. */
@@ -38,7 +55,8 @@ int64_t sq_snap(const Spec *p, const Rows *r, const float *x, float *y, uint8_t 
             int nan = 0;
             for (int i = 0; i < n; i++) nan += u[i] != u[i];
             bad += nan;
-            snap_row(&mine, &tables, n, u, y + place);
+            if (r->noise) snap_drawn(&mine, r, place, n, u, y + place);
+            else snap_row(&mine, &tables, n, u, y + place);
             if (inside) {
                 const float low = r->low[row], high = r->high[row];
                 uint8_t *restrict to = inside + place;

@@ -18,6 +18,7 @@ from spikequant.numerics.snap import Gradient, encode
 MOST_LEVELS = 2**16
 MOST_BITS = 8
 AFFINE, TABLE = 1, 2
+CODES = {**ROUNDING, "stochastic": 3}
 
 
 class Rows(ctypes.Structure):
@@ -25,13 +26,14 @@ class Rows(ctypes.Structure):
 
     _fields_ = [
         *[(name, ctypes.c_int64) for name in ("rows", "columns")],
-        *[(name, ctypes.c_void_p) for name in ("step", "lowest", "shift", "levels", "low", "high")],
+        *[(name, ctypes.c_void_p) for name in ("step", "lowest", "shift", "levels", "low", "high", "noise")],
+        ("period", ctypes.c_int64),
     ]
 
 
 def fits(grid: Grid, x: Tensor, rounding: Rounding, gradient: Gradient, noise: Tensor | None) -> bool:
     """Whether the twin covers this snap: dense float32 on the CPU, one grid or one for each entry of axis 0, no learned step."""
-    if not _is_dense(x) or noise is not None or library() is None or gradient not in ("pass", "mask"):
+    if not _is_dense(x) or library() is None or gradient not in ("pass", "mask") or not _has_its_noise(x, rounding, noise):
         return False
     is_whole = grid.levels.ndim == 1 if isinstance(grid, Table) else grid.step.ndim == 0
     if not is_whole and not (grid.axis == 0 and x.ndim > 0 and _order(x)[0] == 0):
@@ -51,9 +53,9 @@ def fits_basis(weights: Tensor, basis: Tensor) -> bool:
     return bool(torch.isfinite(basis.float().abs().sum(1)).all())
 
 
-def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass") -> Tensor:
+def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: Gradient = "pass", noise: Tensor | None = None) -> Tensor:
     """The twin of ``spikequant.numerics.snap.snap``, for calls that it ``fits``."""
-    snapped: Tensor = _Snap.apply(x, grid, rounding, gradient)  # type: ignore[no-untyped-call]
+    snapped: Tensor = _Snap.apply(x, grid, rounding, gradient, noise)  # type: ignore[no-untyped-call]
     return snapped
 
 
@@ -80,6 +82,13 @@ def _is_dense(x: Tensor) -> bool:
     return x.permute(_order(x)).is_contiguous()
 
 
+def _has_its_noise(x: Tensor, rounding: Rounding, noise: Tensor | None) -> bool:
+    """Whether there is noise exactly where the rounding takes it, and as the twin takes it."""
+    if noise is None or rounding != "stochastic":
+        return noise is None and rounding != "stochastic"
+    return noise.shape == x.shape and noise.dtype == torch.float32 and noise.device == x.device
+
+
 def _order(x: Tensor) -> tuple[int, ...]:
     """The axes as they lie in memory."""
     return tuple(sorted(range(x.ndim), key=x.stride, reverse=True))
@@ -95,7 +104,7 @@ def _is_table(grid: Table, rows: tuple[int, ...], rounding: Rounding) -> bool:
 def _is_affine(grid: Affine, rows: tuple[int, ...], rounding: Rounding) -> bool:
     if any(each.device.type != "cpu" or each.dtype != torch.float32 or each.shape != rows for each in grid[:3]):
         return False
-    return rounding in ROUNDING and grid.size <= MOST_LEVELS and not grid.step.requires_grad
+    return rounding in CODES and grid.size <= MOST_LEVELS and not grid.step.requires_grad
 
 
 def _spreads(grid: Grid) -> bool:
@@ -131,16 +140,19 @@ def _like(x: Tensor) -> Tensor:
     return empty(x.permute(order).shape).permute([order.index(axis) for axis in range(x.ndim)])
 
 
-def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None) -> Tensor:
+def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
     """``x`` on the grid; ``inside`` is filled in."""
     values: dict[str, Tensor] = {"levels": grid.levels} if isinstance(grid, Table) else dict(zip(grid._fields, grid[:3], strict=False))
     if inside is not None:
         values["low"], values["high"] = bounds(grid)
+    if noise is not None:
+        values["noise"] = _once(x, noise)
     values = {name: each.detach().contiguous() for name, each in values.items()}
     is_table = isinstance(grid, Table)
     rows = x.shape[0] if (values["levels"].ndim == 2 if is_table else values["step"].ndim == 1) else 1
     call = Rows(rows, x.numel() // rows, **{name: each.data_ptr() for name, each in values.items()})
-    spec = Spec(grid=TABLE if is_table else AFFINE, rounding=ROUNDING[rounding], size=grid.size)
+    call.period = values["noise"].numel() if noise is not None else 0
+    spec = Spec(grid=TABLE if is_table else AFFINE, rounding=CODES[rounding], size=grid.size)
     middles = torch.empty(rows * (grid.size - 1) if is_table else 0, dtype=torch.float32)
     result = _like(x)
     tensors = (pointer(each) for each in (x, result, inside, middles))
@@ -149,17 +161,23 @@ def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: T
     return result
 
 
+def _once(x: Tensor, noise: Tensor) -> Tensor:
+    """The noise as ``x`` lies in memory; that of one sample where all samples share it."""
+    laid = noise.permute(_order(x))
+    return laid[0] if laid.ndim and laid.stride(0) == 0 else laid
+
+
 class _Snap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, grid: Grid, rounding: Rounding, gradient: Gradient) -> Tensor:
+    def forward(ctx: Any, x: Tensor, grid: Grid, rounding: Rounding, gradient: Gradient, noise: Tensor | None) -> Tensor:
         ctx.inside = torch.empty_like(x, dtype=torch.bool) if gradient == "mask" and ctx.needs_input_grad[0] else None
-        return snapped(_c(), x, grid, rounding, ctx.inside)
+        return snapped(_c(), x, grid, rounding, ctx.inside, noise)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
         masked = gradient if ctx.inside is None else _Mask.apply(gradient, ctx.inside)  # type: ignore[no-untyped-call]
-        return masked, None, None, None
+        return masked, None, None, None, None
 
 
 class _Mask(torch.autograd.Function):

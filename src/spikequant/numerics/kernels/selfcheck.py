@@ -71,9 +71,11 @@ def _agrees_on_images(c: ctypes.CDLL, dynamics: Dynamics, state: State | None, t
     assert x is not None, "of the wave"
     call = norm_native.Call(x, (dynamics, state), None, tail.pool)
     spikes = norm_native.run_forward(c, call, x, (affine[0], affine[1]), plus, found)
+    charged, ends = x[0].float() * affine[0] + affine[1], norm_native.extremes(c, call, x, (affine[0], affine[1]), torch.zeros(2, 6, TILE))
+    same_ends = ends == (charged.amin(), charged.amax())
     leaves = [each.requires_grad_() for each in (wave, *affine)]
     fired = norm.norm_scan(wave, norm.Norm(*affine), dynamics, state, tail=Tail(tail.pool, added, expected))
-    same = torch.equal(spikes, norm_native.channels_last(fired.detach())) and torch.equal(found, expected)
+    same = same_ends and torch.equal(spikes, norm_native.channels_last(fired.detach())) and torch.equal(found, expected)
     gradient, *moved = torch.autograd.grad(fired, leaves, fired.detach())
     to_normal, to_affine = norm_native.run_backward(c, call, x, (affine[0].detach(), affine[1].detach()), spikes)
     step = 1e-4 if dtype == torch.float32 else 2e-2  # of a bfloat16 that is rounded twice
@@ -89,9 +91,11 @@ def _agrees_on_rows(c: ctypes.CDLL) -> bool:
         table(torch.linspace(-1, 1, 40, dtype=torch.float32) ** 3),
     ]
     basis = torch.tensor([[0.2, 0.4, 0.8]], dtype=torch.float32).repeat(3, 1)
-    snapped = all(torch.equal(quant_native.snapped(c, x, grid, "nearest_even", None), snap(grid, x)) for grid in grids)
+    snapped = all(torch.equal(quant_native.snapped(c, x, grid, "nearest_even"), snap(grid, x)) for grid in grids)
+    noise = x.abs()
+    drawn = torch.equal(quant_native.snapped(c, x, grids[0], "stochastic", noise=noise), snap(grids[0], x, "stochastic", noise=noise))
     fitted = lq.solve_basis(*quant_native.equations(c, x, basis), basis, 1e-4)
-    return snapped and torch.allclose(fitted, lq.fit_basis(x, basis))
+    return snapped and drawn and torch.allclose(fitted, lq.fit_basis(x, basis))
 
 
 def _agrees_on_events(c: ctypes.CDLL, most: int) -> bool:
