@@ -64,6 +64,16 @@ def test_a_frozen_range_holds_the_center() -> None:
         spec.grid()
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("zeroed", [{"zero": True}, {"below": 1}])
+def test_the_threshold_takes_another_level_than_zero(bits: int, zeroed: dict) -> None:
+    """Of two bits from -40 to 30, zero was the nearest to the threshold of 2.5."""
+    spec = ThresholdCentered(bits=bits, threshold=2.5, range="frozen", on_threshold=True, **zeroed)
+    found = levels(spec.over(torch.tensor(-40.0), torch.tensor(30.0))).tolist()
+    assert {0.0, 2.5} <= set(found)
+    assert found == sorted(found)
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [

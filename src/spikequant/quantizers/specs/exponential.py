@@ -133,7 +133,7 @@ class Exponential(RangedSpec):
             above = exponential_levels(count - self.below - (self.center == 0), torch.zeros_like(high), high, self.center, bases)
             above = torch.cat([torch.zeros_like(above[..., :1]), above], dim=-1) if self.center == 0 else above
             levels = below_zero(above, low, self.below)
-        return anchored(levels, self.zero, self.threshold if self.on_threshold else None)
+        return anchored(levels, self.zero or self.below is not None, self.threshold if self.on_threshold else None)
 
     def _edged(self, levels: "Tensor", axis: int | None) -> "Grid":
         from spikequant.numerics import leaking, table
