@@ -17,8 +17,29 @@ def only(state, **lif):
 def test_a_mid_rise_grid_by_hand() -> None:
     """Levels -1, -1/3, 1/3, 1: rest goes to 1/3, only 1 fires, and every level rounds back to itself after a leak of a tenth."""
     found = only(Uniform(bits=2, low=-1.0, high=1.0))
-    assert found.grid == (-1.0, 1.0, 4, False, pytest.approx(1 / 3), True, 1.0, 4)
-    assert [line.split(":")[0] for line in found.advice] == ["zero is no level, rest is held at 0.333", "4 levels outlast the leak"]
+    assert found.grid == (-1.0, 1.0, 4, False, pytest.approx(1 / 3), True, 1.0, 4, pytest.approx(2 / 3))
+    said = ["zero is no level, rest is held at 0.333", "it fires from 0.667, not from 1", "4 levels outlast the leak"]
+    assert [line.split(":")[0] for line in found.advice] == said
+
+
+def test_a_level_for_rest_that_fires_is_told() -> None:
+    """2-bit levels of a frozen range, -7.7 to 14.8: a silent membrane goes to 2.61, above the threshold of 2.5."""
+    state = Uniform(bits=2, low=-7.7088, high=14.815, symmetric=False)
+    assert not any("silent" in line for line in only(state, threshold=2.5).advice)
+    levels = ThresholdCentered(bits=2, threshold=2.5, range="frozen").build((1, 1), 1)
+    levels.observe(torch.tensor([[-7.7088, 14.815]]))
+    levels.fit()
+    sick = only(levels, threshold=2.5, compare=">")
+    assert sick.grid.rest == pytest.approx(2.611, abs=1e-3)
+    assert any("fires in every step" in line for line in sick.advice)
+
+
+def test_a_level_at_the_threshold_does_not_fire_strictly() -> None:
+    found = only(Uniform(bits=2, low=0.0, high=3.0), compare=">")
+    assert (found.grid.on_threshold, found.grid.fires_from, found.grid.fires_at) == (True, 2.0, 1.5)
+    assert found.advice[0].startswith("it fires from 1.5, not from 1:")
+    assert only(Uniform(bits=2, low=0.0, high=3.0)).grid.fires_at == 0.5
+    assert only(Uniform(bits=2, low=0.0, high=3.0, rounding="truncate")).grid.fires_at is None
 
 
 def test_a_repaired_grid_is_healthy() -> None:

@@ -9,18 +9,19 @@ from torch import Tensor, nn
 from spikequant.behavior.recorder import placed, watching
 from spikequant.errors import MismatchError
 from spikequant.neurons import IF, LIF, spiking
-from spikequant.numerics import Grid, bounds, encode, levels, snap
+from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 
-# From where advice is given: shares of membranes clipped and of codes idle, and a reach in thresholds.
-CLIPPED, IDLE, FAR = 0.01, 0.5, 2.0
+# From where advice is given: shares of membranes clipped and of codes idle, a reach in thresholds, and how far off one fires.
+CLIPPED, IDLE, FAR, OFF = 0.01, 0.5, 2.0, 0.1
 MOST_CODES = 256  # of a grid whose occupancy is told code by code
 
 
 class GridHealth(NamedTuple):
     """A grid beside its neuron. ``rest`` is where a membrane of 0 is held; ``fires_from`` the lowest level that fires, None where none
-    does; ``stalled`` the levels but zero that one step's leak does not move, of all ``codes``."""
+    does; ``stalled`` the levels but zero that one step's leak does not move, of all ``codes``; ``fires_at`` the least membrane that fires
+    once it is rounded to the nearest level (of rows of levels, that farthest from the threshold), None where there is none."""
 
     low: float
     high: float
@@ -30,6 +31,7 @@ class GridHealth(NamedTuple):
     on_threshold: bool
     fires_from: float | None
     stalled: int
+    fires_at: float | None
 
 
 class UseHealth(NamedTuple):
@@ -100,11 +102,11 @@ def _standing(neuron: LIF) -> Grid | None:
 def _examined(name: str, neuron: LIF, seen: "_Use | None") -> StateHealth:
     threshold, decay, grid = float(neuron.fires_at.detach().mean()), retention(neuron), _standing(neuron)
     use = None if seen is None else seen.health()
-    found = None if grid is None else _grid_health(grid, threshold, decay, neuron.dynamics.compare == ">")
+    found = None if grid is None else _grid_health(grid, neuron, threshold, decay)
     if found is None:
         advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
     else:
-        advice = [*_advice_on_levels(found, decay), *_advice_on_use(found, use)]
+        advice = [*_advice_on_levels(found, threshold, decay), *_advice_on_use(found, use)]
     told = () if grid is None or seen is None or not seen.seen else _occupancy(grid, decay, seen)
     return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice), told)
 
@@ -117,10 +119,11 @@ def _label(neuron: LIF) -> str:
 
 
 @torch.no_grad()
-def _grid_health(grid: Grid, threshold: float, decay: float, strict: bool) -> GridHealth:
+def _grid_health(grid: Grid, neuron: LIF, threshold: float, decay: float) -> GridHealth:
     values, whole = _rows(grid)
     rest = snap(whole, values.new_zeros(values.shape[0], 1) if values.shape[0] > 1 else values.new_zeros(1))
-    firing = values[values > threshold] if strict else values[values >= threshold]
+    firing = values > threshold if neuron.dynamics.compare == ">" else values >= threshold
+    nearest = neuron.state is not None and neuron.state.rounding_rule == "nearest_even"
     low, high = bounds(grid)
     return GridHealth(
         low=float(low.min()),
@@ -129,9 +132,17 @@ def _grid_health(grid: Grid, threshold: float, decay: float, strict: bool) -> Gr
         zero=bool((values == 0).any(1).all()),
         rest=float(rest.flatten()[rest.abs().argmax()]),
         on_threshold=bool(((values - threshold).abs() <= 1e-6 * threshold).any(1).all()),
-        fires_from=float(firing.min()) if len(firing) else None,
+        fires_from=float(values[firing].min()) if firing.any() else None,
         stalled=int(_stalled(grid, decay).sum(1).max()),
+        fires_at=_fires_at(grid, values, firing, threshold) if nearest and firing.any(1).all() else None,
     )
+
+
+def _fires_at(grid: Grid, values: Tensor, firing: Tensor, threshold: float) -> float:
+    own = grid.edges if isinstance(grid, Table) else None
+    edges = (values[:, 1:] + values[:, :-1]) / 2 if own is None else own.reshape(values.shape[0], -1)
+    begins = torch.cat([torch.zeros_like(values[:, :1]), edges], 1).gather(1, firing.int().argmax(1, keepdim=True))
+    return float(begins.flatten()[(begins - threshold).abs().argmax()])
 
 
 def _rows(grid: Grid) -> tuple[Tensor, Grid]:
@@ -204,13 +215,15 @@ def _advice_without_grid(use: UseHealth | None, threshold: float, follows: bool)
         yield f"membranes reach {reach:.3g} times the threshold: a grid must cover them, or be dense at the threshold"
 
 
-def _advice_on_levels(grid: GridHealth, decay: float) -> Iterator[str]:
+def _advice_on_levels(grid: GridHealth, threshold: float, decay: float) -> Iterator[str]:
     if grid.fires_from is None:
         yield "no level fires: raise the top above the threshold (above, upper_limit or high)"
     if not grid.zero:
         yield f"zero is no level, rest is held at {grid.rest:.3g}: set zero = true or below, or take anchored"
-    if not grid.on_threshold:
-        yield "the threshold is no level: set on_threshold = true, or take anchored"
+    if grid.fires_at is not None and grid.fires_at <= 0:
+        yield "a silent neuron is held at a level that fires: it fires in every step"
+    elif grid.fires_at is not None and abs(grid.fires_at - threshold) > OFF * threshold:
+        yield f"it fires from {grid.fires_at:.3g}, not from {threshold:.3g}: take more bits, or levels as far below the threshold as above"
     if grid.stalled:
         yield f"{grid.stalled} levels outlast the leak: set decay = {decay:.3g}"
 
