@@ -5,7 +5,17 @@ from typing import Any
 from spikequant.views.examination import findings
 
 LAYER = {"layer": "lif1", "spec": "uniform 2 bits", "threshold": 1.0, "decay": 0.9, "advice": ["widen it"]}
-GRID = {"low": -1.0, "high": 1.0, "codes": 4, "zero": False, "rest": 0.3, "on_threshold": True, "fires_from": 1.0, "stalled": 2, "fires_at": 0.67}
+GRID = {
+    "low": -1.0,
+    "high": 1.0,
+    "codes": 4,
+    "zero": False,
+    "rest": 0.3,
+    "on_threshold": True,
+    "fires_from": 1.0,
+    "stalled": 2,
+    "fires_at": 0.67,
+}
 USE = {"low": -2.0, "high": 5.0, "below": 0.25, "above": 0.5, "unused": 1}
 
 
