@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import signal
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,11 @@ settings.load_profile("repeatable")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # read by torch when a test imports it, and by the processes that tests start
     os.environ["OMP_NUM_THREADS"] = "1"
+
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # as a shell starts what it runs behind it; a test's own processes are to be interrupted
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
