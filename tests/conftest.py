@@ -13,9 +13,8 @@ settings.load_profile("repeatable")
 if "PYTEST_XDIST_WORKER" in os.environ:  # read by torch when a test imports it, and by the processes that tests start
     os.environ["OMP_NUM_THREADS"] = "1"
 
-if (
-    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-):  # as a shell starts what it runs behind it; a test's own processes are to be interrupted
+# A shell starts what it runs behind it with SIGINT ignored; a test's own processes are to be interrupted.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -8,24 +8,9 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics import Dynamics, State, lif_scan, scan
-from spikequant.numerics.kernels import lif_native, lif_ranging
-from spikequant.quantizers import ThresholdCentered, Uniform
-from spikequant.quantizers.following import Following
-from spikequant.quantizers.specs import RangedSpec
+from spikequant.numerics.kernels import lif_ranging
 
-pytestmark = pytest.mark.skipif(lif_native.library() is None, reason="the form runs the C library")
-SPECS = [
-    ThresholdCentered(bits=4, range="step_batch"),
-    ThresholdCentered(bits=8, range="step_batch"),
-    ThresholdCentered(bits=3, range="step_batch", zero=True, on_threshold=True, decay=0.75),
-    Uniform(bits=2, range="step_batch"),
-    Uniform(bits=8, range="step_batch", gradient="mask", rounding="half_up"),
-]
 CHOICES = list(itertools.product(["scale", "relax", "relax_input"], ["subtract", "value", "none"], ["now", "next"], [True, False]))
-
-
-def state(spec: RangedSpec) -> State:
-    return State(Following(spec, (), 0).ranging, spec.rounding_rule, spec.gradient)
 
 
 def drawn(still: bool, laid_last: bool) -> tuple[Tensor, Tensor]:
@@ -34,19 +19,17 @@ def drawn(still: bool, laid_last: bool) -> tuple[Tensor, Tensor]:
     return (current.permute(0, 1, 4, 2, 3), start.permute(0, 3, 1, 2)) if laid_last else (current, start)
 
 
-@pytest.mark.parametrize("index", range(len(SPECS)))
-def test_every_form_that_it_covers(index: int) -> None:
-    torch.manual_seed(index)
-    held, fired = state(SPECS[index]), 0
-    for number, (charge, reset, timing, detached) in enumerate(CHOICES[index % 2 :: 2]):
+def test_every_form_that_it_covers(each_step: State) -> None:
+    fired = 0
+    for number, (charge, reset, timing, detached) in enumerate(CHOICES):
         still, has_start = number % 3 == 0, number % 2 == 0
         current, start = drawn(still, laid_last=number % 5 == 0)
         d = Dynamics(torch.tensor(1.0), charge, 0.9, 2.0, reset=reset, reset_timing=timing, detach_reset=detached)
-        assert lif_ranging.fits(current, d, held, None)
+        assert lif_ranging.fits(current, d, each_step, None)
         found = []
         for form in (scan.lif_scan, lif_ranging.lif_scan):
             leaves = [each.clone().requires_grad_() for each in ((current, start) if has_start else (current,))]
-            spikes, last = form(leaves[0], d, held, leaves[1] if has_start else None, steps=4 if still else None)
+            spikes, last = form(leaves[0], d, each_step, leaves[1] if has_start else None, steps=4 if still else None)
             loss = (spikes * torch.linspace(-1, 1, spikes.numel()).view(spikes.shape)).sum() + (last * last).sum()
             found.append((spikes, last, torch.autograd.grad(loss, leaves)))
         (spikes, last, gradients), (own_spikes, own_last, own_gradients) = found
@@ -58,8 +41,8 @@ def test_every_form_that_it_covers(index: int) -> None:
     assert fired > 500
 
 
-def test_what_it_does_not_cover() -> None:
-    current, d, held = torch.ones(2, 1, 3), Dynamics(torch.tensor(1.0)), state(SPECS[0])
+def test_what_it_does_not_cover(few_levels: State) -> None:
+    current, d, held = torch.ones(2, 1, 3), Dynamics(torch.tensor(1.0)), few_levels
     others = [held._replace(snapped="both"), held._replace(gradient="stacked"), held._replace(squash=True), held._replace(wrap=True)]
     others.append(held._replace(grid=held.grid._replace(scope="sample")))
     for other in [None, *others]:
@@ -68,18 +51,18 @@ def test_what_it_does_not_cover() -> None:
     assert not lif_ranging.fits(current.double(), d, held, None)
 
 
-def test_it_is_chosen_and_counts_spikes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_chosen_and_counts_spikes(monkeypatch: pytest.MonkeyPatch, few_levels: State) -> None:
     calls = []
     form = lif_ranging.lif_scan
     monkeypatch.setattr(lif_ranging, "lif_scan", lambda *given: calls.append(1) or form(*given))
     counts = torch.empty(1, 3)
-    spikes, _ = lif_scan(torch.tensor([0.5, 1.0, 3.0]).expand(4, 1, 3), Dynamics(torch.tensor(1.0)), state(SPECS[3]), counts=counts)
+    spikes, _ = lif_scan(torch.tensor([0.5, 1.0, 3.0]).expand(4, 1, 3), Dynamics(torch.tensor(1.0)), few_levels, counts=counts)
     assert calls == [1]
     assert torch.equal(counts, spikes.sum(0))
 
 
-def test_nan_is_refused() -> None:
+def test_nan_is_refused(few_levels: State) -> None:
     current = torch.ones(3, 1, 4)
     current[1, 0, 2] = torch.nan
     with pytest.raises(SpecError, match="holds 1 NaN"):
-        lif_ranging.lif_scan(current, Dynamics(torch.tensor(1.0)), state(SPECS[0]), None)
+        lif_ranging.lif_scan(current, Dynamics(torch.tensor(1.0)), few_levels, None)

@@ -1,6 +1,7 @@
 """Batch norm, neuron and what follows on grids of each step: spikes of the reference bit for bit, gradients to rounding."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,25 +10,11 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics import Dynamics, Norm, State, Tail, norm, norm_scan_fits
-from spikequant.numerics.kernels import lif_native, norm_native, norm_ranging
-from spikequant.quantizers import ThresholdCentered, Uniform
-from spikequant.quantizers.following import Following
-from spikequant.quantizers.specs import RangedSpec
+from spikequant.numerics.kernels import norm_native, norm_ranging
 
-pytestmark = pytest.mark.skipif(lif_native.library() is None, reason="the form runs the C library")
-SPECS = [
-    ThresholdCentered(bits=4, range="step_batch"),
-    ThresholdCentered(bits=8, range="step_batch"),
-    ThresholdCentered(bits=3, range="step_batch", zero=True, on_threshold=True, decay=0.75),
-    Uniform(bits=2, range="step_batch"),
-    Uniform(bits=8, range="step_batch", gradient="mask", rounding="half_up"),
-]
 CHOICES = list(itertools.product(["scale", "relax", "relax_input"], ["subtract", "value", "none"], ["now", "next"], [True, False]))
+fused = partial(norm_native.norm_scan, run=norm_ranging.run)
 SIZES = [(1, (5, 7)), (2, (6, 4)), (3, (6, 9))]
-
-
-def state(spec: RangedSpec) -> State:
-    return State(Following(spec, (), 0).ranging, spec.rounding_rule, spec.gradient)
 
 
 def run(twin: Any, given: tuple[Tensor, ...], neuron: tuple[Dynamics, State], steps: int | None, tail: Tail) -> tuple[Tensor, ...]:
@@ -42,20 +29,18 @@ def run(twin: Any, given: tuple[Tensor, ...], neuron: tuple[Dynamics, State], st
 
 
 @pytest.mark.parametrize("dtype", norm_native.DTYPES, ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("index", range(len(SPECS)))
-def test_every_form_that_it_covers(index: int, dtype: torch.dtype) -> None:
-    torch.manual_seed(index)
-    held, fired = state(SPECS[index]), 0.0
-    for number, (charge, reset, timing, detached) in enumerate(CHOICES[index % 2 :: 2]):
+def test_every_form_that_it_covers(each_step: State, dtype: torch.dtype) -> None:
+    fired = 0.0
+    for number, (charge, reset, timing, detached) in enumerate(CHOICES):
         (pool, size), still, has_branch = SIZES[number % 3], number % 4 == 0, number % 2 == 0
         current = (1.5 * torch.randn(1 if still else 5, 3, 8, *size)).to(dtype)
         d = Dynamics(torch.rand(1, 8, 1, 1) / 2 + 0.5, charge, 0.9, 2.0, reset=reset, reset_timing=timing, detach_reset=detached)
         branch = torch.randint(3, (5, 3, 8, *size)).to(dtype) if has_branch and pool == 1 else None
         tail = Tail(pool, branch)
-        assert norm_ranging.fits(current, d, held, tail)
-        assert norm_scan_fits(current, d, held, tail)
+        assert norm_ranging.fits(current, d, each_step, tail)
+        assert norm_scan_fits(current, d, each_step, tail)
         given = current, torch.rand(8) + 0.5, torch.randn(8) / 4
-        expected, found = (run(twin, given, (d, held), 5 if still else None, tail) for twin in (norm.norm_scan, norm_ranging.norm_scan))
+        expected, found = (run(twin, given, (d, each_step), 5 if still else None, tail) for twin in (norm.norm_scan, fused))
         assert torch.equal(found[0], expected[0]), (charge, reset, timing)
         assert torch.equal(found[1], expected[1]), (charge, reset, timing)
         for one, other in zip(expected[2:], found[2:], strict=True):
@@ -65,8 +50,8 @@ def test_every_form_that_it_covers(index: int, dtype: torch.dtype) -> None:
     assert fired > 500
 
 
-def test_what_it_does_not_cover() -> None:
-    current, d, held = torch.ones(2, 1, 3, 6, 7), Dynamics(torch.tensor(1.0)), state(SPECS[0])
+def test_what_it_does_not_cover(few_levels: State) -> None:
+    current, d, held = torch.ones(2, 1, 3, 6, 7), Dynamics(torch.tensor(1.0)), few_levels
     assert not norm_ranging.fits(current, d, held, Tail(2))  # the last column lies in no window
     assert not norm_ranging.fits(current.double(), d, held, Tail())
     for other in (None, held._replace(snapped="both"), held._replace(grid=held.grid._replace(scope="sample"))):
@@ -74,8 +59,8 @@ def test_what_it_does_not_cover() -> None:
 
 
 @pytest.mark.parametrize(("value", "said"), [(torch.nan, "holds 1 NaN"), (torch.inf, "NaN or infinite")])
-def test_what_is_not_finite_is_refused(value: float, said: str) -> None:
+def test_what_is_not_finite_is_refused(value: float, said: str, few_levels: State) -> None:
     current = torch.ones(3, 1, 4, 2, 2)
     current[1, 0, 2, 1, 1] = value
     with pytest.raises(SpecError, match=said):
-        norm_ranging.norm_scan(current, Norm(torch.ones(4), torch.zeros(4)), Dynamics(torch.tensor(1.0)), state(SPECS[0]))
+        fused(current, Norm(torch.ones(4), torch.zeros(4)), Dynamics(torch.tensor(1.0)), few_levels)

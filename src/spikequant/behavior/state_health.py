@@ -141,6 +141,7 @@ def _grid_health(grid: Grid, neuron: LIF, threshold: float, decay: float) -> Gri
 def _fires_at(grid: Grid, values: Tensor, firing: Tensor, threshold: float) -> float:
     own = grid.edges if isinstance(grid, Table) else None
     edges = (values[:, 1:] + values[:, :-1]) / 2 if own is None else own.reshape(values.shape[0], -1)
+    # Where the lowest level fires, even rest does.
     begins = torch.cat([torch.zeros_like(values[:, :1]), edges], 1).gather(1, firing.int().argmax(1, keepdim=True))
     return float(begins.flatten()[(begins - threshold).abs().argmax()])
 

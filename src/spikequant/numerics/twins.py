@@ -154,7 +154,7 @@ def norm_scan(
     if norm_native.fits(current, dynamics, state, tail):
         return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
     if norm_ranging.fits(current, dynamics, state, tail):
-        return norm_ranging.norm_scan(current, norm, dynamics, state, steps, tail)
+        return norm_native.norm_scan(current, norm, dynamics, state, steps, tail, run=norm_ranging.run)
     return reference.norm_scan(current, norm, dynamics, state, steps, tail)
 
 

@@ -62,7 +62,7 @@ def norm_scan(
     *,
     run: "Run | None" = None,
 ) -> Tensor:
-    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``; ``run`` goes forward."""
+    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it, or the form whose ``run`` goes forward, ``fits``."""
     form = norm, (dynamics, state), (steps, tail), run or run_all
     summed: Tensor = _NormScan.apply(current, norm.scale, norm.shift, tail.plus, *form)  # type: ignore[no-untyped-call]
     return summed
@@ -117,7 +117,7 @@ class Call(lif_native.Call):
         batch, height, width, channels = x.shape[1:]
         self.spiking = self.steps, batch, height // pool, width // pool, channels
 
-    def moving(self, steps: Sequence["Call"]) -> None:
+    def take_grids_of(self, steps: Sequence["Call"]) -> None:
         """Let each step have the grid that it has in one of ``steps``: backward walks through them."""
         self.by_step = steps  # keeps alive what their tables point to
         self.spec = (lif_native.Spec * len(steps))(*(each.spec for each in steps))

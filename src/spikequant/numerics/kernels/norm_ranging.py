@@ -9,7 +9,7 @@ from spikequant.numerics.kernels.lif_ranging import follows_each_step
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.norm_native import Affine, Call, Neuron
 from spikequant.numerics.kernels.pool import empty
-from spikequant.numerics.norm import Norm, Tail
+from spikequant.numerics.norm import Tail
 from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.scan import Dynamics, State
 
@@ -20,19 +20,8 @@ def fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -
     return whole and follows_each_step(state) and norm_native.fits(current, dynamics, None, tail)
 
 
-def norm_scan(
-    current: Tensor,
-    norm: Norm,
-    dynamics: Dynamics,
-    state: State | None = None,
-    steps: int | None = None,
-    tail: Tail = Tail(),  # noqa: B008 - an immutable default
-) -> Tensor:
-    """The twin of ``spikequant.numerics.norm.norm_scan``, for calls that it ``fits``."""
-    return norm_native.norm_scan(current, norm, dynamics, state, steps, tail, run=_run_by_steps)
-
-
-def _run_by_steps(x: Tensor, neuron: Neuron, steps: int | None, tail: Tail, affine: Affine) -> tuple[Call, Tensor]:
+def run(x: Tensor, neuron: Neuron, steps: int | None, tail: Tail, affine: Affine) -> tuple[Call, Tensor]:
+    """How ``norm_native.norm_scan`` goes forward in calls that this form ``fits``."""
     dynamics, state = neuron
     assert state is not None, "fits() asked for it"
     assert isinstance(state.grid, Ranging), "fits() asked for it"
@@ -49,5 +38,5 @@ def _run_by_steps(x: Tensor, neuron: Neuron, steps: int | None, tail: Tail, affi
         norm_native.advance(c, calls[-1], now, affine, Tail(tail.pool, plus, heard), spikes[step : step + 1], held)
         if tail.counts is not None and heard is not None:
             tail.counts.copy_(heard if step == 0 else tail.counts + heard)
-    whole.moving(calls)
+    whole.take_grids_of(calls)
     return whole, spikes

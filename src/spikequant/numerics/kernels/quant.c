@@ -55,7 +55,7 @@ int64_t sq_snap(const Spec *p, const Rows *r, const float *x, float *y, uint8_t 
             int nan = 0;
             for (int i = 0; i < n; i++) nan += u[i] != u[i];
             bad += nan;
-            if (r->noise) snap_drawn(&mine, r, place, n, u, y + place);
+            if (p->rounding == STOCHASTIC) snap_drawn(&mine, r, place, n, u, y + place);
             else snap_row(&mine, &tables, n, u, y + place);
             if (inside) {
                 const float low = r->low[row], high = r->high[row];

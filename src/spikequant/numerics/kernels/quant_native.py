@@ -84,9 +84,9 @@ def _is_dense(x: Tensor) -> bool:
 
 def _has_its_noise(x: Tensor, rounding: Rounding, noise: Tensor | None) -> bool:
     """Whether there is noise exactly where the rounding takes it, and as the twin takes it."""
-    if noise is None or rounding != "stochastic":
-        return noise is None and rounding != "stochastic"
-    return noise.shape == x.shape and noise.dtype == torch.float32 and noise.device == x.device
+    if rounding != "stochastic":
+        return noise is None
+    return noise is not None and noise.shape == x.shape and noise.dtype == torch.float32 and noise.device == x.device
 
 
 def _order(x: Tensor) -> tuple[int, ...]:
