@@ -49,7 +49,7 @@ KINDS = {"S": "constexpr", "BLOCK": "constexpr", "bad": "*i32", **dict.fromkeys(
 grids = affine(-1.0, 1.2, 16), table(torch.linspace(-1.2, 1.5, 200))
 for charge, reset, late, grid in zip(("relax_input", "scale"), ("value", "subtract"), ("next", "now"), grids):
     d = Dynamics(torch.tensor(1.0), charge, tau=3.0, reset=reset, reset_timing=late, detach_reset=False)
-    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both"), True, True)
+    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both"), True, True, False)
     for kernel in (lif_triton._forward, lif_triton._backward):
         kinds = {name: KINDS.get(name, "*fp32") for name in kernel.arg_names}
         source = ASTSource(kernel, kinds, constexprs={"S": settings, "BLOCK": lif_triton.BLOCK})

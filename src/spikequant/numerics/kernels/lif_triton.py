@@ -43,6 +43,11 @@ def _constants(thresholds, decays, at, neurons, inner, channels, S: tl.constexpr
 
 
 @triton.jit
+def _begin(start, at, real, S: tl.constexpr, BLOCK: tl.constexpr):
+    return tl.zeros([BLOCK], tl.float32) if S.resting else tl.load(start + at, mask=real, other=0.0)
+
+
+@triton.jit
 def _forward(
     x, start, thresholds, decays, grid, spikes, last, bad,
     steps, neurons, stride, inner, channels, S: tl.constexpr, BLOCK: tl.constexpr,
@@ -50,18 +55,23 @@ def _forward(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     real = at < neurons
     threshold, decay = _constants(thresholds, decays, at, neurons, inner, channels, S)
-    v = tl.load(start + at, mask=real, other=0.0)
+    v = _begin(start, at, real, S, BLOCK)
     nans = tl.zeros([BLOCK], tl.int32)
     x_at, out_at = at, at
-    for _ in range(steps):
-        now = tl.load(x + x_at, mask=real, other=0.0).to(tl.float32)
-        nans += (now != now).to(tl.int32)
-        _u, _w, _seen, s, _fallen, v = advance(v, now, threshold, decay, grid, S)
-        tl.store(spikes + out_at, s, mask=real)
+    now = tl.load(x + x_at, mask=real, other=0.0)
+    for step in range(steps):
         x_at += stride
+        ahead = tl.load(x + x_at, mask=real & (step + 1 < steps), other=0.0)  # on its way while this step is computed
+        current = now.to(tl.float32)
+        nans += (current != current).to(tl.int32)
+        _u, _w, _seen, s, _fallen, v = advance(v, current, threshold, decay, grid, S)
+        tl.store(spikes + out_at, s, mask=real)
         out_at += neurons
+        now = ahead
     tl.store(last + at, v, mask=real)
-    tl.atomic_add(bad, tl.sum(nans, 0))
+    found = tl.sum(nans, 0)
+    if found > 0:  # thousands of blocks would wait for each other at this one address
+        tl.atomic_add(bad, found)
 
 
 @triton.jit
@@ -149,7 +159,7 @@ def _backward(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     real = at < neurons
     threshold, decay = _constants(thresholds, decays, at, neurons, inner, channels, S)
-    v = tl.load(start + at, mask=real, other=0.0)
+    v = _begin(start, at, real, S, BLOCK)
     x_at, out_at = at, at
     for _ in range(steps):
         tl.store(states + out_at, v, mask=real)
@@ -171,19 +181,23 @@ def _backward(
         gx, gv = _charge_back(g, v, threshold, decay, S)
         total = tl.where(stride == 0, total + gx, gx)  # a still current gathers over time
         tl.store(to_current + x_at, total, mask=real)
-    tl.store(to_start + at, gv, mask=real)
+    if not S.resting:
+        tl.store(to_start + at, gv, mask=real)
 
 
 class Call:
-    """The arguments that both directions share, over dense ``x`` ``[time, ...]``; ``inner`` is the stride of its channels."""
+    """The arguments that both directions share, over dense ``x`` ``[time, ...]``; ``inner`` is the stride of its channels.
 
-    def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None) -> None:
+    ``resting``: membranes begin at 0, and nothing is read for them.
+    """
+
+    def __init__(self, x: Tensor, inner: int, d: Dynamics, state: State | None, steps: int | None, resting: bool) -> None:
         self.steps, self.neurons = x.shape[0] if steps is None else steps, x[0].numel()
         threshold, decay = (_constant(value, x.device) for value in (d.threshold, d.decay))
         self.tensors = threshold, decay, threshold if state is None else _packed(state.fixed, x.device)
         channels = max(threshold.numel(), decay.numel())
         self.sizes = self.steps, self.neurons, self.neurons if steps is None else 0, inner, channels
-        self.settings = _settings(d, state, threshold.numel() > 1, decay.numel() > 1)
+        self.settings = _settings(d, state, threshold.numel() > 1, decay.numel() > 1, resting)
         self.blocks = (triton.cdiv(self.neurons, BLOCK),)
         self.shape = (self.steps, *x.shape[1:])
 
@@ -205,7 +219,7 @@ def _packed(grid: Affine | Table, device: torch.device) -> Tensor:
     return values.detach().to(device, torch.float32)
 
 
-def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool) -> Settings:
+def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool, resting: bool) -> Settings:
     return Settings(
         charge=d.charge,
         reset=d.reset,
@@ -224,6 +238,7 @@ def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool) 
         size=0 if state is None else state.fixed.size,
         thresholds=thresholds,
         decays=decays,
+        resting=resting,
         tau=float(d.tau),
         gain=float(d.gain),
         leak=d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 2.0**-d.shift,
@@ -250,16 +265,15 @@ class _Scan(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         order = memory_order(current)
         x = current.permute(order).contiguous()
-        call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps)
-        resting = torch.zeros_like(x[0], dtype=torch.float32)
-        begin = resting if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
-        spikes, last, bad = x.new_empty(call.shape), torch.empty_like(begin), x.new_zeros(1, dtype=torch.int32)
+        call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps, start is None)
+        last = torch.empty_like(x[0], dtype=torch.float32)
+        begin = last if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
+        spikes, bad = x.new_empty(call.shape), x.new_zeros(1, dtype=torch.int32)
         call.launch(_forward, x, begin, spikes, last, bad)
         if not recording() and bad.item():
             raise SpecError(f"the current of a neuron holds {int(bad)} NaN; look at the layer before it")
         ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
-        ctx.started = start is not None
-        ctx.save_for_backward(x, begin)
+        ctx.save_for_backward(x, None if start is None else begin)
         return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
 
     @staticmethod
@@ -267,7 +281,8 @@ class _Scan(torch.autograd.Function):
         x, begin = ctx.saved_tensors
         to_spikes = gradients[0].permute(ctx.order).contiguous()
         to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
-        states, to_current, to_start = begin.new_empty(ctx.call.shape), torch.empty_like(x), torch.empty_like(begin)
-        ctx.call.launch(_backward, x, begin, states, to_spikes, to_last, to_current, to_start)
-        started = to_start.unsqueeze(0).permute(ctx.back).squeeze(0) if ctx.started else None
+        states, to_current = x.new_empty(ctx.call.shape, dtype=torch.float32), torch.empty_like(x)
+        to_start = to_last if begin is None else torch.empty_like(begin)
+        ctx.call.launch(_backward, x, to_start if begin is None else begin, states, to_spikes, to_last, to_current, to_start)
+        started = None if begin is None else to_start.unsqueeze(0).permute(ctx.back).squeeze(0)
         return to_current.permute(ctx.back), started, None, None, None

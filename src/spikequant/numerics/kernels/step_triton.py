@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     size: int
     thresholds: bool
     decays: bool
+    resting: bool
     tau: float
     gain: float
     leak: float
