@@ -1,15 +1,24 @@
 """Steps recorded as a CUDA graph train as those that run as they are; without a GPU nothing is recorded."""
 
+import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import spikequant as sq
 from spikequant.data import Batches, Split, crop_and_flip
 from spikequant.models import Network
+from spikequant.numerics import soundness
+from spikequant.numerics.kernels.native import kernels_in_use
+from spikequant.quantizers import MINT, Membrane, QSNNBinary, QSNNMembrane, ReScaW, SpikeFit, SpQuant
 from spikequant.training import recording
+from spikequant.training.outputs import step_outputs
 from spikequant.training.recording import Recording
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -44,6 +53,70 @@ RECIPES = {
     "lqnet": sq.Recipe(weights=sq.LQNet(bits=2)),
     "binary": sq.Recipe(weights=sq.Binary()),
 }
+
+
+class Unseen(TorchDispatchMode):
+    """Refuses whatever brings a value to where Python can look at it, as a recording CUDA graph does."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func._schema.name in ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"):
+            raise RuntimeError(f"{func._schema.name} looks at a value")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[[sq.Recipe | None], Callable[[], object]]:
+    """The step of a network as a GPU computes it while it records: in torch, and told that no value is there."""
+
+    def prepare(recipe: sq.Recipe | None) -> Callable[[], object]:
+        monkeypatch.setenv("SPIKEQUANT_KERNELS", "torch")
+        kernels_in_use.cache_clear()
+        request.addfinalizer(kernels_in_use.cache_clear)
+        model = sq.models.build("digits", width=2, time=2, seed=0)
+        (x, y), *_ = data = [(torch.rand(16, 1, 8, 8), torch.arange(16) % 10)]
+        model = model if recipe is None else sq.quantize(model, recipe, data, 1)
+
+        def step() -> object:
+            return cross_entropy(step_outputs(model, x, "float32").mean(0), y).backward()
+
+        model.train()
+        step()
+        with torch.no_grad():  # weights that moved are fitted anew
+            for parameter in model.parameters():
+                parameter.mul_(0.5)
+        asked = soundness.recording
+        for module in [each for name, each in sys.modules.items() if name.startswith("spikequant.")]:
+            if getattr(module, "recording", None) is asked:
+                monkeypatch.setattr(module, "recording", lambda: True)
+        return step
+
+    return prepare
+
+
+METHODS = RECIPES | {
+    "lsq": sq.Recipe(weights=sq.LSQ(bits=2)),
+    "q_snn": sq.Recipe(weights=QSNNBinary(), state=QSNNMembrane(bits=3), snapped="after_reset"),
+    "rescaw": sq.Recipe(weights=ReScaW(bits=2)),
+    "spikefit": sq.Recipe(weights=SpikeFit(bits=2)),
+    "lqnet membrane": sq.Recipe(state=sq.LQNet(bits=2)),
+    "membrane": sq.Recipe(state=Membrane(bits=2)),
+    "spquant": sq.Recipe(state=SpQuant(learned=True), snapped="after_reset"),
+    "step_batch": sq.Recipe(state=sq.ThresholdCentered(bits=3, range="step_batch")),
+    "mint": sq.Recipe(weights=sq.LSQ(bits=4), state=MINT(bits=4), snapped="after_reset", batch_norm="folded"),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_looks_at_no_value_while_it_is_recorded(name: str, recorded: Any) -> None:
+    step = recorded(METHODS[name])
+    with Unseen():
+        step()
+
+
+def test_a_look_at_a_value_is_found(recorded: Any) -> None:
+    step = recorded(sq.Recipe(weights=sq.FixedPoint(integer=1, fraction=6, rounding="stochastic")))
+    with Unseen(), pytest.raises(RuntimeError, match="looks at a value"):
+        step()
 
 
 @pytest.mark.gpu

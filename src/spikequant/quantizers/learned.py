@@ -90,7 +90,7 @@ class LearnedBasis(Quantizer):
             return
         self.fits += 1
         self.biased.mul_(keep).add_(fitted, alpha=1 - keep)
-        self.basis.copy_(self.biased / (1 - keep ** int(self.fits)))
+        self.basis.copy_(self.biased / (1 - keep ** self.fits.double()))  # a look at the count would keep a GPU from recording the step
 
 
 class LearnedStep(Quantizer):
