@@ -41,15 +41,15 @@ COMPILE = """
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from spikequant.numerics import Dynamics, State, affine, table
+from spikequant.numerics import Dynamics, State, affine, integers, table
 from spikequant.numerics.kernels import lif_triton
 import torch
 
 KINDS = {"S": "constexpr", "BLOCK": "constexpr", "bad": "*i32", **dict.fromkeys("steps neurons stride inner channels".split(), "i32")}
-grids = affine(-1.0, 1.2, 16), table(torch.linspace(-1.2, 1.5, 200))
-for charge, reset, late, grid in zip(("relax_input", "scale"), ("value", "subtract"), ("next", "now"), grids):
+grids = affine(-1.0, 1.2, 16), table(torch.linspace(-1.2, 1.5, 200)), integers(1.0, -128, 256)
+for charge, reset, late, grid in zip(("relax_input", "scale", "shift"), ("value", "subtract", "none"), ("next", "now", "now"), grids):
     d = Dynamics(torch.tensor(1.0), charge, tau=3.0, reset=reset, reset_timing=late, detach_reset=False)
-    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both"), True, True, False)
+    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both", wrap=charge == "shift"), True, True, False)
     for kernel in (lif_triton._forward, lif_triton._backward):
         kinds = {name: KINDS.get(name, "*fp32") for name in kernel.arg_names}
         source = ASTSource(kernel, kinds, constexprs={"S": settings, "BLOCK": lif_triton.BLOCK})

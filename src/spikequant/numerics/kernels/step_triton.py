@@ -148,7 +148,7 @@ def _snap(u, grid, S: tl.constexpr):
     if S.wrap:
         low, high = bounds(grid, S)
         turn = high - low + 1
-        whole = _round(u, S.rounding) - low
+        whole = _round(u, tl.constexpr(S.rounding)) - low
         u = whole - tl.floor(tl.div_rn(whole, turn)) * turn + low
     return _snap_affine(u, grid, S) if S.grid == "affine" else _snap_table(u, grid, S)
 
