@@ -49,7 +49,7 @@ def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Sub
 def test_every_measure_is_the_same_where_the_networks_lie_on_a_gpu(subject: Subject, tmp_path: Path) -> None:
     here = measured(tuple(MEASURES), subject, tmp_path)
     network, reference, twin = (copy.deepcopy(each).cuda() for each in (subject.network, subject.reference, subject.twins[0]))
-    there = measured(tuple(MEASURES), Subject(network, subject.data, 128, 2, reference, (twin,)), tmp_path)
+    there = measured(tuple(MEASURES), Subject(network, subject.data, 128, 2, reference, (twin,), subject.held), tmp_path)
     assert there == pytest.approx(here, abs=0.02, nan_ok=True)
 
 
