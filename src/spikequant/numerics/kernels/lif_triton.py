@@ -1,6 +1,6 @@
 """The GPU twin of ``lif_scan``: Triton, the time loop in registers over blocks of neurons.
 
-Tested through Triton's interpreter, and in part on an H100: spikes and membranes equal the reference bit for bit, gradients to rounding.
+Tested through Triton's interpreter, and on an H100: spikes and membranes equal the reference bit for bit, gradients to rounding.
 Division is IEEE and fused multiply-add is off. Backward recomputes from the current, as the C twin does. Triton comes with torch's CUDA
 wheels: it is no dependency of this package, and ``spikequant.numerics.twins`` imports this file for CUDA tensors only. Refusing NaN
 costs one synchronization a call, but for calls that a CUDA graph records.
