@@ -4,8 +4,16 @@ from spikequant.views.record import Record
 
 def test_a_method_at_several_bits_is_a_line_from_few_to_many(record: Record) -> None:
     found = series(record)
-    assert [bits for bits, _ in found["LQ-Net, post-training"]] == [2, 4, 8]
-    assert "LQ-Net, trained on" not in found
+    assert [bits for bits, _ in found["LQ-Net", "post-training"]] == [2, 4, 8]
+    assert ("LQ-Net", "trained on") not in found
+
+
+def test_weights_and_state_at_the_same_bits_are_a_line_too(record: Record) -> None:
+    both = tuple(v.model_copy(update={"state": "uniform", "state_bits": v.bits}) for v in record.variants if v.weights == "LQ-Net")
+    found = series(record.model_copy(update={"variants": both}))
+    assert [bits for bits, _ in found["LQ-Net and state uniform", "post-training"]] == [2, 4, 8]
+    apart = tuple(v.model_copy(update={"state_bits": 5}) for v in both)
+    assert not series(record.model_copy(update={"variants": apart}))
 
 
 def test_every_measure_has_a_panel(record: Record) -> None:

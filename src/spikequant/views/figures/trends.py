@@ -12,8 +12,12 @@ MEASURES = {"accuracy": "accuracy", "emd": "EMD", "mean_rate": "mean rate", "dea
 SCHEME = {"ptq": "post-training", "qat": "trained on", "scratch": "from scratch"}
 
 
+Line = list[tuple[int, Variant]]
+Lines = dict[tuple[str, str], Line]
+
+
 def trends(record: Record) -> Figure | None:
-    """Each measure over bits, a line for each method; nothing where no method was measured at two numbers of bits."""
+    """Each measure over bits, a line for each method and way of training; nothing where none was measured at two numbers of bits."""
     lines = series(record)
     if not lines:
         return None
@@ -22,43 +26,44 @@ def trends(record: Record) -> Figure | None:
         key="trends",
         title="What bits buy",
         caption=(
-            "A line is one method at several numbers of bits, of the weights or else of the state; the dashed rule is the float network. "
-            "Upright bars are one standard deviation over seeds, where there are several."
+            "A line is one method at several numbers of bits: of the weights, of the state, or the same for both. The dashed rule is the "
+            "float network. Upright bars are one standard deviation over seeds, where there are several."
         ),
         alt="; ".join(
-            f"{name}: " + ", ".join(f"{bits} bits: accuracy {percent(v.accuracy)}, EMD {distance(v.emd)}" for bits, v in line)
-            for name, line in lines.items()
+            f"{method}, {how}: " + ", ".join(f"{bits} bits: accuracy {percent(v.accuracy)}, EMD {distance(v.emd)}" for bits, v in line)
+            for (method, how), line in lines.items()
         ),
-        drawings=tuple(_panel(record, lines, measure, last=measure == drawn[-1]) for measure in drawn),
+        drawings=tuple(_panel(record, lines, measure, legends=measure in drawn[-2:], last=measure == drawn[-1]) for measure in drawn),
         live=True,
     )
 
 
-def series(record: Record) -> dict[str, list[tuple[int, Variant]]]:
-    """The methods that were measured at two numbers of bits or more, each from few bits to many."""
-    found: dict[str, dict[int, Variant]] = {}
+def series(record: Record) -> Lines:
+    """The methods that were measured at two numbers of bits or more, and how they were made; each from few bits to many."""
+    found: dict[tuple[str, str], dict[int, Variant]] = {}
     for variant in record.variants:
-        bits = variant.bits or variant.state_bits
-        if bits is not None and (variant.bits is None or variant.state_bits is None):
-            parts = [variant.weights if variant.bits else f"state {variant.state}", SCHEME.get(variant.scheme, variant.scheme)]
-            found.setdefault(", ".join(filter(None, parts)), {}).setdefault(bits, variant)
-    return {name: sorted(line.items()) for name, line in found.items() if len(line) > 1}
+        widths = {bits for bits in (variant.bits, variant.state_bits) if bits is not None}
+        if len(widths) == 1:
+            parts = [variant.weights if variant.bits else "", f"state {variant.state}" if variant.state_bits else ""]
+            method = " and ".join(filter(None, parts)), SCHEME.get(variant.scheme, variant.scheme)
+            found.setdefault(method, {}).setdefault(widths.pop(), variant)
+    return {method: sorted(line.items()) for method, line in found.items() if len(line) > 1}
 
 
-def _panel(record: Record, lines: dict[str, list[tuple[int, Variant]]], measure: str, last: bool) -> Drawing:
-    rows = [_row(name, bits, variant, measure) for name, line in lines.items() for bits, variant in line]
-    names = list(lines)
-    key = alt.Legend(title=None, orient="bottom", columns=2) if last else None
+def _panel(record: Record, lines: Lines, measure: str, legends: bool, last: bool) -> Drawing:
+    rows = [_row(method, bits, variant, measure) for method, line in lines.items() for bits, variant in line]
+    methods, ways = (list(dict.fromkeys(parts)) for parts in zip(*lines, strict=True))
+    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=0, symbolSize=80 if last else 600)  # a dash needs room
+    key, dashes = (legend if last else None), (legend if legends and not last else None)
     axis = alt.Axis(tickCount=5) if measure == "emd" else alt.Axis(format="~%", tickCount=5)
     x = alt.X("bits:Q", axis=alt.Axis(values=sorted({row["bits"] for row in rows})), scale=alt.Scale(padding=12, nice=False, zero=False))
     y = alt.Y("value:Q", title=MEASURES[measure], axis=axis, scale=alt.Scale(zero=measure != "accuracy"))
-    color = alt.Color("series:N", scale=cycled(names, COLORS), legend=key)
-    base = chart(rows).encode(x=x, y=y, color=color)
+    base = chart(rows).encode(x=x, y=y, color=alt.Color("method:N", scale=cycled(methods, COLORS), legend=key), detail="how:N")
     drawn = [
-        base.mark_line(strokeWidth=1.5).encode(strokeDash=alt.StrokeDash("series:N", scale=cycled(names, DASHES), legend=key)),
+        base.mark_line(strokeWidth=1.5).encode(strokeDash=alt.StrokeDash("how:N", scale=cycled(ways, DASHES), legend=dashes)),
         base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, size=70, opacity=1).encode(
-            shape=alt.Shape("series:N", scale=cycled(names, SHAPES), legend=key), tooltip=alt.Tooltip("told:N")
+            shape=alt.Shape("method:N", scale=cycled(methods, SHAPES), legend=key), tooltip=alt.Tooltip("told:N")
         ),
     ]
     float_ = 0.0 if measure == "emd" else getattr(record.reference, measure)
@@ -66,9 +71,10 @@ def _panel(record: Record, lines: dict[str, list[tuple[int, Variant]]], measure:
     return alt.layer(*rule, *drawn).properties(width=400, height=190)
 
 
-def _row(name: str, bits: int, variant: Variant, measure: str) -> dict[str, Any]:
+def _row(method: tuple[str, str], bits: int, variant: Variant, measure: str) -> dict[str, Any]:
     value, spread = getattr(variant, measure), variant.deviation.get(measure, 0.0)
-    told = {"method": name, "bits": str(bits), MEASURES[measure]: distance(value) if measure == "emd" else percent(value)}
+    told = {"method": ", ".join(method), "bits": str(bits), MEASURES[measure]: distance(value) if measure == "emd" else percent(value)}
     if variant.seeds:
         told |= {"±": distance(spread) if measure == "emd" else percent(spread), "seeds": str(variant.seeds)}
-    return {"series": name, "bits": bits, "value": value, "low": value - spread, "high": value + spread, "told": told}
+    at = {"method": method[0], "how": method[1], "bits": bits}
+    return at | {"value": value, "low": value - spread, "high": value + spread, "told": told}
