@@ -3,7 +3,9 @@ parsed, without docstrings, comments and imports, and written out again."""
 
 import ast
 import copy
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -44,12 +46,26 @@ def too_long(trees: Trees) -> list[str]:
     return [f"{place}: {lines} lines of code, at most {most}" for place, lines, most in counted if lines > most]
 
 
+def c_lines(text: str) -> int:
+    return sum(bool(line.strip()) for line in re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).splitlines())
+
+
 def drawers(trees: Trees) -> list[str]:
     return [path for path in trees if DRAWERS & set(path.removesuffix(".py").split("/"))]
 
 
 def test_files_and_functions_are_small(trees: Trees) -> None:
     assert too_long(trees) == []
+
+
+def test_files_of_c_are_small(root: Path) -> None:
+    counted = {path.name: c_lines(path.read_text()) for path in (root / "src").rglob("*.c")}
+    assert counted
+    assert {name: lines for name, lines in counted.items() if lines > FILE_LINES} == {}
+
+
+def test_counts_c_without_its_comments() -> None:
+    assert c_lines("/* Of two\n   lines. */\n\nint one(void) {\n    return 1; /* said */\n}\n") == 3
 
 
 def test_no_drawer_for_leftovers(trees: Trees) -> None:

@@ -1,10 +1,12 @@
 /* One translation unit: each file builds on those before it. */
 #include "rows.c"
+#include "snap.c"
 #include "steps.c"
 #include "quick.c"
 #include "lif.c"
 #include "half.c"
 #include "norm.c"
+#include "norm_back.c"
 #include "noise.c"
 #include "quant.c"
 #include "stdp.c"
