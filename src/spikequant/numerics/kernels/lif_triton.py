@@ -267,6 +267,7 @@ class _Scan(torch.autograd.Function):
         x = current.permute(order).contiguous()
         call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps, start is None)
         last = torch.empty_like(x[0], dtype=torch.float32)
+        # At rest a kernel reads no start and writes no gradient of it; any tensor stands in for them.
         begin = last if start is None else start.unsqueeze(0).permute(order).squeeze(0).contiguous()
         spikes, bad = x.new_empty(call.shape), x.new_zeros(1, dtype=torch.int32)
         call.launch(_forward, x, begin, spikes, last, bad)
