@@ -1,3 +1,5 @@
+import re
+
 from spikequant.views.figures.trends import series, trends
 from spikequant.views.record import Record
 
@@ -21,6 +23,8 @@ def test_every_measure_has_a_panel(record: Record) -> None:
     assert figure is not None
     assert len(figure.drawings) == len(figure.specs) == 4
     assert all(len(spec) < 50_000 for spec in figure.specs)
+    keys = [re.findall(r'"labelLimit": ?0\b', spec) for spec in figure.specs]
+    assert list(map(bool, keys)) == [False, False, True, True]  # how lines were made, and the methods
 
 
 def test_measures_that_some_lack_are_left_out_and_one_number_of_bits_is_no_trend(record: Record) -> None:

@@ -10,10 +10,8 @@ from spikequant.views.wording import distance, percent
 
 MEASURES = {"accuracy": "accuracy", "emd": "EMD", "mean_rate": "mean rate", "dead": "dead channels"}
 SCHEME = {"ptq": "post-training", "qat": "trained on", "scratch": "from scratch"}
-
-
-Line = list[tuple[int, Variant]]
-Lines = dict[tuple[str, str], Line]
+Lines = dict[tuple[str, str], list[tuple[int, Variant]]]
+"""By method and how it was made, each number of bits with what it gave, from few to many."""
 
 
 def trends(record: Record) -> Figure | None:
@@ -22,6 +20,7 @@ def trends(record: Record) -> Figure | None:
     if not lines:
         return None
     drawn = [name for name in MEASURES if all(getattr(v, name) is not None for line in lines.values() for _, v in line)]
+    keyed = dict(zip(reversed(drawn), ("method", "how"), strict=False))  # the last two panels have room for a key below
     return Figure(
         key="trends",
         title="What bits buy",
@@ -33,7 +32,7 @@ def trends(record: Record) -> Figure | None:
             f"{method}, {how}: " + ", ".join(f"{bits} bits: accuracy {percent(v.accuracy)}, EMD {distance(v.emd)}" for bits, v in line)
             for (method, how), line in lines.items()
         ),
-        drawings=tuple(_panel(record, lines, measure, legends=measure in drawn[-2:], last=measure == drawn[-1]) for measure in drawn),
+        drawings=tuple(_panel(record, lines, measure, keyed.get(measure)) for measure in drawn),
         live=True,
     )
 
@@ -50,11 +49,11 @@ def series(record: Record) -> Lines:
     return {method: sorted(line.items()) for method, line in found.items() if len(line) > 1}
 
 
-def _panel(record: Record, lines: Lines, measure: str, legends: bool, last: bool) -> Drawing:
+def _panel(record: Record, lines: Lines, measure: str, keyed: str | None) -> Drawing:
     rows = [_row(method, bits, variant, measure) for method, line in lines.items() for bits, variant in line]
     methods, ways = (list(dict.fromkeys(parts)) for parts in zip(*lines, strict=True))
-    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=0, symbolSize=80 if last else 600)  # a dash needs room
-    key, dashes = (legend if last else None), (legend if legends and not last else None)
+    legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=0, symbolSize=600 if keyed == "how" else 80)  # a dash needs room
+    key, dashes = (legend if keyed == name else None for name in ("method", "how"))
     axis = alt.Axis(tickCount=5) if measure == "emd" else alt.Axis(format="~%", tickCount=5)
     x = alt.X("bits:Q", axis=alt.Axis(values=sorted({row["bits"] for row in rows})), scale=alt.Scale(padding=12, nice=False, zero=False))
     y = alt.Y("value:Q", title=MEASURES[measure], axis=axis, scale=alt.Scale(zero=measure != "accuracy"))
