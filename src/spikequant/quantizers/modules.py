@@ -156,7 +156,6 @@ class Fitted(Quantizer):
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
         if self.training and version(x) != self.read:
-            ranges.refuse_non_finite(x, self.spec.label())
             self._settle(self._rows(x.detach(), self.observing.per_channel))
             self.read = version(x)
         return super().forward(x)
@@ -168,12 +167,14 @@ class Fitted(Quantizer):
 
     def _settle(self, rows: Tensor) -> None:
         how = self.observing
+        ends = ranges.minmax(rows)
+        ranges.refuse_non_finite(rows, self.spec.label(), ends)
         if how.observer == "mean_square":
             found = ranges.mean_square(rows, self._trial)
         elif how.observer == "percentile":
             found = ranges.percentile(rows, how.percentile)
         else:
-            found = ranges.minmax(rows)
+            found = ends
         low, high = ranges.widened(*(ranges.symmetric(*found) if how.symmetric else found))
         self.low.copy_(low)
         self.high.copy_(high)
