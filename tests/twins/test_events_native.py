@@ -90,8 +90,10 @@ def test_what_is_not_covered() -> None:
 
 
 def test_only_large_calls_over_few_events_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = whole(16, 16, 3, 3)
-    assert events_native.pays(images((128, 16, 8, 8), 0.1), weight)
+    weight, few = whole(32, 16, 3, 3), images((128, 16, 8, 8), 0.1)
+    assert events_native.pays(few, weight)
+    assert not events_native.pays(few, weight[:16])
+    assert not events_native.pays(few.bfloat16(), weight)
     assert not events_native.pays(images((128, 16, 8, 8), 0.4), weight)
     assert not events_native.pays(images((8, 16, 8, 8), 0.1), weight)
     called = []
@@ -110,11 +112,11 @@ def test_a_network_goes_by_events_and_gives_the_same_spikes_where_sums_are_exact
         for parameter in network.parameters():
             parameter.copy_((parameter * 256).round() / 256)
     monkeypatch.setattr(events_native, "run_forward", lambda *call: (ran.append(1), run(*call))[1])
-    monkeypatch.setattr(events_native, "DENSEST", 1.0)
+    monkeypatch.setitem(events_native.DENSEST[torch.float32], 4, 1.0)
     x = torch.randint(0, 9, (16, 1, 28, 28)) / 8
     by_events = network.steps(x)
     assert ran
-    monkeypatch.setattr(events_native, "DENSEST", -1.0)
+    monkeypatch.setitem(events_native.DENSEST[torch.float32], 4, 0.0)
     assert by_events.sum() > 0
     assert torch.equal(by_events, network.steps(x))
     assert len(ran) == 1

@@ -11,7 +11,8 @@ from spikequant.errors import SpecError
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 
-DENSEST = 0.2  # share of values that are not zero, above which a dense convolution is faster
+# Share of values that are not zero, above which a dense convolution is faster: by lanes of 16 output channels that one event feeds.
+DENSEST = {torch.float32: {1: 0.06, 2: 0.3, 4: 0.3}, torch.bfloat16: {1: 0.0, 2: 0.08, 4: 0.15}}
 LEAST = 2**24  # multiplications of the dense form below which choosing costs more than it saves
 LANE, PARTS, MOST_CHANNELS = 16, 8, 2**15
 
@@ -49,11 +50,12 @@ def fits(x: Tensor, weight: Tensor, form: Form) -> bool:
 
 def pays(x: Tensor, weight: Tensor) -> bool:
     """Whether so little of the images is not zero that the twin is faster than a dense convolution."""
-    if x.numel() // x.shape[1] * weight.numel() < LEAST:
+    densest = DENSEST[x.dtype][_lanes(weight)]
+    if not densest or x.numel() // x.shape[1] * weight.numel() < LEAST:
         return False
     dense, half = x.detach().permute(0, 2, 3, 1).contiguous(), x.dtype == torch.bfloat16
     events = _c().sq_events_count(dense.data_ptr(), half, dense.numel(), torch.get_num_threads())
-    return bool(events <= DENSEST * dense.numel())
+    return bool(events <= densest * dense.numel())
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, form: Form) -> Tensor:
@@ -81,12 +83,16 @@ def _c() -> ctypes.CDLL:
 def _pass_over(c: ctypes.CDLL, x: Tensor, weight: Tensor, form: Form) -> tuple[Pass, Tensor, int]:
     """The call as C takes it, over ``x`` ``[image, height, width, channel]``; room for its threads; how many they are."""
     threads = torch.get_num_threads()
-    lanes = next(each for each in (4, 2, 1) if weight.shape[0] % (LANE * each) == 0)
+    lanes = _lanes(weight)
     images, height, width, channels = x.shape
     found = Pass(
         images, height, width, channels, form.kernel, form.padding, lanes, weight.shape[0] // (LANE * lanes), x.dtype == torch.bfloat16
     )
     return found, torch.empty(threads * _declared(c).sq_events_room(ctypes.byref(found)), dtype=torch.uint8, device="cpu"), threads
+
+
+def _lanes(weight: Tensor) -> int:
+    return next(each for each in (4, 2, 1) if weight.shape[0] % (LANE * each) == 0)
 
 
 def _blocked(weight: Tensor, part: int) -> Tensor:
