@@ -9,7 +9,6 @@ from pathlib import Path
 from spikequant.numerics.kernels import pool
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def peak(run: Callable[[], object]) -> float | None:
@@ -26,13 +25,6 @@ def peak(run: Callable[[], object]) -> float | None:
         return None
     run()
     return max(0, _kilobytes("VmHWM") - before) / 1000
-
-
-def keep_pages() -> None:
-    """Tell glibc to map nothing anew and return nothing: page faults then cost neither us nor a peer."""
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_MAX, 0)
-    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _kilobytes(field: str) -> int:

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 
 import torch
 from environment import environment
-from memory import keep_pages, peak
+from memory import peak
 from torch import Tensor
 
 from spikequant.files import write
+from spikequant.numerics.kernels.pool import keep_pages
 
 COPY = "copy"
 COLUMNS = ("work", "ours", "peer", "ratio", "worst..best", "aim", "ours ms", "peer ms", "ours MB", "peer MB", "note")

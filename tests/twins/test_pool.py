@@ -1,4 +1,7 @@
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -57,3 +60,16 @@ def test_idle_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_small_tensors_are_torchs_own() -> None:
     pool.empty((4, 4))
     assert idle() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+@pytest.mark.parametrize(("asked", "faults"), [("", True), ("0", True), ("1", False)])
+def test_pages_are_kept_only_where_asked_for(asked: str, faults: bool) -> None:
+    script = (
+        "import resource, torch, spikequant.numerics\n"
+        "def faults():\n    torch.ones(2**24)\n    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "faults(); before = faults(); print(faults() - before)"
+    )
+    environment = {**os.environ, "SPIKEQUANT_KEEP_PAGES": asked}
+    answer = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert (int(answer.stdout) > 2**24 * 4 // 2**21 // 2) == faults  # of the 64 MiB, at least half come anew, in pages of 2 MiB at most

@@ -3,6 +3,8 @@
 import ctypes
 import math
 import mmap
+import os
+import warnings
 import weakref
 from collections import defaultdict
 
@@ -11,6 +13,7 @@ from torch import Tensor
 
 POOLED_FROM = 2**20
 IDLE_LIMIT = 2**30
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt
 
 _idle: dict[int, list[mmap.mmap]] = defaultdict(list)
 
@@ -41,3 +44,17 @@ def _fresh(size: int) -> mmap.mmap:
 def _give_back(size: int, block: mmap.mmap) -> None:
     if size + sum(each * len(blocks) for each, blocks in _idle.items()) <= IDLE_LIMIT:
         _idle[size].append(block)
+
+
+def keep_pages() -> None:
+    """Let glibc map nothing anew and give nothing back, so that torch's own large tensors, too, get pages that are there."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
+        warnings.warn("pages are kept with glibc only, and this is another C library: nothing changes", RuntimeWarning, stacklevel=2)
+        return
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+if os.environ.get("SPIKEQUANT_KEEP_PAGES", "0") not in ("", "0"):
+    keep_pages()
