@@ -14,7 +14,7 @@ from spikequant.numerics.decolle import (
     trace,
     trace_scan,
 )
-from spikequant.numerics.freezing import graded_scan, mixed, refreshed, share
+from spikequant.numerics.freezing import graded_scan, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
 from spikequant.numerics.lloyd import fit_levels
@@ -31,7 +31,19 @@ from spikequant.numerics.squat import Bases, anchored, below_zero, exponential_l
 from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, Learned, Plasticity, Shown, Stream, compete
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
-from spikequant.numerics.twins import conv2d, fit_basis, lif_scan, moments, norm_scan, norm_scan_fits, present, snap, sorted_gaps, uniform
+from spikequant.numerics.twins import (
+    conv2d,
+    fit_basis,
+    lif_scan,
+    mixed,
+    moments,
+    norm_scan,
+    norm_scan_fits,
+    present,
+    snap,
+    sorted_gaps,
+    uniform,
+)
 
 __all__ = [
     "CHARGES",

@@ -12,3 +12,4 @@
 #include "stdp.c"
 #include "events.c"
 #include "sorting.c"
+#include "freezing.c"

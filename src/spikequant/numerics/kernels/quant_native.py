@@ -33,10 +33,10 @@ class Rows(ctypes.Structure):
 
 def fits(grid: Grid, x: Tensor, rounding: Rounding, gradient: Gradient, noise: Tensor | None) -> bool:
     """Whether the twin covers this snap: dense float32 on the CPU, one grid or one for each entry of axis 0, no learned step."""
-    if not _is_dense(x) or library() is None or gradient not in ("pass", "mask") or not _has_its_noise(x, rounding, noise):
+    if not is_dense(x) or library() is None or gradient not in ("pass", "mask") or not _has_its_noise(x, rounding, noise):
         return False
     is_whole = grid.levels.ndim == 1 if isinstance(grid, Table) else grid.step.ndim == 0
-    if not is_whole and not (grid.axis == 0 and x.ndim > 0 and _order(x)[0] == 0):
+    if not is_whole and not (grid.axis == 0 and x.ndim > 0 and order_of(x)[0] == 0):
         return False
     rows = () if is_whole else x.shape[:1]
     return (_is_table(grid, rows, rounding) if isinstance(grid, Table) else _is_affine(grid, rows, rounding)) and _spreads(grid)
@@ -44,7 +44,7 @@ def fits(grid: Grid, x: Tensor, rounding: Rounding, gradient: Gradient, noise: T
 
 def fits_basis(weights: Tensor, basis: Tensor) -> bool:
     """Whether the twin covers this fit: contiguous float32 rows on the CPU, up to 8 bits, no gradient."""
-    if not _is_dense(weights) or weights.ndim != 2 or not weights.is_contiguous() or library() is None:
+    if not is_dense(weights) or weights.ndim != 2 or not weights.is_contiguous() or library() is None:
         return False
     if basis.device.type != "cpu" or basis.ndim != 2 or basis.shape[0] != weights.shape[0] or not 1 <= basis.shape[1] <= MOST_BITS:
         return False
@@ -61,7 +61,7 @@ def snap(grid: Grid, x: Tensor, rounding: Rounding = "nearest_even", gradient: G
 
 def fit_basis(weights: Tensor, basis: Tensor, ridge: float = 1e-4) -> Tensor:
     """The twin of ``spikequant.numerics.lq.fit_basis``, for calls that it ``fits_basis``."""
-    return solve_basis(*equations(_c(), weights, basis), basis, ridge)
+    return solve_basis(*equations(ready(), weights, basis), basis, ridge)
 
 
 def equations(c: ctypes.CDLL, weights: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,15 +71,16 @@ def equations(c: ctypes.CDLL, weights: Tensor, basis: Tensor) -> tuple[Tensor, T
     normal = torch.empty(rows, bits, bits, dtype=torch.float64)
     target = torch.empty(rows, bits, dtype=torch.float64)
     places = (each.data_ptr() for each in (weights, levels, order, normal, target))
-    if declared(c).sq_lq_equations(rows, columns, bits, *places, _threads(weights)):
+    if declared(c).sq_lq_equations(rows, columns, bits, *places, threads_for(weights)):
         encode(Table(levels, 0), weights)  # refuses NaN, and says how many
     return normal, target
 
 
-def _is_dense(x: Tensor) -> bool:
+def is_dense(x: Tensor) -> bool:
+    """Whether this is float32 on the CPU, without gaps, in any order of its axes."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
         return False
-    return x.permute(_order(x)).is_contiguous()
+    return x.permute(order_of(x)).is_contiguous()
 
 
 def _has_its_noise(x: Tensor, rounding: Rounding, noise: Tensor | None) -> bool:
@@ -89,7 +90,7 @@ def _has_its_noise(x: Tensor, rounding: Rounding, noise: Tensor | None) -> bool:
     return noise is not None and noise.shape == x.shape and noise.dtype == torch.float32 and noise.device == x.device
 
 
-def _order(x: Tensor) -> tuple[int, ...]:
+def order_of(x: Tensor) -> tuple[int, ...]:
     """The axes as they lie in memory."""
     return tuple(sorted(range(x.ndim), key=x.stride, reverse=True))
 
@@ -114,7 +115,8 @@ def _spreads(grid: Grid) -> bool:
     return bool(((spread > 0) & (spread < torch.inf)).all())
 
 
-def _c() -> ctypes.CDLL:
+def ready() -> ctypes.CDLL:
+    """The library, for calls that ask for it after ``fits``."""
     c = library()
     assert c is not None, "fits() asked for it"
     return declared(c)
@@ -130,13 +132,14 @@ def declared(c: ctypes.CDLL) -> ctypes.CDLL:
     return c
 
 
-def _threads(x: Tensor) -> int:
+def threads_for(x: Tensor) -> int:
+    """How many threads pay for this many values."""
     return torch.get_num_threads() if x.numel() >= SERIAL_BELOW else 1
 
 
-def _like(x: Tensor) -> Tensor:
+def laid_as(x: Tensor) -> Tensor:
     """Memory for a result, laid out as ``x``."""
-    order = _order(x)
+    order = order_of(x)
     return empty(x.permute(order).shape).permute([order.index(axis) for axis in range(x.ndim)])
 
 
@@ -154,16 +157,16 @@ def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: T
     call.period = values["noise"].numel() if noise is not None else 0
     spec = Spec(grid=TABLE if is_table else AFFINE, rounding=CODES[rounding], size=grid.size)
     middles = torch.empty(rows * (grid.size - 1) if is_table else 0, dtype=torch.float32)
-    result = _like(x)
+    result = laid_as(x)
     tensors = (pointer(each) for each in (x, result, inside, middles))
-    if declared(c).sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, _threads(x)):
+    if declared(c).sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, threads_for(x)):
         encode(grid, x)  # refuses NaN, and says how many
     return result
 
 
 def _once(x: Tensor, noise: Tensor) -> Tensor:
     """The noise as ``x`` lies in memory; that of one sample where all samples share it."""
-    laid = noise.permute(_order(x))
+    laid = noise.permute(order_of(x))
     return laid[0] if laid.ndim and laid.stride(0) == 0 else laid
 
 
@@ -171,27 +174,30 @@ class _Snap(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, grid: Grid, rounding: Rounding, gradient: Gradient, noise: Tensor | None) -> Tensor:
         ctx.inside = torch.empty_like(x, dtype=torch.bool) if gradient == "mask" and ctx.needs_input_grad[0] else None
-        return snapped(_c(), x, grid, rounding, ctx.inside, noise)
+        return snapped(ready(), x, grid, rounding, ctx.inside, noise)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = gradients
-        masked = gradient if ctx.inside is None else _Mask.apply(gradient, ctx.inside)  # type: ignore[no-untyped-call]
-        return masked, None, None, None, None
+        return gradient if ctx.inside is None else masked(gradient, ctx.inside), None, None, None, None
+
+
+def masked(gradient: Tensor, inside: Tensor) -> Tensor:
+    """The gradient where ``inside``, else zero; its own derivative is the same."""
+    kept: Tensor = _Mask.apply(gradient, inside)  # type: ignore[no-untyped-call]
+    return kept
 
 
 class _Mask(torch.autograd.Function):
-    """The gradient where ``inside``, else zero; its own derivative is the same."""
-
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, inside: Tensor) -> Tensor:
         ctx.inside = inside
-        order = _order(inside)
-        values, masked = gradient.permute(order).contiguous(), _like(inside)
-        tensors = (pointer(each) for each in (values, inside, masked))
-        _c().sq_mask(values.numel(), *tensors, _threads(values))
-        return masked
+        order = order_of(inside)
+        values, kept = gradient.permute(order).contiguous(), laid_as(inside)
+        tensors = (pointer(each) for each in (values, inside, kept))
+        ready().sq_mask(values.numel(), *tensors, threads_for(values))
+        return kept
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _Mask.apply(gradients[0], ctx.inside), None  # type: ignore[no-untyped-call]
+        return masked(gradients[0], ctx.inside), None
