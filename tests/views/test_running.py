@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from spikequant.studies.events import Progress
 from spikequant.views.main import app
+from spikequant.views.progress import Lines
+from spikequant.views.running import watch
 
 STUDY = """
 version = 1
@@ -59,6 +62,22 @@ def test_records_kept_elsewhere_make_the_report_too(invoke: Invoke) -> None:
         assert answer.exit_code == 0, answer.output
         assert Path(out, "report.html").exists()
         assert not Path(out, "records").exists()
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (Progress(0, 0, 2, (), None), "nothing runs yet  trial 0/2"),
+        (Progress(0, 0, 9, (("a/s0", 41, 164), ("b/s0", 7, None)), None), "running a/s0 25.0%, b/s0 7  trial 0/9"),
+        (
+            Progress(3, 1, 9, tuple((f"t{i}", 1, 2) for i in range(5)), ("a/s0", 0.97)),
+            "running t0 50.0%, t1 50.0%, t2 50.0% and 2 more; 1 failed; best 0.9700 (a/s0)  trial 3/9",
+        ),
+    ],
+)
+def test_progress_names_what_runs_and_how_far_it_is(progress: Progress, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    watch([progress], Lines())
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_failed_trials_end_with_their_code_and_reason(invoke: Invoke) -> None:

@@ -68,7 +68,6 @@ class Coordinator:
     tokens: Iterator[int] = field(default_factory=lambda: iter(range(1, 2**62)))
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     in_a_row: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
     spoiled: set[int] = field(default_factory=set)
     stopped: str | None = None
     full: SpikequantError | None = None
@@ -176,7 +175,7 @@ class Coordinator:
 
     def tell(self, active: Active, outcome: Outcome) -> None:
         """A trial is done: its files are on disk, now its record is committed, then it counts."""
-        trial, seconds = active.trial, time.monotonic() - active.began
+        trial = active.trial
         record = Record(
             results_version=RESULTS_VERSION,
             study=self.plan.study.name,
@@ -187,11 +186,10 @@ class Coordinator:
             data_sha256=trial.data_sha256,
             measures=outcome.measures,
             hashes=outcome.hashes,
-            provenance=self.provenance | {"seconds": round(seconds, 3)},
+            provenance=self.provenance | {"seconds": round(time.monotonic() - active.began, 3)},
         )
         value = outcome.measures[self.plan.study.objective]
         self.store.tell(active.row, record, float(value or 0.0))
-        self.seconds.append(seconds)
         self.refresh()
         self.publish(trial.key)
 
@@ -268,14 +266,11 @@ class Coordinator:
     def progress(self) -> Progress:
         """How far the study is."""
         states = [self.board.state(key) for key in self.board.trials]
-        left = sum(state in ("waiting", "running") for state in states)
-        mean = sum(self.seconds) / len(self.seconds) if self.seconds else None
         return Progress(
             done=states.count("done"),
             failed=sum(state in RULES or state == "blocked" for state in states),
             total=len(states),
             running=tuple((active.trial.name, active.step, active.total_steps) for active in self.active.values()),
-            seconds_left=None if mean is None else mean * left / max(1, self.options.workers),
             best=self.best(),
         )
 

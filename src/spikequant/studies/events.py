@@ -13,13 +13,15 @@ class Began:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the study is; ``best`` is the name and value of the trial that is best by the study's objective."""
+    """How far the study is.
+
+    ``running``: name, steps done and all steps of each trial at work; ``best``: name and value of the best by the study's objective.
+    """
 
     done: int
     failed: int
     total: int
     running: tuple[tuple[str, int, int | None], ...]
-    seconds_left: float | None
     best: tuple[str, float] | None
 
 

@@ -35,8 +35,8 @@ class Epoch(Protocol):
 class Display(Protocol):
     """Where progress is drawn."""
 
-    def advance(self, done: int, total: int | None, what: str) -> None:
-        """Show how far the work is."""
+    def advance(self, done: int, total: int | None, what: str, unit: str = "step") -> None:
+        """Show how far the work is: how many of its units are done."""
 
     def line(self, text: str) -> None:
         """Add a line that stays."""
@@ -75,7 +75,7 @@ def display() -> Iterator[Display]:
         task = progress.add_task("", total=None)
 
         class Bar:
-            def advance(self, done: int, total: int | None, what: str) -> None:
+            def advance(self, done: int, total: int | None, what: str, unit: str = "step") -> None:
                 progress.update(task, completed=done, total=total, description=what)
 
             def line(self, text: str) -> None:
@@ -91,7 +91,7 @@ class Lines:
         self.first: tuple[float, int] | None = None
         self.last = float("-inf")
 
-    def advance(self, done: int, total: int | None, what: str) -> None:
+    def advance(self, done: int, total: int | None, what: str, unit: str = "step") -> None:
         """Print how far the work is, unless that was said a moment ago."""
         now = time.monotonic()
         self.first = self.first or (now, done)
@@ -100,7 +100,7 @@ class Lines:
         self.last = now
         began, before = self.first
         left = "" if total is None or done == before else f"  {duration((total - done) * (now - began) / (done - before))} left"
-        say(f"{what}  step {done}{'' if total is None else f'/{total}'}{left}")
+        say(f"{what}  {unit} {done}{'' if total is None else f'/{total}'}{left}")
 
     def line(self, text: str) -> None:
         """Print a line."""

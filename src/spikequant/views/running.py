@@ -14,10 +14,11 @@ from spikequant.views.progress import Display, display, say
 from spikequant.views.tables import Column, Table, Value, text_table
 from spikequant.views.trials import trials_table
 from spikequant.views.verbs import FAILED, GOOD, INTERRUPTED, Answer, Debug, Json
-from spikequant.views.wording import duration, plain, size
+from spikequant.views.wording import duration, percent, plain, size
 
 STUDY = "A name from 'spikequant ls studies', or a TOML file; see docs/studies.md."
 LONG_S = 1800
+NAMED = 3  # of the trials that run
 
 
 def run(  # noqa: PLR0913 - the options of the command line
@@ -59,7 +60,7 @@ def watch(events: Iterable[Any], shown: Display) -> Any:
     event: Any = None
     for event in events:
         if hasattr(event, "total"):
-            shown.advance(event.done, event.total, _state_of(event))
+            shown.advance(event.done, event.total, _state_of(event), "trial")
         elif hasattr(event, "state"):
             again = "; it is tried again" if event.again else ""
             shown.line(f"{event.name}: {event.state}" + ("" if event.reason is None else f": {event.reason}{again}"))
@@ -69,10 +70,12 @@ def watch(events: Iterable[Any], shown: Display) -> Any:
 
 
 def _state_of(progress: Any) -> str:
-    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
-    best = "" if progress.best is None else f", best {progress.best[1]:.4f} ({progress.best[0]})"
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    return f"{progress.done}/{progress.total} trials{failed}{left}{best}"
+    at = [f"{name} {percent(step / steps) if steps else step}" for name, step, steps in progress.running]
+    more = f" and {len(at) - NAMED} more" if len(at) > NAMED else ""
+    parts = [f"running {', '.join(at[:NAMED])}{more}"] if at else []
+    parts += [f"{progress.failed} failed"] if progress.failed else []
+    parts += [f"best {progress.best[1]:.4f} ({progress.best[0]})"] if progress.best else []
+    return "; ".join(parts) or "nothing runs yet"
 
 
 def _answer(end: Any, study: str, out: Path, texts: Sequence[Path]) -> Answer:

@@ -75,7 +75,7 @@ def _drawn(events: Iterable[object]) -> "tuple[Exploration, dict[str, Any]]":
                 total = event.evaluations
                 shown.line(_price(event))
             elif isinstance(event, Judged):
-                shown.advance(len(event.so_far.evaluated), total, f"{len(event.so_far.front())} on the front")
+                shown.advance(len(event.so_far.evaluated), total, f"{len(event.so_far.front())} on the front", "candidate")
                 measures = event.candidate.measures
                 if event.candidate.passed and measures.memory_bits < smallest:
                     smallest = measures.memory_bits
