@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -149,11 +150,20 @@ def test_values_on_midpoints_and_rails_agree() -> None:
             assert torch.equal(a.nan_to_num(9.0), b.nan_to_num(9.0))
 
 
-def test_nan_is_refused_with_its_count() -> None:
-    current = torch.zeros(2, 1, 5)
-    current[1, 0, 3] = torch.nan
-    with pytest.raises(SpecError, match="holds 1 NaN"):
-        lif_native.lif_scan(current, Dynamics(torch.tensor(1.0)), None, None)
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("charge", ["scale", "relax_input", "relax"])
+@pytest.mark.parametrize("reset", ["subtract", "value", "none"])
+@pytest.mark.parametrize("timing", ["now", "next"])
+def test_nan_is_refused_with_its_count_and_infinities_are_not(grid: str, charge: Any, reset: Any, timing: Any) -> None:
+    """Whatever becomes of a NaN in the steps after it: fired upon, reset, snapped."""
+    d = Dynamics(torch.tensor(1.0), charge=charge, decay=torch.tensor(0.0), tau=2.0, reset=reset, reset_timing=timing)
+    levels = GRIDS[grid]
+    state, current = None if levels is None else State(levels), torch.ones(4, 1, 700)
+    current[0, 0, 650], current[1, 0, 650] = torch.inf, -torch.inf
+    lif_native.lif_scan(current, d, state, None)
+    current[0, 0, 3] = current[1, 0, 600] = torch.nan
+    with pytest.raises(SpecError, match="holds 2 NaN"):
+        lif_native.lif_scan(current, d, state, None)
 
 
 def test_threads_change_no_bit() -> None:

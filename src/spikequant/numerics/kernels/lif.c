@@ -15,6 +15,7 @@ int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t ne
                        const float *start, float *s, float *last, uint8_t *code, float *counts, int threads) {
     int64_t bad = 0;
     const int quick = is_quick(p), past_cache = steps * neurons >= LARGE;
+    const int sticks = quick && p->grid == NO_GRID; /* a NaN stays in the membrane, so that its last value tells */
     if (p->grid == TABLE && !p->edges) middles_row(t->levels, p->size, t->middles);
 #pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
     for (int64_t first = 0; first < neurons; first += TILE) {
@@ -29,13 +30,15 @@ int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t ne
         for (int64_t k = 0; k < steps; k++) {
             const float *now = x + k * x_stride + first;
             if (k + 1 < steps) fetch_row(now + x_stride, n);
-            bad += nan_row(n, now);
             if (quick) advance_quick(p, t, n, now, threshold, decay, v, fired, code ? seen : 0);
             else advance(p, t, n, now, threshold, decay, v, fired, 0);
+            if (!sticks) bad += nan_row(n, now); /* after the work, which overlaps with the wait for the row */
             store_row(s + k * neurons + first, fired, bytes, past_cache);
             if (counts) add_row(n, fired, counts + first);
             if (code) store_row(code + k * neurons + first, seen, (size_t)n, past_cache);
         }
+        if (sticks && nan_row(n, v))
+            for (int64_t k = 0; k < steps; k++) bad += nan_row(n, x + k * x_stride + first);
         memcpy(last + first, v, bytes);
         finish_stores();
     }
