@@ -3,12 +3,6 @@
 /* Whether backward goes by the codes that forward kept: it then needs neither the current nor the grid's roundings again. */
 int sq_lif_keeps_codes(const Spec *p) { return is_quick_back(p) && p->grid != NO_GRID && p->size <= 256; }
 
-static int64_t nan_row(int n, const float *row) {
-    int nan = 0;
-    for (int i = 0; i < n; i++) nan += row[i] != row[i];
-    return nan;
-}
-
 /* x, s: [steps, neurons] (x_stride 0 repeats one step); start, last: [neurons]; code, if wanted: [steps, neurons];
    counts, if wanted: [neurons], the spikes of each. Returns the NaN in x. */
 int64_t sq_lif_forward(const Spec *p, const Tables *t, int64_t steps, int64_t neurons, const float *x, int64_t x_stride,

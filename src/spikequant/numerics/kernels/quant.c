@@ -52,11 +52,9 @@ int64_t sq_snap(const Spec *p, const Rows *r, const float *x, float *y, uint8_t 
                 mine.lowest = r->lowest[row];
                 mine.shift = r->shift[row];
             }
-            int nan = 0;
-            for (int i = 0; i < n; i++) nan += u[i] != u[i];
-            bad += nan;
             if (p->rounding == STOCHASTIC) snap_drawn(&mine, r, place, n, u, y + place);
             else snap_row(&mine, &tables, n, u, y + place);
+            bad += nan_row(n, u);
             if (inside) {
                 const float low = r->low[row], high = r->high[row];
                 uint8_t *restrict to = inside + place;
@@ -99,10 +97,8 @@ static int64_t level_sums(const float *middles, int32_t size, int64_t columns, c
         const int n = (int)(columns - first < TILE ? columns - first : TILE);
         const float *restrict u = w + first;
         int32_t code[TILE];
-        int nan = 0;
-        for (int i = 0; i < n; i++) nan += u[i] != u[i];
-        bad += nan;
         table_codes(middles, size, n, u, code);
+        bad += nan_row(n, u);
 #pragma GCC unroll 4
         for (int i = 0; i < n; i++) {
             counts[i % LANES][code[i]]++;

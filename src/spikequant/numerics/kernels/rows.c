@@ -167,3 +167,9 @@ static void mask_row(const Spec *p, int n, const float *restrict u, float *restr
     const float low = p->low, high = p->high;
     for (int i = 0; i < n; i++) g[i] = u[i] >= low && u[i] <= high ? g[i] : 0;
 }
+
+static int64_t nan_row(int n, const float *row) {
+    int nan = 0;
+    for (int i = 0; i < n; i++) nan += row[i] != row[i];
+    return nan;
+}
