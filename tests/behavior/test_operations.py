@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from spikequant.behavior import Operations, operations
+from spikequant.behavior.operations import reached
 from spikequant.errors import SpecError
 from spikequant.models import build
 
@@ -22,6 +25,15 @@ def naive(layer: nn.Conv2d, x: torch.Tensor) -> int:
                 k = layer.kernel_size[0]
                 count += int(((padded[window][..., :k, :k] != 0) & (ones[window][..., :k, :k] != 0)).sum())
     return count
+
+
+@pytest.mark.parametrize("form", [{"padding": "same"}, {"padding": (0, 2), "stride": (2, 1), "dilation": (1, 2)}, {"padding": "valid"}])
+def test_synapses_are_those_that_a_convolution_of_ones_adds_up(form: dict[str, Any]) -> None:
+    layer = nn.Conv2d(2, 3, (5, 3), bias=False, **form).requires_grad_(False)
+    nn.init.ones_(layer.weight)
+    x = -(torch.rand(3, 2, 7, 9, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    assert reached(layer, x) == float(layer(-x).sum())
+    assert reached(layer, x[0]) == float(layer(-x[0]).sum())
 
 
 @pytest.mark.parametrize(("stride", "padding", "groups"), [(1, 1, 1), (2, 1, 1), (1, 0, 2)])

@@ -40,7 +40,7 @@ def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str,
     def counter(name: str, layer: nn.Conv2d | nn.Linear) -> torch.utils.hooks.RemovableHandle:
         def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             dense[name] += reached(layer, torch.ones_like(inputs[0][:1])) * len(inputs[0])
-            effective[name] += reached(layer, (inputs[0] != 0).to(inputs[0].dtype))
+            effective[name] += reached(layer, inputs[0])
 
         return layer.register_forward_pre_hook(hook)
 
@@ -62,12 +62,21 @@ def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     return images
 
 
-def reached(module: nn.Conv2d | nn.Linear, active: Tensor) -> float:
-    """How many synapses the active inputs have: each input times the outputs that it reaches."""
-    if isinstance(module, nn.Conv2d):
-        kernel = torch.ones(module.groups, active.shape[-3] // module.groups, *module.kernel_size, dtype=active.dtype, device=active.device)
-        return float(_convolved(module, active, kernel).double().sum()) * module.out_channels / module.groups
-    return float(active.double().sum()) * module.out_features
+def reached(module: nn.Conv2d | nn.Linear, x: Tensor) -> float:
+    """How many synapses the inputs that are not zero have: each input times the outputs that it reaches."""
+    if isinstance(module, nn.Linear):
+        return float(torch.count_nonzero(x)) * module.out_features
+    places = torch.count_nonzero(x, dim=tuple(range(x.ndim - 2)))
+    return float((places.cpu() * _windows(module, *places.shape)).sum()) * module.out_channels / module.groups
+
+
+def _windows(module: nn.Conv2d, height: int, width: int) -> Tensor:
+    """In how many windows each place of an image lies, ``[height, width]``."""
+    left, right, top, bottom = module._reversed_padding_repeated_twice
+    form = {"kernel_size": module.kernel_size, "stride": module.stride, "dilation": module.dilation}
+    padded = torch.ones(1, 1, top + height + bottom, left + width + right)
+    covered = nn.functional.fold(nn.functional.unfold(padded, **form), padded.shape[2:], **form)
+    return covered[0, 0, top : top + height, left : left + width]
 
 
 def reached_by_weight(module: nn.Conv2d | nn.Linear, active: Tensor) -> Tensor:
