@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spikequant.models.network import Network
 from spikequant.models.wiring import INPUT, Node
 from spikequant.neurons import LIF
+from spikequant.numerics import compact, expanded
 from spikequant.quantizers import Quantizer
 
 LIMIT = 2**30  # bytes
@@ -71,7 +72,7 @@ class Prefixes:
         needed = network.needed(found.keys(), wanted | (set(sources.values()) - found.keys() - {INPUT}))
         used = {source for node in nodes if node.name in needed for source in node.inputs} | {nodes[-1].name, *sources.values()}
         untold = {name: source for name, source in sources.items() if name not in needed}
-        known = {name: kept.value.to(kept.dtype) for name, kept in found.items() if name in used - needed}
+        known = {name: _widened(kept) for name, kept in found.items() if name in used - needed}
         with _counting(network, listened) as counted:
             for node, value in network.values(x, fuse=True, known=known, needed=needed):
                 output = value
@@ -192,8 +193,9 @@ def _counting(network: Network, listened: set[str]) -> Iterator[dict[str, tuple[
 
 def _packed(value: Tensor) -> Tensor | None:
     """Whole numbers up to 255 as bytes; one step that stands for all as it is; else None."""
-    # Most values that are not whole show it in one image of one step; what does not survive the way to a byte and back is none.
-    whole = torch.equal(value[:1, :1].byte().to(value.dtype), value[:1, :1])
-    if whole and torch.equal((small := value.byte()).to(value.dtype), value):
-        return small
-    return value if value.shape[0] == 1 else None
+    small = compact(value)
+    return value if small is None and value.shape[0] == 1 else small
+
+
+def _widened(kept: Kept) -> Tensor:
+    return expanded(kept.value, kept.dtype) if kept.value.dtype == torch.uint8 else kept.value

@@ -32,7 +32,9 @@ from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, 
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
 from spikequant.numerics.twins import (
+    compact,
     conv2d,
+    expanded,
     fit_basis,
     lif_scan,
     mixed,
@@ -93,10 +95,12 @@ __all__ = [
     "charged",
     "charging",
     "chosen",
+    "compact",
     "compete",
     "conv2d",
     "decode",
     "encode",
+    "expanded",
     "exponential_levels",
     "fired",
     "fit_basis",

@@ -3,14 +3,16 @@
 from functools import cache
 from importlib.util import find_spec
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikequant.numerics import freezing, lq, scan, sorting, stdp
+from spikequant.numerics import compacting, freezing, lq, scan, sorting, stdp
 from spikequant.numerics import norm as reference
 from spikequant.numerics.charging import settled
 from spikequant.numerics.grid import Grid
 from spikequant.numerics.kernels import (
+    compacting_native,
     events_native,
     freezing_native,
     lif_native,
@@ -50,6 +52,18 @@ def mixed(x: Tensor, hard: Tensor, frozen: Tensor, straight_through: bool = Fals
     """``spikequant.numerics.freezing.mixed`` by its fastest admitted twin: same values, same gradients, bit for bit."""
     run = freezing_native.mixed if freezing_native.fits(x, hard, frozen) else freezing.mixed
     return run(x, hard, frozen, straight_through)
+
+
+def compact(x: Tensor) -> Tensor | None:
+    """``spikequant.numerics.compacting.compact`` by its fastest admitted twin."""
+    return compacting_native.compact(x) if compacting_native.fits(x) else compacting.compact(x)
+
+
+def expanded(small: Tensor, dtype: torch.dtype) -> Tensor:
+    """``spikequant.numerics.compacting.expanded`` by its fastest admitted twin."""
+    if dtype == torch.float32 and small.device.type == "cpu":
+        return compacting_native.expanded(small)
+    return compacting.expanded(small, dtype)
 
 
 def uniform(seed: int, layer: int, step: int, index: Tensor) -> Tensor:

@@ -13,3 +13,4 @@
 #include "events.c"
 #include "sorting.c"
 #include "freezing.c"
+#include "compacting.c"

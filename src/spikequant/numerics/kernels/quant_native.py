@@ -137,10 +137,10 @@ def threads_for(x: Tensor) -> int:
     return torch.get_num_threads() if x.numel() >= SERIAL_BELOW else 1
 
 
-def laid_as(x: Tensor) -> Tensor:
+def laid_as(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Memory for a result, laid out as ``x``."""
     order = order_of(x)
-    return empty(x.permute(order).shape).permute([order.index(axis) for axis in range(x.ndim)])
+    return empty(x.permute(order).shape, dtype).permute([order.index(axis) for axis in range(x.ndim)])
 
 
 def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
