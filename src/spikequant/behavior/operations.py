@@ -76,7 +76,8 @@ def _places(x: Tensor) -> Tensor:
     """How often each place of the images ``[..., height, width]`` is not zero."""
     before = tuple(range(x.ndim - 2))
     # Parts that the allocator holds ready: the whole at once would wait for fresh pages. Exact in float32 up to 2**24.
-    return sum(((part != 0).float().sum(before).double().cpu() for part in torch.split(x, PART)), torch.zeros((), dtype=torch.float64))
+    parts = ((part != 0).float().sum(before).double() for part in torch.split(x, PART))
+    return sum(parts, torch.zeros((), dtype=torch.float64, device=x.device)).cpu()
 
 
 def _windows(module: nn.Conv2d, height: int, width: int) -> Tensor:
