@@ -1,7 +1,24 @@
+from typing import Any
+
 import pytest
 import torch
 
-from spikequant.numerics import Dynamics, Norm, State, Tail, affine, lif_scan, moments, norm_scan, norm_scan_fits, scan
+from spikequant.numerics import (
+    Dynamics,
+    Grid,
+    Norm,
+    State,
+    Tail,
+    affine,
+    charged,
+    lif_scan,
+    moments,
+    norm_scan,
+    norm_scan_fits,
+    scan,
+    table,
+)
+from spikequant.numerics.charging import charged as charged_reference
 from spikequant.numerics.kernels import lif_native, norm_native
 
 D = Dynamics(torch.tensor(1.0), decay=0.9)
@@ -50,3 +67,16 @@ def test_half_precision_currents_give_spikes_of_their_dtype_from_float32_membran
     assert torch.equal(spikes.float(), expected)
     assert torch.equal(last, expected_last)
     assert torch.equal(counts, expected.sum(0))
+
+
+@pytest.mark.parametrize("timing", ["now", "next", "now_once"])
+@pytest.mark.parametrize("grid", [None, affine(-1.0, 1.2, 16), table(torch.tensor([-0.5, 0.0, 0.4, 1.0]))])
+@pytest.mark.parametrize("last", [False, True])
+def test_charged_membranes_are_the_references(timing: Any, grid: Grid | None, last: bool) -> None:
+    current = torch.randn(4, 3, 5, 6, 7)
+    if last:
+        current = current.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    d, state = Dynamics(torch.tensor(1.0), decay=torch.tensor(0.8), reset_timing=timing), None if grid is None else State(grid)
+    start = torch.rand(3, 5, 6, 7)
+    for found, expected in zip(charged(current, d, state, start), charged_reference(current, d, state, start), strict=True):
+        assert torch.equal(found, expected)

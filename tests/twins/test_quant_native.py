@@ -1,4 +1,4 @@
-"""The C twins of ``snap`` and ``fit_basis`` against their references: values and gradients bit for bit, bases to rounding."""
+"""The C twins of ``snap``, ``fit_basis`` and ``level_sums`` against their references: bit for bit, sums and bases to rounding."""
 
 import itertools
 
@@ -14,6 +14,7 @@ from spikequant.numerics import (
     fit_basis,
     integers,
     levels,
+    lloyd,
     lq,
     lq_grid,
     midpoints,
@@ -257,3 +258,29 @@ def test_threads_change_no_bit() -> None:
     torch.set_num_threads(before)
     for other in found[1:]:
         assert all(same(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 700, 200_003])
+@pytest.mark.parametrize("size", [2, 13, 256])
+def test_sums_of_levels_are_the_references(count: int, size: int) -> None:
+    values, at = torch.randn(count), torch.linspace(-1.5, 1.5, size).tanh()
+    assert quant_native.fits_levels(values, at)
+    found, expected = quant_native.level_sums(values, at), lloyd.level_sums(values, at)
+    assert torch.equal(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-12, atol=1e-9)
+
+
+def test_values_on_midpoints_count_for_the_lower_level_and_nan_is_refused() -> None:
+    at, values = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.25, 0.75, 2.0, -5.0, torch.inf])
+    assert quant_native.level_sums(values, at)[0].tolist() == lloyd.level_sums(values, at)[0].tolist() == [2.0, 1.0, 2.0]
+    with pytest.raises(SpecError, match="1 of 2 values are NaN"):
+        quant_native.level_sums(torch.tensor([0.0, torch.nan]), at)
+
+
+def test_levels_that_are_not_covered() -> None:
+    values = torch.ones(9)
+    assert not quant_native.fits_levels(values, torch.tensor([0.0]))
+    assert not quant_native.fits_levels(values, torch.tensor([0.0, 0.0, 1.0]))
+    assert not quant_native.fits_levels(values, torch.tensor([0.0, torch.nan]))
+    assert not quant_native.fits_levels(values, torch.linspace(0, 1, 257))
+    assert not quant_native.fits_levels(values.double(), torch.tensor([0.0, 1.0]))

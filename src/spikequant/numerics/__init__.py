@@ -1,6 +1,6 @@
 """The arithmetic of grids and membranes, with its gradients: tensors in, tensors out. `kernels/` holds fast twins."""
 
-from spikequant.numerics.charging import charged, charging, settled
+from spikequant.numerics.charging import charging, settled
 from spikequant.numerics.clustering import chosen, k_means
 from spikequant.numerics.decolle import (
     FAST_SIGMOID,
@@ -17,7 +17,6 @@ from spikequant.numerics.decolle import (
 from spikequant.numerics.freezing import graded_scan, refreshed, share
 from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
-from spikequant.numerics.lloyd import fit_levels
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
@@ -32,10 +31,12 @@ from spikequant.numerics.stdp import Competition, Conductance, Format, Formats, 
 from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 from spikequant.numerics.synaptic import AlphaHeld, Form, Held, Synapse, alpha_scan, synaptic_scan
 from spikequant.numerics.twins import (
+    charged,
     compact,
     conv2d,
     expanded,
     fit_basis,
+    fit_levels,
     lif_scan,
     mixed,
     moments,

@@ -1,6 +1,6 @@
 """What a membrane reaches before it is rounded and fires: what a grid should cover."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -13,19 +13,26 @@ from spikequant.numerics.scan import Dynamics, Noise, State
 
 @torch.no_grad()
 def charged(
-    current: Tensor, dynamics: Dynamics, state: State | None = None, start: Tensor | None = None, noise: Noise | None = None
+    current: Tensor,
+    dynamics: Dynamics,
+    state: State | None = None,
+    start: Tensor | None = None,
+    noise: Noise | None = None,
+    run: Callable[..., tuple[Tensor, Tensor]] = scan.lif_scan,
 ) -> Iterator[Tensor]:
     """The membrane of each step before it is rounded and fires, ``[batch, ...]``; with a ``state``, on the way that this grid leads.
+
+    ``run``: ``lif_scan`` or a twin of it.
 
     >>> [float(v) for v in charged(torch.ones(3, 1, 1), Dynamics(torch.tensor(1.5)))]
     [1.0, 2.0, 1.5]
     """
     v, open_ended = start, charging(dynamics)
     for step, x in enumerate(current.unsqueeze(1)):
-        yield scan.lif_scan(x, open_ended, start=v)[1]
+        yield run(x, open_ended, start=v)[1]
         # Noise is named by its step in the sequence; each of these scans has one step only.
         drawn = None if noise is None else partial(_at, noise, step)
-        v = scan.lif_scan(x, dynamics, state, v, drawn)[1]
+        v = run(x, dynamics, state, v, drawn)[1]
 
 
 def charging(dynamics: Dynamics) -> Dynamics:

@@ -18,9 +18,17 @@ def fit_levels(values: Tensor, levels: Tensor, held: Tensor) -> Tensor:
     >>> fit_levels(values, torch.tensor([0.0, 0.5, 1.0]), torch.tensor([True, False, True])).tolist()
     [0.0, 0.4000000059604645, 1.0]
     """
+    return means(levels, held, *level_sums(values, levels))
+
+
+def level_sums(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the values are nearest to each level, and their sum, in float64."""
     codes = encode(Table(levels), values).flatten().long()
     wide = values.flatten().double()
     count = torch.zeros(len(levels), dtype=torch.float64, device=levels.device).scatter_add_(0, codes, torch.ones_like(wide))
-    total = torch.zeros_like(count).scatter_add_(0, codes, wide)
-    means = (total / count.clamp(min=1)).to(levels.dtype)
-    return torch.where(held | (count == 0), levels, means)
+    return count, torch.zeros_like(count).scatter_add_(0, codes, wide)
+
+
+def means(levels: Tensor, held: Tensor, count: Tensor, total: Tensor) -> Tensor:
+    """The mean of each level's values, where it has any and is not held."""
+    return torch.where(held | (count == 0), levels, (total / count.clamp(min=1)).to(levels.dtype))

@@ -138,3 +138,20 @@ int64_t sq_lq_equations(int64_t rows, int64_t columns, int bits, const float *w,
     }
     return bad;
 }
+
+#define CHUNKED (1 << 16)
+
+int64_t sq_level_chunks(int64_t count) { return (count + CHUNKED - 1) / CHUNKED; }
+
+/* counts, totals: [chunks, size], how many of the values x are nearest to each of the ascending levels, and their sum. Returns the NaN. */
+int64_t sq_level_sums(int64_t count, int size, const float *x, const float *levels, double *counts, double *totals, int threads) {
+    float middles[MOST];
+    int64_t bad = 0;
+    middles_row(levels, size, middles);
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : bad)
+    for (int64_t chunk = 0; chunk < sq_level_chunks(count); chunk++) {
+        const int64_t first = chunk * CHUNKED, n = count - first < CHUNKED ? count - first : CHUNKED;
+        bad += level_sums(middles, size, n, x + first, counts + chunk * size, totals + chunk * size);
+    }
+    return bad;
+}

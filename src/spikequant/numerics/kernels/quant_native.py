@@ -1,4 +1,4 @@
-"""The CPU twins of ``snap`` and of LQ-Net's ``fit_basis``: C over the rows of a tensor, each with a grid of its own."""
+"""The CPU twins of ``snap``, ``fit_basis`` and ``level_sums``: C over the rows of a tensor, each with a grid of its own."""
 
 import ctypes
 import functools
@@ -76,6 +76,22 @@ def equations(c: ctypes.CDLL, weights: Tensor, basis: Tensor) -> tuple[Tensor, T
     return normal, target
 
 
+def fits_levels(values: Tensor, levels: Tensor) -> bool:
+    """Whether the twin covers these sums: dense float32 on the CPU, up to 256 ascending levels that are apart."""
+    usual = is_dense(values) and levels.dtype == torch.float32 and levels.device.type == "cpu" and 2 <= len(levels) <= 2**MOST_BITS
+    return usual and library() is not None and bool((levels.diff() > 0).all()) and _spreads(Table(levels))
+
+
+def level_sums(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The twin of ``spikequant.numerics.lloyd.level_sums``, for calls that it ``fits_levels``: sums of chunks, to rounding."""
+    c, ascending = ready(), levels.contiguous()
+    count, total = torch.empty(2, c.sq_level_chunks(values.numel()), len(levels), dtype=torch.float64, device="cpu")
+    places = (each.data_ptr() for each in (values, ascending, count, total))
+    if c.sq_level_sums(values.numel(), len(levels), *places, threads_for(values)):
+        encode(Table(levels), values)  # refuses NaN, and says how many
+    return count.sum(0), total.sum(0)
+
+
 def is_dense(x: Tensor) -> bool:
     """Whether this is float32 on the CPU, without gaps, in any order of its axes."""
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.numel() == 0:
@@ -128,6 +144,8 @@ def declared(c: ctypes.CDLL) -> ctypes.CDLL:
     place, count, whole = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     c.sq_snap.argtypes, c.sq_snap.restype = [place] * 6 + [whole], count
     c.sq_mask.argtypes = [count, place, place, place, whole]
+    c.sq_level_chunks.argtypes, c.sq_level_chunks.restype = [count], count
+    c.sq_level_sums.argtypes, c.sq_level_sums.restype = [count, whole, *[place] * 4, whole], count
     c.sq_lq_equations.argtypes, c.sq_lq_equations.restype = [count, count, whole, *[place] * 5, whole], count
     return c
 
