@@ -67,7 +67,7 @@ def test_records_kept_elsewhere_make_the_report_too(invoke: Invoke) -> None:
 @pytest.mark.parametrize(
     ("progress", "line"),
     [
-        (Progress(0, 0, 2, (), None), "nothing runs yet  trial 0/2"),
+        (Progress(0, 0, 2, (), None), "nothing at work  trial 0/2"),
         (Progress(0, 0, 9, (("a/s0", 41, 164), ("b/s0", 7, None)), None), "running a/s0 25.0%, b/s0 7  trial 0/9"),
         (
             Progress(3, 1, 9, tuple((f"t{i}", 1, 2) for i in range(5)), ("a/s0", 0.97)),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikequant.behavior.recorder import Loader, first, placed, watching
 from spikequant.errors import SpecError
 
-PART = 64
+PART = 64  # samples counted at a time
 
 
 class Operations(NamedTuple):

@@ -75,7 +75,7 @@ def _state_of(progress: Any) -> str:
     parts = [f"running {', '.join(at[:NAMED])}{more}"] if at else []
     parts += [f"{progress.failed} failed"] if progress.failed else []
     parts += [f"best {progress.best[1]:.4f} ({progress.best[0]})"] if progress.best else []
-    return "; ".join(parts) or "nothing runs yet"
+    return "; ".join(parts) or "nothing at work"
 
 
 def _answer(end: Any, study: str, out: Path, texts: Sequence[Path]) -> Answer:
