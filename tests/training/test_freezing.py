@@ -12,7 +12,8 @@ from spikequant.deploy import lower
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.models.wiring import Wiring, chain
-from spikequant.quantizers import Binary
+from spikequant.neurons import LIF
+from spikequant.quantizers import Binary, TwoLevels
 from spikequant.recipes import Recipe, quantize
 from spikequant.training import Freezing, Froze, Training, fit, train
 from spikequant.training.freezing import Freezer
@@ -75,6 +76,35 @@ def test_frozen_activations_blockade_the_gradient_of_all_that_lies_before() -> N
     before = [parameter for name, parameter in network.named_parameters() if name[-1] != "3" and name.split(".")[0][-1] in "012"]
     assert len(before) == 9
     assert all(parameter.grad is None or parameter.grad.count_nonzero() == 0 for parameter in before)
+    assert freezer.gradients()["conv3"] > 0 == freezer.gradients()["conv1"]
+
+
+@pytest.mark.parametrize("neuron", [("activation", {"shape": "clip"}), ("lif", {"tau": 2.0, "threshold": 0.5, "reset": "subtract"})])
+@pytest.mark.parametrize("last", ["float", "same"])
+def test_no_backward_pass_behind_a_blockade_and_the_same_network(neuron, last, monkeypatch) -> None:
+    recipe = Recipe(weights=Binary(), activations=None if neuron[0] == "lif" else Binary(scale="one"), first="float", last=last)
+    freezing = Freezing(refresh=2, spikes=neuron[0] == "lif")
+    training = Training(epochs=4, lr=0.05, optimizer="sgd", momentum=0.9, weight_decay=1e-3, freezing=freezing)
+    short, whole = quantize(plain(2, neuron), recipe), quantize(plain(2, neuron), recipe)
+    fit(short, BATCH * 5, training)
+    for owner in (TwoLevels, LIF):
+        monkeypatch.setattr(owner, "blocked", property(lambda _: False, lambda *_: None), raising=False)
+    fit(whole, BATCH * 5, training)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, short.state_dict()[name]), name
+
+
+def test_behind_a_blockade_nothing_asks_for_a_gradient() -> None:
+    network = quantize(plain(), BINARY).train()
+    freezer = Freezer.of(network, Freezing(), 100, 0)
+    with freezer.step(60):
+        values = {node.name: value for node, value in network.values(IMAGES)}
+        assert not values["act1"].requires_grad
+        assert values["act2"].requires_grad
+        cross_entropy(network(IMAGES), BATCH[0][1]).backward()
+        assert network.get_submodule("norm0").weight.grad is None
+        freezer.fill(network)
+        assert network.get_submodule("norm0").weight.grad.count_nonzero() == 0  # type: ignore[union-attr]
     assert freezer.gradients()["conv3"] > 0 == freezer.gradients()["conv1"]
 
 

@@ -117,7 +117,7 @@ class LIF(nn.Module):
         self.state, self.snapped = state, snapped
         self.counters: tuple[Counter, ...] = ()
         self.register_buffer("frozen", None)
-        self.window, self.straight_through = 1.0, False
+        self.window, self.straight_through, self.blocked = 1.0, False, False
 
     def scan(self, current: Tensor, start: Tensor | None = None, steps: int | None = None) -> tuple[Tensor, Tensor]:
         """Spikes, and the membrane after the last step; ``start`` is the membrane before the first, at rest if None.
@@ -130,7 +130,7 @@ class LIF(nn.Module):
 
     def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.frozen is not None:
-            wide = widened(current)
+            wide = widened(current.detach() if self.blocked else current)
             if self.state is not None or start is not None or counts is not None:
                 raise SpecError("grades freeze to spikes unwatched, on a float membrane from rest; quantize states, or watch, afterwards")
             return graded_scan(wide, self.broadcast(wide), self.frozen, self.window, self.straight_through, steps)

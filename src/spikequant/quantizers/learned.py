@@ -142,7 +142,8 @@ class TwoLevels(Quantizer):
     """A sign, times one or times the mean magnitude of its channel.
 
     ``frozen`` is there while training freezes values progressively: free values are clipped to [-1, 1], and a frozen one passes no
-    gradient unless ``straight_through``. Without it all are hard, with the gradient that the spec asks for.
+    gradient unless ``straight_through``. Without it all are hard, with the gradient that the spec asks for. ``blocked``: all are
+    frozen and pass nothing, so that no backward pass need come here.
     """
 
     scale: Tensor
@@ -151,7 +152,7 @@ class TwoLevels(Quantizer):
     def __init__(self, spec: Binary, shape: tuple[int, ...], axis: int) -> None:
         super().__init__(spec, shape, axis)
         self.binary, self.averaged = spec, spec.scale == "mean"
-        self.straight_through = False
+        self.straight_through = self.blocked = False
         self.register_buffer("scale", torch.ones(shape[axis]) if self.averaged else torch.ones(()))
         self.register_buffer("frozen", None)
 
@@ -181,6 +182,8 @@ class TwoLevels(Quantizer):
         if self.training:
             self.observe(x)
         if self.frozen is not None:
+            if self.blocked:
+                return super().forward(x.detach())
             return mixed(x, super().forward(x.detach()), self.frozen, self.straight_through)
         if self.binary.gradient != "unit":
             return super().forward(x)

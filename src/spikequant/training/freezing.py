@@ -69,6 +69,7 @@ class Freezer:
             assert part.owner.frozen is not None, "the masks are there until finish"
             # In place, where a recorded step reads it.
             part.owner.frozen.copy_(refreshed(part.owner.frozen, share_, self.freezing.refresh, self.seed, number, step))
+            part.owner.blocked = share_ == 1 and not self.freezing.straight_through
         held = [(part.owner.frozen, part.latent, part.latent.detach().clone()) for part in parts if part.latent is not None]
         yield
         with torch.no_grad():
@@ -78,6 +79,13 @@ class Freezer:
                 latent.copy_(torch.where(frozen, before, latent))
                 if self.freezing.clamp:
                     latent.clamp_(-1, 1)
+
+    def fill(self, model: nn.Module) -> None:
+        """Give what a blockade keeps from every gradient the zero gradient that it has: its momentum goes on."""
+        if self.layers:
+            for parameter in model.parameters():
+                if parameter.requires_grad and parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
 
     def shares(self) -> dict[str, float]:
         """How much of each layer is frozen now."""
@@ -104,7 +112,7 @@ class Freezer:
     def finish(self) -> None:
         """Take the masks away: what is left is an ordinary network on binary grids."""
         for part in (part for parts in self.layers.values() for part in parts):
-            part.owner.frozen = None
+            part.owner.frozen, part.owner.blocked = None, False
 
     def _share(self, step: int, place: int) -> float:
         last = len(self.layers) - 1

@@ -146,7 +146,10 @@ def _update(run: _Run, batch: tuple[Tensor, Tensor], place: str) -> float:
             return criterion(training, model)(outputs, y) + pull() + near()
 
     loss = run.recording.loss_of(x, y, compute)
+    run.freezer.fill(model)
     moved = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    if not moved:
+        raise SpecError(f"the loss of {place} hangs on no parameter: somewhere the network detaches, or runs without gradients")
     gradients = [parameter.grad for parameter in moved if parameter.grad is not None]
     loss = parallel.combine(gradients, loss, part)
     if not finite([loss, *gradients]):

@@ -45,7 +45,8 @@ class Recording:
             for parameter in self.parameters:
                 parameter.grad = None
             loss = compute(x, y)
-            loss.backward()  # type: ignore[no-untyped-call]
+            if loss.requires_grad:  # not where all that could learn is frozen
+                loss.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
         self.x.copy_(x)
         self.y.copy_(y)
@@ -61,7 +62,8 @@ class Recording:
         try:
             with torch.cuda.graph(graph):
                 loss = compute(self.x, self.y)
-                loss.backward()  # type: ignore[no-untyped-call]
+                if loss.requires_grad:
+                    loss.backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             self.possible = False
             warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {error}", stacklevel=2)
