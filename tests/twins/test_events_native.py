@@ -73,6 +73,27 @@ def test_a_nan_is_an_event() -> None:
     assert events_native.conv2d(x, torch.ones(16, 1, 3, 3), None, Form(3, 0)).isnan().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("values", "most"),
+    [
+        ([0.0, 1.0, -3.0], 3),
+        ([0.0, 0.0], 0),
+        ([1.0, 0.5], -1),
+        ([float("nan"), 1.0], -1),
+        ([float("inf")], -1),
+        ([3e9], -1),
+        ([32768.0], -1),
+    ],
+)
+def test_events_are_counted_and_known_to_be_whole(values: list[float], most: int, dtype: torch.dtype) -> None:
+    x = torch.zeros(2, 3, 40, 40, dtype=dtype)
+    x[1, 1, 17, : len(values)] = torch.tensor(values, dtype=dtype)
+    found = events_native.events_in(events_native.ready(), x.contiguous(memory_format=torch.channels_last))
+    assert found.most == most
+    assert found.share * x.numel() == pytest.approx(sum(value != 0 for value in values))
+
+
 def test_what_is_not_covered() -> None:
     x, weight = images((2, 4, 6, 6)), whole(16, 4, 3, 3)
     assert events_native.fits(x, weight, Form(3, 1))
@@ -90,12 +111,17 @@ def test_what_is_not_covered() -> None:
 
 
 def test_only_large_calls_over_few_events_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pays(x: Tensor, weight: Tensor) -> bool:
+        return events_native.pays(x, weight, events_native.events_in(events_native.ready(), x))
+
     weight, few = whole(32, 16, 3, 3), images((128, 16, 8, 8), 0.1)
-    assert events_native.pays(few, weight)
-    assert not events_native.pays(few, weight[:16])
-    assert not events_native.pays(few.bfloat16(), weight)
-    assert not events_native.pays(images((128, 16, 8, 8), 0.4), weight)
-    assert not events_native.pays(images((8, 16, 8, 8), 0.1), weight)
+    assert pays(few, weight)
+    assert not pays(few, weight[:16])
+    assert not pays(few.bfloat16(), weight)
+    assert not pays(images((128, 16, 8, 8), 0.4), weight)
+    assert events_native.is_promising(few, weight)
+    assert not events_native.is_promising(images((8, 16, 8, 8), 0.1), weight)
+    assert not events_native.is_promising(few.bfloat16(), weight[:16])
     called = []
     monkeypatch.setattr(events_native, "conv2d", lambda *call: called.append(call[-1]))
     chosen(images((128, 16, 8, 8), 0.1), weight, padding=1)

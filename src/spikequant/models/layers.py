@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces, TrainedThreshold
-from spikequant.numerics import Surrogate, conv2d, rated
+from spikequant.numerics import Surrogate, conv2d, rated, unit
 
 
 class Encode(nn.Module):
@@ -56,7 +57,14 @@ class Convolution(nn.Conv2d):
         if not plain or len({*self.stride}) > 1 or len({*self.padding}) > 1:
             general: Tensor = super()._conv_forward(input, weight, bias)
             return general
-        return conv2d(input, weight, bias, self.stride[0], int(self.padding[0]))
+        return conv2d(input, weight, bias, self.stride[0], int(self.padding[0]), self._unit(weight))
+
+    def _unit(self, weight: Tensor) -> Tensor | None:
+        """What quantized weights are whole multiples of, where no gradient is asked for."""
+        if self.training or torch.is_grad_enabled() or weight.device.type != "cpu" or not parametrize.is_parametrized(self, "weight"):
+            return None
+        quantizer: Any = self.parametrizations.weight[-1]  # type: ignore[union-attr, index]
+        return unit(quantizer.grid()) if hasattr(quantizer, "grid") else None
 
 
 class SumPool(nn.Module):

@@ -210,6 +210,8 @@ class LIF(nn.Module):
             MismatchError: it is for other channels than the current has.
         """
         each: Tensor = self.fires_at if name == "threshold" else getattr(self, name)
+        if each.ndim == 0 and each.dtype == current.dtype:
+            return each  # as usual, and at once: small networks call often
         channels = current.shape[2] if current.ndim > 2 else 1
         if each.numel() not in (1, channels):
             raise MismatchError(f"{name} is for {each.numel()} channels, the current of shape {tuple(current.shape)} has {channels}")

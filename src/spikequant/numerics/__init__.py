@@ -15,7 +15,7 @@ from spikequant.numerics.decolle import (
     trace_scan,
 )
 from spikequant.numerics.freezing import graded_scan, refreshed, share
-from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to
+from spikequant.numerics.grid import Affine, Grid, Table, affine, bounds, integers, levels, table, to, unit
 from spikequant.numerics.kernels.native import Kernels, kernels_in_use
 from spikequant.numerics.lq import lq_grid, signs, sorted_levels, start_basis
 from spikequant.numerics.lsq import scale_gradient, start_step
@@ -146,5 +146,6 @@ __all__ = [
     "trace",
     "trace_scan",
     "uniform",
+    "unit",
     "widened",
 ]

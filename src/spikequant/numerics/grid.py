@@ -102,6 +102,19 @@ def bounds(grid: Grid) -> tuple[Tensor, Tensor]:
     return grid.step * (grid.lowest + grid.shift), grid.step * (grid.size - 1 + grid.lowest + grid.shift)
 
 
+def unit(grid: Grid) -> Tensor | None:
+    """What every level is a whole multiple of: the step, or half of it where zero lies between two levels; else None.
+
+    >>> unit(integers(0.5, -2, 4)), unit(affine(-1.0, 1.0, 3)._replace(shift=torch.tensor(0.5))), unit(table(torch.tensor([0.1, 0.3])))
+    (tensor(0.5000), tensor(0.5000), None)
+    """
+    if isinstance(grid, Table):
+        return None
+    if holds(grid.shift == 0):
+        return grid.step
+    return grid.step / 2 if holds(grid.shift == 0.5) else None
+
+
 def to(grid: Grid, like: Tensor) -> Grid:
     """The same grid on the device of ``like``."""
     if isinstance(grid, Table):

@@ -26,6 +26,7 @@ from spikequant.numerics.kernels import (
     quant_native,
     sorting_native,
     stdp_native,
+    whole_native,
 )
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
@@ -95,18 +96,25 @@ def charged(
     return charged_reference(current, dynamics, state, start, noise, lif_scan)
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0, unit: Tensor | None = None) -> Tensor:
     """``torch.nn.functional.conv2d`` with one stride and padding for both axes; images that are mostly zero go event by event.
 
-    The twin sums in another order than torch's, so that values differ by rounding; which of the two runs follows from the call alone.
+    ``unit``: where no gradient is asked for and the weights are whole multiples of it, one for all or one for each output channel;
+    whole images are then summed exactly. The twins sum in another order than torch, so that values differ by rounding; which form
+    runs follows from the call alone.
 
     >>> import torch
     >>> conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2)).flatten().tolist()
     [4.0, 4.0, 4.0, 4.0]
     """
     form = events_native.Form(weight.shape[-1], padding)
-    if stride == 1 and events_native.fits(x, weight, form) and events_native.pays(x, weight):
-        return events_native.conv2d(x, weight, bias, form)
+    if stride == 1 and events_native.fits(x, weight, form) and events_native.is_promising(x, weight):
+        events = events_native.events_in(events_native.ready(), x)
+        codes = None if unit is None else whole_native.codes(x, weight, unit, events)
+        if unit is not None and codes is not None:
+            return whole_native.conv2d(x, codes, unit, bias, form)
+        if events_native.pays(x, weight, events):
+            return events_native.conv2d(x, weight, bias, form)
     found: Tensor = functional.conv2d(x, weight, bias, stride, padding)
     return found
 

@@ -18,8 +18,13 @@ def fits(x: Tensor) -> bool:
 
 def compact(x: Tensor) -> Tensor | None:
     """The twin of ``spikequant.numerics.compacting.compact``, for calls that it ``fits``."""
+    return run(ready(), x)
+
+
+def run(c: ctypes.CDLL, x: Tensor) -> Tensor | None:
+    """``compact`` by a library."""
     small = laid_as(x, torch.uint8)
-    return None if _declared(ready()).sq_compact(x.numel(), pointer(x), pointer(small), threads_for(x)) else small
+    return None if _declared(c).sq_compact(x.numel(), pointer(x), pointer(small), threads_for(x)) else small
 
 
 def expanded(small: Tensor) -> Tensor:

@@ -31,18 +31,29 @@ static void *take(char **room, int64_t bytes) {
     return taken;
 }
 
-/* How many of the values are not zero. */
-int64_t sq_events_count(const void *x, int half, int64_t count, int threads) {
-    int64_t found = 0;
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : found)
+/* How many of the values are not zero. most: the largest without its sign, or -1 where one is no whole number below 2^15. */
+int64_t sq_events_count(const void *x, int half, int64_t count, int32_t *most, int threads) {
+    int64_t found = 0, others = 0;
+    int32_t top = 0;
+#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : found, others) reduction(max : top)
     for (int64_t first = 0; first < count; first += TILE) {
         const int n = (int)(count - first < TILE ? count - first : TILE);
         float wide[TILE];
         const float *row = read_row(half, x, first, n, wide);
-        int here = 0;
-        for (int i = 0; i < n; i++) here += row[i] != 0;
+        int here = 0, other = 0;
+        int32_t high = 0;
+        for (int i = 0; i < n; i++) {
+            const float size = row[i] < 0 ? -row[i] : row[i];
+            const int32_t whole = size < 32768 ? (int32_t)size : -1;
+            here += row[i] != 0;
+            other += (float)whole != size;
+            high = whole > high ? whole : high;
+        }
         found += here;
+        others += other;
+        top = high > top ? high : top;
     }
+    *most = others ? -1 : top;
     return found;
 }
 

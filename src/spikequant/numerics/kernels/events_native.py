@@ -32,6 +32,13 @@ class Form(NamedTuple):
     padding: int
 
 
+class Events(NamedTuple):
+    """What is not zero in the images: its share, and the largest value without its sign, -1 where one is no whole number."""
+
+    share: float
+    most: int
+
+
 def fits(x: Tensor, weight: Tensor, form: Form) -> bool:
     """Whether the twin computes this call: images on the CPU, blocks of 16 output channels, a square kernel no larger than they.
 
@@ -48,14 +55,21 @@ def fits(x: Tensor, weight: Tensor, form: Form) -> bool:
     return square and form.padding < form.kernel <= min(x.shape[2:]) and library() is not None
 
 
-def pays(x: Tensor, weight: Tensor) -> bool:
+def is_promising(x: Tensor, weight: Tensor) -> bool:
+    """Whether a call is worth a look at how much of its images is zero."""
+    return DENSEST[x.dtype][lanes(weight)] > 0 and x.numel() // x.shape[1] * weight.numel() >= LEAST
+
+
+def events_in(c: ctypes.CDLL, x: Tensor) -> Events:
+    """Counts the events of images ``[image, channel, height, width]``."""
+    dense, half, most = x.detach().permute(0, 2, 3, 1).contiguous(), x.dtype == torch.bfloat16, ctypes.c_int32()
+    count = _declared(c).sq_events_count(dense.data_ptr(), half, dense.numel(), ctypes.byref(most), torch.get_num_threads())
+    return Events(count / dense.numel(), most.value)
+
+
+def pays(x: Tensor, weight: Tensor, events: Events) -> bool:
     """Whether so little of the images is not zero that the twin is faster than a dense convolution."""
-    densest = DENSEST[x.dtype][_lanes(weight)]
-    if not densest or x.numel() // x.shape[1] * weight.numel() < LEAST:
-        return False
-    dense, half = x.detach().permute(0, 2, 3, 1).contiguous(), x.dtype == torch.bfloat16
-    events = _c().sq_events_count(dense.data_ptr(), half, dense.numel(), torch.get_num_threads())
-    return bool(events <= densest * dense.numel())
+    return events.share <= DENSEST[x.dtype][lanes(weight)]
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, form: Form) -> Tensor:
@@ -67,46 +81,49 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, form: Form) -> Tensor
 @functools.cache
 def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
     place, count, threads = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-    c.sq_events_count.argtypes, c.sq_events_count.restype = [place, threads, count, threads], count
+    c.sq_events_count.argtypes, c.sq_events_count.restype = [place, threads, count, place, threads], count
     c.sq_events_room.argtypes, c.sq_events_room.restype = [place], count
+    c.sq_whole_forward.argtypes = [place] * 7 + [threads]
     c.sq_events_forward.argtypes, c.sq_events_backward.argtypes = [place] * 6 + [threads], [place] * 5 + [threads]
     return c
 
 
-def _c() -> ctypes.CDLL:
+def ready() -> ctypes.CDLL:
+    """The library, with its functions declared."""
     c = library()
     if c is None:
         raise SpecError("the C library is gone; set SPIKEQUANT_KERNELS=torch")
     return _declared(c)
 
 
-def _pass_over(c: ctypes.CDLL, x: Tensor, weight: Tensor, form: Form) -> tuple[Pass, Tensor, int]:
+def pass_over(c: ctypes.CDLL, x: Tensor, weight: Tensor, form: Form) -> tuple[Pass, Tensor, int]:
     """The call as C takes it, over ``x`` ``[image, height, width, channel]``; room for its threads; how many they are."""
     threads = torch.get_num_threads()
-    lanes = _lanes(weight)
+    each = lanes(weight)
     images, height, width, channels = x.shape
     found = Pass(
-        images, height, width, channels, form.kernel, form.padding, lanes, weight.shape[0] // (LANE * lanes), x.dtype == torch.bfloat16
+        images, height, width, channels, form.kernel, form.padding, each, weight.shape[0] // (LANE * each), x.dtype == torch.bfloat16
     )
     return found, torch.empty(threads * _declared(c).sq_events_room(ctypes.byref(found)), dtype=torch.uint8, device="cpu"), threads
 
 
-def _lanes(weight: Tensor) -> int:
+def lanes(weight: Tensor) -> int:
+    """How many lanes of 16 output channels a block has."""
     return next(each for each in (4, 2, 1) if weight.shape[0] % (LANE * each) == 0)
 
 
-def _blocked(weight: Tensor, part: int) -> Tensor:
+def blocked(weight: Tensor, part: int) -> Tensor:
     """``[output, input, line, column]`` as ``[block, line, column, input, output in the block]``."""
     return weight.reshape(-1, part, *weight.shape[1:]).permute(0, 3, 4, 2, 1).contiguous()
 
 
 def run_forward(c: ctypes.CDLL, x: Tensor, weight: Tensor, bias: Tensor | None, form: Form) -> Tensor:
     """The output ``[image, height, width, channel]``."""
-    form_of_c, room, threads = _pass_over(c, x, weight, form)
+    form_of_c, room, threads = pass_over(c, x, weight, form)
     _, height, width, _ = x.shape
     grown = 2 * form.padding - form.kernel + 1
     y = empty((len(x), height + grown, width + grown, weight.shape[0]), x.dtype)
-    blocks, begin = _blocked(weight, LANE * form_of_c.lanes), weight.new_zeros(weight.shape[0]) if bias is None else bias.contiguous()
+    blocks, begin = blocked(weight, LANE * form_of_c.lanes), weight.new_zeros(weight.shape[0]) if bias is None else bias.contiguous()
     places = (each.data_ptr() for each in (x, blocks, begin, y, room))
     c.sq_events_forward(ctypes.byref(form_of_c), *places, threads)
     return y
@@ -114,7 +131,7 @@ def run_forward(c: ctypes.CDLL, x: Tensor, weight: Tensor, bias: Tensor | None, 
 
 def run_backward(c: ctypes.CDLL, x: Tensor, weight: Tensor, to_output: Tensor, form: Form) -> Tensor:
     """The gradient of the weights."""
-    form_of_c, room, threads = _pass_over(c, x, weight, form)
+    form_of_c, room, threads = pass_over(c, x, weight, form)
     parts = empty((PARTS, form_of_c.blocks, form.kernel, form.kernel, weight.shape[1], LANE * form_of_c.lanes))
     places = (each.data_ptr() for each in (x, to_output, parts, room))
     c.sq_events_backward(ctypes.byref(form_of_c), *places, threads)
@@ -127,7 +144,7 @@ class _Convolution(torch.autograd.Function):
         dense = x.detach().permute(0, 2, 3, 1).contiguous()
         ctx.form = form
         ctx.save_for_backward(dense, weight)
-        return run_forward(_c(), dense, weight.detach().to(x.dtype).float(), None if bias is None else bias.detach(), form).permute(
+        return run_forward(ready(), dense, weight.detach().to(x.dtype).float(), None if bias is None else bias.detach(), form).permute(
             0, 3, 1, 2
         )
 
@@ -139,7 +156,7 @@ class _Convolution(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = _to_images(g, dense.permute(0, 3, 1, 2), weight, form)
         if ctx.needs_input_grad[1]:
-            to_weight = run_backward(_c(), dense, weight, g.permute(0, 2, 3, 1), form)
+            to_weight = run_backward(ready(), dense, weight, g.permute(0, 2, 3, 1), form)
         if ctx.needs_input_grad[2]:
             to_bias = g.sum((0, 2, 3))
         return to_x, to_weight, to_bias, None

@@ -27,6 +27,16 @@ def mixed(x: Tensor, hard: Tensor, frozen: Tensor, straight_through: bool = Fals
     return value
 
 
+def run(c: ctypes.CDLL, x: Tensor, hard: Tensor, frozen: Tensor, straight_through: bool) -> tuple[Tensor, Tensor]:
+    """The mixed values, and where they pass a gradient."""
+    laid = frozen.expand(x.shape).permute(order_of(x))
+    mask = (laid[0] if frozen.shape != x.shape else laid).contiguous()
+    y, is_open = laid_as(x), torch.empty_like(x, dtype=torch.bool)
+    places = (pointer(each) for each in (x, hard, mask, y, is_open))
+    _declared(c).sq_mixed(x.numel() // mask.numel(), mask.numel(), straight_through, *places, threads_for(x))
+    return y, is_open
+
+
 @functools.cache
 def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
     place, count, whole = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
@@ -37,11 +47,7 @@ def _declared(c: ctypes.CDLL) -> ctypes.CDLL:
 class _Mixed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, hard: Tensor, frozen: Tensor, straight_through: bool) -> Tensor:
-        laid = frozen.expand(x.shape).permute(order_of(x))
-        mask = (laid[0] if frozen.shape != x.shape else laid).contiguous()
-        y, ctx.open = laid_as(x), torch.empty_like(x, dtype=torch.bool)
-        places = (pointer(each) for each in (x, hard, mask, y, ctx.open))
-        _declared(ready()).sq_mixed(x.numel() // mask.numel(), mask.numel(), straight_through, *places, threads_for(x))
+        y, ctx.open = run(ready(), x, hard, frozen, straight_through)
         return y
 
     @staticmethod

@@ -11,6 +11,7 @@
 #include "quant.c"
 #include "stdp.c"
 #include "events.c"
+#include "whole.c"
 #include "sorting.c"
 #include "freezing.c"
 #include "compacting.c"

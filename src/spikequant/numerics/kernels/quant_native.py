@@ -84,7 +84,13 @@ def fits_levels(values: Tensor, levels: Tensor) -> bool:
 
 def level_sums(values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
     """The twin of ``spikequant.numerics.lloyd.level_sums``, for calls that it ``fits_levels``: sums of chunks, to rounding."""
-    c, ascending = ready(), levels.contiguous()
+    return run_level_sums(ready(), values, levels)
+
+
+def run_level_sums(c: ctypes.CDLL, values: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """``level_sums`` by a library."""
+    declared(c)
+    ascending = levels.contiguous()
     count, total = torch.empty(2, c.sq_level_chunks(values.numel()), len(levels), dtype=torch.float64, device="cpu")
     places = (each.data_ptr() for each in (values, ascending, count, total))
     if c.sq_level_sums(values.numel(), len(levels), *places, threads_for(values)):

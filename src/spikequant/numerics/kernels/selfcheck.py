@@ -5,9 +5,9 @@ import ctypes
 import torch
 from torch import Tensor
 
-from spikequant.numerics import lq, norm, scan
+from spikequant.numerics import freezing, lloyd, lq, norm, scan
 from spikequant.numerics.grid import Grid, affine, table
-from spikequant.numerics.kernels import events_native, norm_native, quant_native
+from spikequant.numerics.kernels import compacting_native, events_native, freezing_native, norm_native, quant_native, whole_native
 from spikequant.numerics.kernels.lif_native import TILE, Call, run_backward, run_forward
 from spikequant.numerics.norm import Tail
 from spikequant.numerics.scan import Dynamics, State
@@ -39,6 +39,7 @@ def agrees(c: ctypes.CDLL) -> bool:
             )
             and _agrees_on_rows(c)
             and all(_agrees_on_events(c, most) for most in (1, 3))
+            and _agrees_on_values(c)
         )
 
 
@@ -108,4 +109,33 @@ def _agrees_on_events(c: ctypes.CDLL, most: int) -> bool:
     last, form = x.permute(0, 2, 3, 1).contiguous(), events_native.Form(3, 1)
     found = events_native.run_forward(c, last, weight.detach(), None, form).permute(0, 3, 1, 2)
     back = events_native.run_backward(c, last, weight.detach(), to_output.permute(0, 2, 3, 1).contiguous(), form)
-    return torch.equal(found, expected) and torch.equal(back, to_weight)
+    return torch.equal(found, expected) and torch.equal(back, to_weight) and _agrees_on_whole(c, x)
+
+
+def _agrees_on_whole(c: ctypes.CDLL, x: Tensor) -> bool:
+    size = x.abs().max()
+    events = [events_native.events_in(c, each) for each in (x, x / 2)]
+    counted = events == [(int(x.count_nonzero()) / x.numel(), int(size)), (events[0].share, -1)]
+    for outputs in (32, 64):
+        wave = torch.arange(outputs * 3 * 9, dtype=torch.float32).cos()
+        codes, unit, bias = (9 * wave).round().reshape(outputs, 3, 3, 3), wave[:outputs].abs() + 0.1, wave[:outputs]
+        exact = torch.nn.functional.conv2d(x, codes, padding=1).permute(0, 2, 3, 1)
+        last = x.permute(0, 2, 3, 1).contiguous()
+        found = whole_native.run_forward(c, last, codes.to(torch.int8), (unit, bias), events_native.Form(3, 1))
+        counted = counted and torch.equal(found, unit * exact + bias)
+    return counted
+
+
+def _agrees_on_values(c: ctypes.CDLL) -> bool:
+    x = 2 * torch.arange(3 * 700, dtype=torch.float32).reshape(3, 700).sin()
+    hard, frozen, levels = x.sign(), x[0] > 0.3, torch.tensor([-1.5, 0.1, 1.2], dtype=torch.float32)
+    mixtures = [
+        torch.equal(freezing_native.run(c, x, hard, frozen, through)[0], freezing.mixed(x, hard, frozen, through))
+        and torch.equal(freezing_native.run(c, x, hard, frozen, through)[1], (x.abs() <= 1) & (through | ~frozen))
+        for through in (False, True)
+    ]
+    sums = zip(quant_native.run_level_sums(c, x, levels), lloyd.level_sums(x, levels), strict=True)
+    whole = (50 * x.abs()).round()
+    small = compacting_native.run(c, whole)
+    bytes_ = small is not None and torch.equal(small, whole.byte()) and compacting_native.run(c, x) is None
+    return all(mixtures) and bytes_ and all(torch.allclose(own, each) for own, each in sums)
