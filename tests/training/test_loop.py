@@ -459,3 +459,12 @@ def test_frozen_parameters_stay():
 def test_the_history_says_how_the_run_began(make_net, batches):
     history = fit(make_net(), batches, Training(epochs=1, seed=4, start="float", pairing="independent"))
     assert (history.seed, history.start, history.pairing) == (4, "float", "independent")
+
+
+def test_a_loss_that_hangs_on_no_parameter_is_refused() -> None:
+    class Detached(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input).detach()
+
+    with pytest.raises(SpecError, match="step 1 in epoch 1 hangs on no parameter"):
+        fit(Detached(2, 2), [(torch.eye(2), torch.tensor([0, 1]))], Training(epochs=1))
