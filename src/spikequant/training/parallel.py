@@ -1,6 +1,7 @@
 """One training on several processes, as ``torchrun`` starts them: each takes its share of every batch, and all take the same step."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +18,8 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
+    # Loaded while there is a group, this module's default arguments would hold it, and its threads could abort Python as it ends.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
