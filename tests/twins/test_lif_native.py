@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, integers, lif_scan, scan, table
+from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, integers, lif_scan, scan, snap, table
 from spikequant.numerics.kernels import lif_native
+from spikequant.numerics.surrogate import DERIVATIVES
 
 GRIDS: dict[str, Grid | None] = {
     "none": None,
@@ -117,6 +118,18 @@ def test_gradients_by_codes_are_those_by_computing_again(grid: str, timing: str)
     for one, other in zip(by_codes, again, strict=True):
         assert one.abs().sum() > 0
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("grid", [None, affine(-6.0, 6.0, 16), affine(-60.0, 60.0, 256)])
+@pytest.mark.parametrize("kind", sorted(DERIVATIVES))
+def test_slopes_are_those_of_the_equations_far_from_the_threshold_too(kind: str, grid: Grid | None) -> None:
+    current = torch.cat([torch.linspace(-60, 60, 1201), torch.tensor([-1e30, 1e30])]).reshape(1, 1, -1).requires_grad_()
+    state = None if grid is None else State(grid)
+    spikes, _ = lif_native.lif_scan(current, Dynamics(torch.tensor(0.75), surrogate=Surrogate(kind, 3.0)), state, None)
+    (slopes,) = torch.autograd.grad(spikes.sum(), current)
+    seen = current.detach() if grid is None else snap(grid, current.detach())
+    expected = DERIVATIVES[kind](-(seen.double() - 0.75).abs(), 3.0)  # all are even, and 1 - sigmoid is exact on this side
+    torch.testing.assert_close(slopes, expected.float(), rtol=2e-5 if kind == "sigmoid" else 1e-6, atol=1e-30)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 3), (5, 3, 900), (4, 2, 3, 5, 5)])

@@ -46,7 +46,7 @@ typedef struct {
     const float *x, *start, *gs;
     float *gx, *room, *gv;
     const uint8_t *code;
-    const float *slopes; /* of each code, if there are few */
+    const float *slopes; /* of each code, where one threshold serves all */
     float threshold[TILE], decay[TILE];
 } Tile;
 
@@ -117,12 +117,12 @@ static void back_quick(const Spec *p, const Tables *t, const Tile *c) {
     }
 }
 
-/* The slope at each of a few levels, where one threshold serves all neurons. Returns whether there is such a table. */
+/* The slope at each level, where one threshold serves all neurons. Returns whether there is such a table. */
 static int slopes_of(const Spec *p, const Tables *t, float *slopes) {
-    if (p->grid == NO_GRID || p->size > 16 || t->threshold_stride) return 0;
-    uint8_t code[16];
-    float level[16], threshold[16];
-    for (int i = 0; i < 16; i++) { code[i] = (uint8_t)i; threshold[i] = t->threshold[0]; }
+    if (p->grid == NO_GRID || p->size > 256 || t->threshold_stride) return 0;
+    uint8_t code[256];
+    float level[256], threshold[256];
+    for (int i = 0; i < 256; i++) { code[i] = (uint8_t)i; threshold[i] = t->threshold[0]; }
     decode_row(p, t, p->size, code, level);
     surrogate_row(p, p->size, level, threshold, slopes);
     return 1;
@@ -136,7 +136,7 @@ void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neur
     const int quick = is_quick_back(p);
 #pragma omp parallel num_threads(threads)
     {
-        float gv[TILE], slopes[16];
+        float gv[TILE], slopes[256];
         Tile c = {.steps = steps, .neurons = neurons, .x_stride = x_stride, .past_cache = steps * neurons >= LARGE};
         c.x = x, c.start = start, c.gs = gs, c.gx = gx, c.code = code, c.gv = gv;
         c.room = scratch + (size_t)THREAD * 2 * (size_t)steps * TILE;

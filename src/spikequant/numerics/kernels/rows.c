@@ -138,6 +138,16 @@ static void constants(const Tables *t, int64_t first, int n, float *threshold, f
     }
 }
 
+/* exp(x) for x <= 0, within 2 units in the last place down to exp(-87): the library's call would not be vectorized, and its bits are
+   not the same on every processor. Reduced by whole powers of two (Cody and Waite), then a polynomial on [-ln 2 / 2, ln 2 / 2]. */
+static inline float exp_down(float x) {
+    const float bounded = x > -87.0f ? x : -87.0f, whole = rintf(bounded * 1.44269504f);
+    const float r = (bounded - whole * 0.693359375f) + whole * 2.12194440e-4f;
+    const float tail = 0.5f + r * (1.6666667e-1f + r * (4.1666653e-2f + r * (8.3333343e-3f + r * 1.3888889e-3f)));
+    const union { int32_t bits; float value; } power = {.bits = ((int32_t)whole + 127) << 23};
+    return (1.0f + (r + r * r * tail)) * power.value;
+}
+
 static void surrogate_row(const Spec *p, int n, const float *restrict v, const float *restrict threshold, float *restrict d) {
     const float a = p->slope;
     switch (p->surrogate) {
@@ -147,7 +157,7 @@ static void surrogate_row(const Spec *p, int n, const float *restrict v, const f
         break;
     }
     case SIGMOID:
-        for (int i = 0; i < n; i++) { float y = 1 / (1 + expf(-a * (v[i] - threshold[i]))); d[i] = a * y * (1 - y); }
+        for (int i = 0; i < n; i++) { float y = exp_down(-fabsf(a * (v[i] - threshold[i]))); d[i] = a * y / ((1 + y) * (1 + y)); }
         break;
     case FAST_SIGMOID:
         for (int i = 0; i < n; i++) { float y = a * fabsf(v[i] - threshold[i]) + 1; d[i] = 1 / (y * y); }
