@@ -1,7 +1,9 @@
 /* lif_scan, forward and backward, by tiles of neurons over all time steps. */
 
+enum { MOST_CODES = 256 }; /* of a byte */
+
 /* Whether backward goes by the codes that forward kept: it then needs neither the current nor the grid's roundings again. */
-int sq_lif_keeps_codes(const Spec *p) { return is_quick_back(p) && p->grid != NO_GRID && p->size <= 256; }
+int sq_lif_keeps_codes(const Spec *p) { return is_quick_back(p) && p->grid != NO_GRID && p->size <= MOST_CODES; }
 
 /* x, s: [steps, neurons] (x_stride 0 repeats one step); start, last: [neurons]; code, if wanted: [steps, neurons];
    counts, if wanted: [neurons], the spikes of each. Returns the NaN in x. */
@@ -119,10 +121,10 @@ static void back_quick(const Spec *p, const Tables *t, const Tile *c) {
 
 /* The slope at each level, where one threshold serves all neurons. Returns whether there is such a table. */
 static int slopes_of(const Spec *p, const Tables *t, float *slopes) {
-    if (p->grid == NO_GRID || p->size > 256 || t->threshold_stride) return 0;
-    uint8_t code[256];
-    float level[256], threshold[256];
-    for (int i = 0; i < 256; i++) { code[i] = (uint8_t)i; threshold[i] = t->threshold[0]; }
+    if (!sq_lif_keeps_codes(p) || t->threshold_stride) return 0;
+    uint8_t code[MOST_CODES];
+    float level[MOST_CODES], threshold[MOST_CODES];
+    for (int i = 0; i < MOST_CODES; i++) { code[i] = (uint8_t)i; threshold[i] = t->threshold[0]; }
     decode_row(p, t, p->size, code, level);
     surrogate_row(p, p->size, level, threshold, slopes);
     return 1;
@@ -136,7 +138,7 @@ void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neur
     const int quick = is_quick_back(p);
 #pragma omp parallel num_threads(threads)
     {
-        float gv[TILE], slopes[256];
+        float gv[TILE], slopes[MOST_CODES];
         Tile c = {.steps = steps, .neurons = neurons, .x_stride = x_stride, .past_cache = steps * neurons >= LARGE};
         c.x = x, c.start = start, c.gs = gs, c.gx = gx, c.code = code, c.gv = gv;
         c.room = scratch + (size_t)THREAD * 2 * (size_t)steps * TILE;
