@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, integers, lif_scan, scan, snap, table
+from spikequant.numerics import Dynamics, Grid, State, Surrogate, Table, affine, integers, lif_scan, scan, snap, table
 from spikequant.numerics.kernels import lif_native
 from spikequant.numerics.surrogate import DERIVATIVES
 
@@ -33,7 +33,7 @@ FIELDS = {
     "grid": list(GRIDS),
     "rounding": ["nearest_even", "half_up", "truncate"],
     "snapped": ["before_fire", "after_reset", "both"],
-    "gradient": ["pass", "mask"],
+    "gradient": ["pass", "mask", "stacked"],
     "surrogate": ["arctan", "sigmoid", "fast_sigmoid", "triangle", "squat"],
     "shape": [(1, 1, 1), (5, 3, 4, 7), (4, 2, 3, 5, 5), (7, 600), (3, 2, 700)],
     "start": [True, False],
@@ -65,7 +65,8 @@ def both(s: dict, index: int) -> list[tuple[Tensor, Tensor, tuple[Tensor, ...]]]
     start = torch.randn(shape[1:]).requires_grad_() if s["start"] else None
     grid = GRIDS[s["grid"]]
     rounding = "nearest_even" if s["grid"] in ("few levels", "many levels") else s["rounding"]
-    state = None if grid is None else State(grid, rounding, s["gradient"], s["snapped"])
+    gradient = "pass" if s["gradient"] == "stacked" and isinstance(grid, Table) else s["gradient"]
+    state = None if grid is None else State(grid, rounding, gradient, s["snapped"])
     d = dynamics(s, shape[2] if len(shape) > 2 else 1, per_channel=index % 2 == 1 and len(shape) > 2)
     assert lif_native.fits(current, d, state, None)
     found = []

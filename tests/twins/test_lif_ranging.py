@@ -19,17 +19,21 @@ def drawn(still: bool, laid_last: bool) -> tuple[Tensor, Tensor]:
     return (current.permute(0, 1, 4, 2, 3), start.permute(0, 3, 1, 2)) if laid_last else (current, start)
 
 
-def test_every_form_that_it_covers(each_step: State) -> None:
-    fired = 0
+@pytest.mark.parametrize("last", [False, True], ids=["before it fires", "after its reset"])
+def test_every_form_that_it_covers(each_step: State, last: bool) -> None:
+    """What is rounded last is squashed too, and passes its gradient as Q-SNN's and SpQuant's membranes do."""
+    fired, given = 0, each_step
+    if last:
+        given = each_step._replace(snapped="after_reset", squash=True, gradient="stacked" if each_step.gradient == "mask" else "pass")
     for number, (charge, reset, timing, detached) in enumerate(CHOICES):
         still, has_start = number % 3 == 0, number % 2 == 0
         current, start = drawn(still, laid_last=number % 5 == 0)
         d = Dynamics(torch.tensor(1.0), charge, 0.9, 2.0, reset=reset, reset_timing=timing, detach_reset=detached)
-        assert lif_ranging.fits(current, d, each_step, None)
+        assert lif_ranging.fits(current, d, given, None)
         found = []
         for form in (scan.lif_scan, lif_ranging.lif_scan):
             leaves = [each.clone().requires_grad_() for each in ((current, start) if has_start else (current,))]
-            spikes, last = form(leaves[0], d, each_step, leaves[1] if has_start else None, steps=4 if still else None)
+            spikes, last = form(leaves[0], d, given, leaves[1] if has_start else None, steps=4 if still else None)
             loss = (spikes * torch.linspace(-1, 1, spikes.numel()).view(spikes.shape)).sum() + (last * last).sum()
             found.append((spikes, last, torch.autograd.grad(loss, leaves)))
         (spikes, last, gradients), (own_spikes, own_last, own_gradients) = found
@@ -45,6 +49,7 @@ def test_what_it_does_not_cover(few_levels: State) -> None:
     current, d, held = torch.ones(2, 1, 3), Dynamics(torch.tensor(1.0)), few_levels
     others = [held._replace(snapped="both"), held._replace(gradient="stacked"), held._replace(squash=True), held._replace(wrap=True)]
     others.append(held._replace(grid=held.grid._replace(scope="sample")))
+    others.append(held._replace(snapped="after_reset", wrap=True))
     for other in [None, *others]:
         assert not lif_ranging.fits(current, d, other, None)
     assert not lif_ranging.fits(current, d, held, lambda step, like: like)

@@ -6,7 +6,7 @@ from torch import nn
 
 from spikequant.models import build
 from spikequant.models.fusing import chains
-from spikequant.numerics import Dynamics, Grid, Norm, State, Tail, affine, moments, norm, table
+from spikequant.numerics import Dynamics, Norm, State, Tail, affine, moments, norm, table
 from spikequant.numerics.kernels import norm_native
 
 FIELDS: dict[str, list] = {
@@ -18,16 +18,22 @@ FIELDS: dict[str, list] = {
     "rounding": ["nearest_even", "half_up", "truncate"],
     "snapped": ["before_fire", "after_reset", "both"],
 }
-GRIDS: list[Grid | None] = [None, affine(-1.0, 1.0, 16), table(torch.linspace(-1, 1.5, 13) ** 3)]
+STATES: dict[str, State | None] = {
+    "none": None,
+    "affine": State(affine(-1.0, 1.0, 16)),
+    "masked": State(affine(-1.0, 1.0, 16), gradient="mask"),
+    "table": State(table(torch.linspace(-1, 1.5, 13) ** 3), gradient="mask"),
+    "SpQuant": State(affine(-1.5, 0.5, 5), gradient="stacked", snapped="after_reset"),
+}
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 @pytest.mark.parametrize(("pool", "size"), [(1, (5, 7)), (2, (6, 4)), (2, (7, 5)), (3, (6, 10))])
 @pytest.mark.parametrize("timing", ["now", "next"])
 @pytest.mark.parametrize("still", [False, True])
 @pytest.mark.parametrize("dtype", norm_native.DTYPES, ids=["float32", "bfloat16"])
 def test_spikes_are_equal_and_gradients_agree(
-    grid: Grid | None, pool: int, size: tuple[int, int], timing: str, still: bool, dtype: torch.dtype
+    state: State | None, pool: int, size: tuple[int, int], timing: str, still: bool, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(1)
     current = (2 * torch.randn(1 if still else 4, 3, 8, *size)).to(dtype).requires_grad_()
@@ -35,7 +41,6 @@ def test_spikes_are_equal_and_gradients_agree(
     wide = current.detach().float()
     mean, inverse = wide.mean((0, 1, 3, 4)), wide.var((0, 1, 3, 4), unbiased=False).rsqrt()
     d = Dynamics(torch.rand(1, 8, 1, 1) / 2 + 0.5, decay=0.8, reset_timing=timing, detach_reset=False)  # type: ignore[arg-type]
-    state = None if grid is None else State(grid, gradient="mask")
     found = []
     for twin in (norm.norm_scan, norm_native.norm_scan):
         scale, shift = (each.clone().requires_grad_() for each in affine_parameters)
@@ -125,10 +130,10 @@ def test_batch_norm_without_running_moments_is_left_alone() -> None:
     assert "norm1" in chains(network.wiring)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
-def test_a_sum_and_counts_come_with_the_spikes(grid: Grid | None) -> None:
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_a_sum_and_counts_come_with_the_spikes(state: State | None) -> None:
     current, branch = (2 * torch.randn(4, 3, 8, 6, 5)).requires_grad_(), torch.randint(0, 3, (4, 3, 8, 6, 5)).float().requires_grad_()
-    scale, shift, state = torch.rand(8) + 0.5, torch.randn(8) / 4, None if grid is None else State(grid)
+    scale, shift = torch.rand(8) + 0.5, torch.randn(8) / 4
     d = Dynamics(torch.tensor(0.8), "relax_input", tau=2.0, reset="value")
     found = []
     for twin in (norm.norm_scan, norm_native.norm_scan):
@@ -144,10 +149,10 @@ def test_a_sum_and_counts_come_with_the_spikes(grid: Grid | None) -> None:
         torch.testing.assert_close(twin_gradient, gradient, atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=["none", "affine", "table"])
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
 @pytest.mark.parametrize(("pool", "steps", "shape"), [(1, 7, (8, 6, 6)), (1, 4, (8, 6, 6)), (2, 3, (16, 4, 70)), (3, 5, (8, 6, 9))])
-def test_counts_are_of_each_image_and_channel(grid: Grid | None, pool: int, steps: int, shape: tuple[int, ...]) -> None:
-    current, d, state = torch.randn(steps, 3, *shape), Dynamics(torch.tensor(0.8)), None if grid is None else State(grid)
+def test_counts_are_of_each_image_and_channel(state: State | None, pool: int, steps: int, shape: tuple[int, ...]) -> None:
+    current, d = torch.randn(steps, 3, *shape), Dynamics(torch.tensor(0.8))
     for dynamics in (d, d._replace(compare_at="full")):  # by the quick loops, and not
         scales, found = Norm(torch.rand(shape[0]) + 0.5, torch.randn(shape[0]) / 4), []
         for twin in (norm.norm_scan, norm_native.norm_scan):

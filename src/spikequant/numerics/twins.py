@@ -161,7 +161,7 @@ def _other_scan(
         spikes, last = lif_scan(wide, dynamics, state, start, noise, steps)
         return spikes.to(current.dtype), last
     if state is not None and lif_ranging.fits(current, dynamics, state, noise):
-        return lif_ranging.lif_scan(current, dynamics, state, start, steps)
+        return lif_ranging.lif_scan(current, dynamics, state, start, steps, snap)
     if lif_torch.fits(current, dynamics, state, noise):
         return lif_torch.lif_scan(current, dynamics, state, start, steps)
     return scan.lif_scan(current, dynamics, state, start, noise, steps)

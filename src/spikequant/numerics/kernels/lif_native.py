@@ -21,9 +21,10 @@ LEAK = {"floor": 0, "trunc": 1, "half_up": 2}
 ROUNDING = {"nearest_even": 0, "half_up": 1, "truncate": 2}
 SURROGATE = {"arctan": 0, "sigmoid": 1, "fast_sigmoid": 2, "triangle": 3, "squat": 4}
 SNAPPED = {"before_fire": 1, "after_reset": 2, "both": 3}
+GRADIENT = {"pass": 0, "mask": 1, "stacked": 2}
 SERIAL_BELOW = 2**15
 
-_INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped mask size wrap edges"
+_INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped gradient size wrap edges"
 _FLOATS = "tau gain leak reset_value slope up down step lowest shift low high"
 
 
@@ -69,10 +70,10 @@ def _is_per_channel(constant: Tensor, current: Tensor) -> bool:
 
 
 def _grid_fits(state: State) -> bool:
-    if isinstance(state.grid, Ranging) or state.squash or state.gradient == "stacked":
+    if isinstance(state.grid, Ranging) or state.squash or (state.gradient == "stacked" and state.wrap):
         return False
     if isinstance(state.grid, Table):
-        return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536
+        return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536 and state.gradient != "stacked"
     return state.grid.step.ndim == 0 and not state.grid.step.requires_grad and state.rounding in ROUNDING
 
 
@@ -156,8 +157,8 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
     spec = Spec.from_buffer_copy(spec)
     spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.fixed.size
     spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
-    spec.mask, spec.wrap = state.gradient == "mask", state.wrap
-    if spec.mask or spec.wrap:
+    spec.gradient, spec.wrap = GRADIENT[state.gradient], state.wrap
+    if spec.gradient or spec.wrap:
         spec.low, spec.high = map(float, bounds(state.fixed))
     if isinstance(state.grid, Table):
         spec.edges = state.grid.edges is not None

@@ -28,6 +28,8 @@ BLOCK = 512
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """Whether the twin covers this call; where it does not, the reference runs. Half precision is read and written as it is."""
+    if state is not None and state.gradient == "stacked":
+        return False
     return current.device.type == "cuda" and current.dtype in (torch.float32, *HALF) and covers(current, d, state, noise)
 
 

@@ -9,7 +9,7 @@ static int is_quick(const Spec *p) {
     return usual && (p->grid == NO_GRID || (p->snapped == BEFORE_FIRE && !p->wrap && (p->grid == TABLE || p->rounding == NEAREST_EVEN)));
 }
 
-static int is_quick_back(const Spec *p) { return is_quick(p) && !(p->grid != NO_GRID && p->mask); }
+static int is_quick_back(const Spec *p) { return is_quick(p) && (p->grid == NO_GRID || p->gradient == PASS); }
 
 /* out: spikes; what the threshold saw, for SEEN and SEEN_ON_GRID. */
 LOOP run(const int part, const int charge, const int reset, const int next, const int strict, const Spec *p, int n,

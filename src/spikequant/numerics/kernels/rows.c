@@ -13,10 +13,11 @@ enum { NEAREST_EVEN, ROUND_HALF_UP, TRUNCATE, STOCHASTIC };
 enum { NO_GRID, AFFINE, TABLE };
 enum { ARCTAN, SIGMOID, FAST_SIGMOID, TRIANGLE, SQUAT };
 enum { BEFORE_FIRE = 1, AFTER_RESET = 2 };
+enum { PASS, MASK, STACKED };
 
 typedef struct {
     int32_t charge, reset, leak_rounding, next, strict, detach_reset, full, surrogate;
-    int32_t grid, rounding, snapped, mask, size, wrap, edges;
+    int32_t grid, rounding, snapped, gradient, size, wrap, edges;
     float tau, gain, leak, reset_value, slope, up, down;
     float step, lowest, shift, low, high;
 } Spec;
@@ -172,10 +173,21 @@ static void surrogate_row(const Spec *p, int n, const float *restrict v, const f
     }
 }
 
-static void mask_row(const Spec *p, int n, const float *restrict u, float *restrict g) {
-    if (p->grid == NO_GRID || !p->mask || p->wrap) return;
-    const float low = p->low, high = p->high;
-    for (int i = 0; i < n; i++) g[i] = u[i] >= low && u[i] <= high ? g[i] : 0;
+/* Back through the rounding of u: a mask, or a logistic curve at each midpoint of an affine grid. */
+static void unsnap_row(const Spec *p, int n, const float *restrict u, float *restrict g) {
+    if (p->grid == NO_GRID || p->gradient == PASS || p->wrap) return;
+    if (p->gradient == MASK) {
+        const float low = p->low, high = p->high;
+        for (int i = 0; i < n; i++) g[i] = u[i] >= low && u[i] <= high ? g[i] : 0;
+        return;
+    }
+    const float sharp = 2 / p->step; /* snap.py's TEMPERATURE over the gap */
+    float slope[TILE] = {0};
+    for (int32_t j = 0; j < p->size - 1; j++) {
+        const float middle = p->step * ((float)j + 0.5f + p->lowest + p->shift);
+        for (int i = 0; i < n; i++) { float y = exp_down(-fabsf(sharp * (u[i] - middle))); slope[i] += 2 * y / ((1 + y) * (1 + y)); }
+    }
+    for (int i = 0; i < n; i++) g[i] *= slope[i];
 }
 
 static int64_t nan_row(int n, const float *row) {

@@ -43,15 +43,15 @@ static void again(const Spec *p, const Tables *t, int n, const Step *k, float *u
 /* Through firing and reset. In: gv, of the stored state, and gs. Out: g, of the charged membrane before it was scaled down. */
 static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, const float *gs, float *gv, float *g) {
     float d[TILE], s[TILE], u[TILE], w[TILE];
-    const int whole = p->full || (p->mask && p->grid != NO_GRID);
+    const int whole = p->full || (p->gradient != PASS && p->grid != NO_GRID);
     const float *stored = k->seen, *threshold = k->threshold;
     if (whole) { again(p, t, n, k, u, w); stored = w; }
     fire_row(p, n, k->seen, threshold, s);
-    if (p->mask && (p->snapped & AFTER_RESET)) {
+    if (p->gradient != PASS && (p->snapped & AFTER_RESET)) {
         float fallen[TILE];
         memcpy(fallen, stored, (size_t)n * sizeof(float));
         if (!p->next) reset_row(p, n, s, threshold, fallen);
-        mask_row(p, n, fallen, gv);
+        unsnap_row(p, n, fallen, gv);
     }
     surrogate_row(p, n, k->seen, threshold, d);
     const int now = !p->next, through = now && !p->detach_reset;
@@ -67,7 +67,7 @@ static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, cons
         memcpy(g, gv, (size_t)n * sizeof(float));
     if (!p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
-    if (p->snapped & BEFORE_FIRE) mask_row(p, n, u, g);
+    if (p->snapped & BEFORE_FIRE) unsnap_row(p, n, u, g);
     if (p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
     scale_row(n, p->down, g);
