@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Dynamics, Grid, State, Surrogate, Table, affine, integers, lif_scan, scan, snap, table
+from spikequant.numerics import Affine, Dynamics, Grid, State, Surrogate, Table, affine, integers, lif_scan, scan, snap, table
 from spikequant.numerics.kernels import lif_native
 from spikequant.numerics.surrogate import DERIVATIVES
 
@@ -68,13 +68,18 @@ def both(s: dict, index: int) -> list[tuple[Tensor, Tensor, tuple[Tensor, ...]]]
     gradient = "pass" if s["gradient"] == "stacked" and isinstance(grid, Table) else s["gradient"]
     state = None if grid is None else State(grid, rounding, gradient, s["snapped"])
     d = dynamics(s, shape[2] if len(shape) > 2 else 1, per_channel=index % 2 == 1 and len(shape) > 2)
+    inputs = [current] if start is None else [current, start]
+    if index % 3 == 0:
+        inputs.append(d.threshold.requires_grad_())
+        if isinstance(grid, Affine) and state is not None:
+            inputs.append(grid.step.clone().requires_grad_())
+            state = state._replace(grid=grid._replace(step=inputs[-1]))
     assert lif_native.fits(current, d, state, None)
     found = []
     weights: list[Tensor] = []
     for twin in (scan.lif_scan, lif_native.lif_scan):
         spikes, last = twin(current, d, state, start, steps=steps)
         weights = weights or [torch.randn_like(spikes), torch.randn_like(last)]
-        inputs = [current] if start is None else [current, start]
         loss = (spikes * weights[0]).sum() + (last * weights[1]).sum()
         found.append((spikes, last, torch.autograd.grad(loss, inputs, materialize_grads=True)))
     return found
@@ -115,7 +120,7 @@ def test_gradients_by_codes_are_those_by_computing_again(grid: str, timing: str)
     call = lif_native.Call(current, 1, d, State(held), None)
     _, _, codes = lif_native.run_forward(c, call, current, None, keep=True)
     assert codes is not None
-    by_codes, again = (lif_native.run_backward(c, call, kept, upstream, None) for kept in ((None, codes, None), (current, None, None)))
+    by_codes, again = (lif_native.run_backward(c, call, kept, upstream, None)[:2] for kept in ((None, codes, None), (current, None, None)))
     for one, other in zip(by_codes, again, strict=True):
         assert one.abs().sum() > 0
         assert torch.equal(one, other)
@@ -196,11 +201,11 @@ def test_threads_change_no_bit() -> None:
     ("current", "options"),
     [
         (torch.ones(1, 1, 1, dtype=torch.float64), {}),
-        (torch.ones(1, 1, 1), {"threshold": torch.tensor(1.0, requires_grad=True)}),
+        (torch.ones(1, 1, 1), {"decay": torch.tensor(1.0, requires_grad=True)}),
         (torch.ones(1, 2, 3), {"threshold": torch.ones(2, 3)}),
     ],
 )
 def test_what_the_twin_does_not_cover_runs_as_the_reference(current: Tensor, options: dict[str, Tensor]) -> None:
-    d = Dynamics(options.get("threshold", torch.tensor(1.0)))
+    d = Dynamics(**{"threshold": torch.tensor(1.0), **options})
     assert not lif_native.fits(current, d, None, None)
     assert torch.equal(lif_scan(current, d)[0], scan.lif_scan(current, d)[0])

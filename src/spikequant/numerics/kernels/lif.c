@@ -46,7 +46,7 @@ typedef struct {
     int64_t steps, neurons, first, x_stride;
     int n, past_cache;
     const float *x, *start, *gs;
-    float *gx, *room, *gv;
+    float *gx, *room, *gv, *to_threshold, *to_step; /* the last two: where they are wanted */
     const uint8_t *code;
     const float *slopes; /* of each code, where one threshold serves all */
     float threshold[TILE], decay[TILE];
@@ -76,7 +76,8 @@ static void back_by_rows(const Spec *p, const Tables *t, const Tile *c) {
         advance(p, t, n, now, c->threshold, c->decay, v, s, seen + k * TILE);
     }
     for (int64_t k = c->steps - 1; k >= 0; k--) {
-        const Step step = {states + k * TILE, seen + k * TILE, c->x + k * c->x_stride + c->first, c->threshold, c->decay};
+        const Step step = {states + k * TILE, seen + k * TILE, c->x + k * c->x_stride + c->first, c->threshold, c->decay,
+                           c->to_threshold, c->to_step};
         if (k > 0) fetch_row(c->gs + (k - 1) * c->neurons + c->first, n);
         fire_back(p, t, n, &step, c->gs + k * c->neurons + c->first, c->gv, g);
         charge_back(p, n, &step, g, c->gv, row);
@@ -131,11 +132,12 @@ static int slopes_of(const Spec *p, const Tables *t, float *slopes) {
 }
 
 /* gx: [steps, neurons], or [neurons], their sum, where x_stride is 0. code: what forward kept; x is then not read.
-   scratch: 2 * steps * TILE floats for each thread. */
+   scratch: 2 * steps * TILE floats for each thread. gthreshold, gstep, if wanted: [neurons], what each neuron asks of the threshold
+   and of the grid's step; no code is kept then. */
 void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neurons, const float *x, int64_t x_stride,
                      const float *start, const float *gs, const float *glast, float *gx, float *gstart, const uint8_t *code,
-                     float *scratch, int threads) {
-    const int quick = is_quick_back(p);
+                     float *scratch, float *gthreshold, float *gstep, int threads) {
+    const int quick = is_quick_back(p) && !gthreshold && !gstep;
 #pragma omp parallel num_threads(threads)
     {
         float gv[TILE], slopes[MOST_CODES];
@@ -152,6 +154,8 @@ void sq_lif_backward(const Spec *p, const Tables *t, int64_t steps, int64_t neur
             if (glast) memcpy(gv, glast + first, bytes);
             else memset(gv, 0, bytes);
             if (!x_stride) memset(gx + first, 0, bytes);
+            c.to_threshold = gthreshold ? memset(gthreshold + first, 0, bytes) : 0;
+            c.to_step = gstep ? memset(gstep + first, 0, bytes) : 0;
             if (quick) back_quick(p, t, &c);
             else back_by_rows(p, t, &c);
             memcpy(gstart + first, gv, bytes);

@@ -47,20 +47,30 @@ class Tables(ctypes.Structure):
 
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
-    """Whether the twin covers this call; where it does not, the reference runs."""
-    return current.device.type == "cpu" and current.dtype == torch.float32 and covers(current, d, state, noise) and library() is not None
+    """Whether the twin covers this call, in which threshold and step may be learned; where it does not, the reference runs."""
+    return current.device.type == "cpu" and current.dtype == torch.float32 and _computes(current, d, state, noise) and library() is not None
 
 
 def covers(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """Whether a fused scan, on any device, computes this call: nothing learned, no noise, one grid for all."""
+    return not any(each is not None for each in learned(d, state)) and _computes(current, d, state, noise)
+
+
+def learned(d: Dynamics, state: State | None) -> tuple[Tensor | None, Tensor | None]:
+    """The threshold and the grid's step, where they ask for gradients."""
+    step = state.grid.step if state is not None and isinstance(state.grid, Affine) else None
+    threshold = d.threshold if d.threshold.requires_grad else None
+    return threshold, step if step is not None and step.requires_grad else None
+
+
+def _computes(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     if noise is not None:
         return False
     if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
         return False
-    learned = [d.threshold, d.decay, d.gain]
-    if any(isinstance(each, Tensor) and each.requires_grad for each in learned) or isinstance(d.gain, Tensor):
+    if isinstance(d.gain, Tensor) or (isinstance(d.decay, Tensor) and d.decay.requires_grad):
         return False
-    if not all(_is_per_channel(each, current) for each in learned[:2] if isinstance(each, Tensor)):
+    if not all(_is_per_channel(each, current) for each in (d.threshold, d.decay) if isinstance(each, Tensor)):
         return False
     return state is None or _grid_fits(state)
 
@@ -74,7 +84,7 @@ def _grid_fits(state: State) -> bool:
         return False
     if isinstance(state.grid, Table):
         return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536 and state.gradient != "stacked"
-    return state.grid.step.ndim == 0 and not state.grid.step.requires_grad and state.rounding in ROUNDING
+    return state.grid.step.ndim == 0 and not (state.grid.step.requires_grad and state.wrap) and state.rounding in ROUNDING
 
 
 def lif_scan(
@@ -86,8 +96,9 @@ def lif_scan(
     counts: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
-    if torch.is_grad_enabled() and (current.requires_grad or (start is not None and start.requires_grad)):
-        spikes, last = _Scan.apply(current, start, dynamics, state, steps, counts)  # type: ignore[no-untyped-call]
+    constants = learned(dynamics, state)
+    if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (current, start, *constants)):
+        spikes, last = _Scan.apply(current, start, *constants, dynamics, state, steps, counts)  # type: ignore[no-untyped-call]
         return spikes, last
     return _forward(current, start, dynamics, state, steps, counts, keep=False)[1]
 
@@ -122,7 +133,7 @@ class Call:
 
 def _constant(value: Tensor | float) -> Tensor:
     if isinstance(value, Tensor) and value.dtype == torch.float32 and value.is_contiguous():
-        return value
+        return value.detach()
     return torch.as_tensor(value, dtype=torch.float32).detach().contiguous()
 
 
@@ -158,8 +169,8 @@ def _spec(d: Dynamics, state: State | None) -> Spec:
     spec.grid, spec.size = 1 if isinstance(state.grid, Affine) else 2, state.fixed.size
     spec.rounding, spec.snapped = ROUNDING[state.rounding], SNAPPED[state.snapped]
     spec.gradient, spec.wrap = GRADIENT[state.gradient], state.wrap
-    if spec.gradient or spec.wrap:
-        spec.low, spec.high = map(float, bounds(state.fixed))
+    if spec.gradient or spec.wrap or learned(d, state)[1] is not None:
+        spec.low, spec.high = (bound.item() for bound in bounds(state.fixed))
     if isinstance(state.grid, Table):
         spec.edges = state.grid.edges is not None
     if isinstance(state.grid, Affine):
@@ -173,7 +184,7 @@ def functions(c: ctypes.CDLL) -> tuple[Any, Any, Any]:
     place, count = ctypes.c_void_p, ctypes.c_int64
     head: list[Any] = [place, place, count, count, place, count, place]
     c.sq_lif_forward.argtypes, c.sq_lif_forward.restype = [*head, place, place, place, place, ctypes.c_int], count
-    c.sq_lif_backward.argtypes, c.sq_lif_backward.restype = [*head, *[place] * 6, ctypes.c_int], None
+    c.sq_lif_backward.argtypes, c.sq_lif_backward.restype = [*head, *[place] * 8, ctypes.c_int], None
     c.sq_lif_keeps_codes.argtypes = [place]
     return c.sq_lif_forward, c.sq_lif_backward, c.sq_lif_keeps_codes
 
@@ -193,15 +204,24 @@ def run_forward(
 
 
 def run_backward(
-    c: ctypes.CDLL, call: Call, kept: tuple[Tensor | None, Tensor | None, Tensor | None], to_spikes: Tensor, to_last: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """The gradients of current and start; ``kept``: current (or None), codes (or None), start (or None)."""
+    c: ctypes.CDLL,
+    call: Call,
+    kept: tuple[Tensor | None, Tensor | None, Tensor | None],
+    to_spikes: Tensor,
+    to_last: Tensor | None,
+    wanted: tuple[bool, bool] = (False, False),
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """The gradients of current and start, and each neuron's of the threshold and of the grid's step, where they are ``wanted``.
+
+    ``kept``: current (or None), codes (or None), start (or None).
+    """
     x, codes, start = map(pointer, kept)
     to_current, to_start = empty(call.shape), empty(call.shape[1:])
     scratch = torch.empty(2 * call.threads * call.steps * TILE, dtype=torch.float32, device="cpu")
+    to_threshold, to_step = (empty(call.shape[1:]) if each else None for each in wanted)
     places = to_spikes.data_ptr(), pointer(to_last), to_current.data_ptr(), to_start.data_ptr(), codes, scratch.data_ptr()
-    functions(c)[1](*call.head(), x, call.stride, start, *places, call.threads)
-    return to_current, to_start
+    functions(c)[1](*call.head(), x, call.stride, start, *places, pointer(to_threshold), pointer(to_step), call.threads)
+    return to_current, to_start, to_threshold, to_step
 
 
 def _forward(
@@ -228,9 +248,11 @@ def _forward(
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, start: Tensor | None, *given: Any) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, current: Tensor, start: Tensor | None, threshold: Tensor | None, step: Tensor | None, *given: Any) -> Any:
         dynamics, state, steps, counts = given
-        (ctx.call, ctx.order, *kept), found = _forward(current, start, dynamics, state, steps, counts, keep=True)
+        ctx.learned = [None if each is None else each.shape for each in (threshold, step)]
+        keep = threshold is None and step is None  # codes do not tell what was rounded
+        (ctx.call, ctx.order, *kept), found = _forward(current, start, dynamics, state, steps, counts, keep=keep)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*kept)
         return found
@@ -242,11 +264,15 @@ class _Scan(torch.autograd.Function):
         to_spikes = torch.zeros(call.steps, *call.shape[1:], dtype=torch.float32, device="cpu") if spikes is None else _dense(spikes, order)
         c = library()
         assert c is not None, "forward used it"
-        to_current, to_start = run_backward(c, call, kept, to_spikes, None if last is None else _laid(last, order))
+        wanted = ctx.learned[0] is not None, ctx.learned[1] is not None
+        to_current, *rest = run_backward(c, call, kept, to_spikes, None if last is None else _laid(last, order), wanted)
         if order is not None:
             back = tuple(order.index(axis) for axis in range(to_current.ndim))
-            to_current, to_start = to_current.permute(back), to_start.unsqueeze(0).permute(back).squeeze(0)
-        return to_current, None if kept[2] is None else to_start, None, None, None, None
+            to_current = to_current.permute(back)
+            rest = [None if each is None else each.unsqueeze(0).permute(back).squeeze(0) for each in rest]
+        to_start, *to_constants = rest
+        summed = (None if each is None else each.sum_to_size(shape) for each, shape in zip(to_constants, ctx.learned, strict=True))
+        return to_current, None if kept[2] is None else to_start, *summed, None, None, None, None
 
 
 def memory_order(current: Tensor) -> tuple[int, ...]:

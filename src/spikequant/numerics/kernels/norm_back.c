@@ -60,7 +60,7 @@ static void back_patch(const Spec *p, const Tables *t, const Shape *q, const Pat
         const Past past = {seen, g, before, steep};
         walk_row(p, c->n, &past, c->threshold, c->keep, c->share, gs, m->gv + r * TILE, out);
     } else {
-        const Step step = {m->states + place, seen, y, c->threshold, c->decay};
+        const Step step = {m->states + place, seen, y, c->threshold, c->decay, 0, 0};
         normalize(c, x, y);
         fire_back(p, t, c->n, &step, gs, m->gv + r * TILE, g);
         charge_back(p, c->n, &step, g, m->gv + r * TILE, out);

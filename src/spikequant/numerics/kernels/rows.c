@@ -190,6 +190,12 @@ static void unsnap_row(const Spec *p, int n, const float *restrict u, float *res
     for (int i = 0; i < n; i++) g[i] *= slope[i];
 }
 
+/* What the step of a grid gains as it rounds u to w, for the gradient g of w: LSQ's slope. */
+static void step_row(const Spec *p, int n, const float *restrict u, const float *restrict w, const float *restrict g, float *restrict to_step) {
+    const float low = p->low, high = p->high;
+    for (int i = 0; i < n; i++) to_step[i] += g[i] * ((u[i] >= low && u[i] <= high ? w[i] - u[i] : w[i]) / p->step);
+}
+
 static int64_t nan_row(int n, const float *row) {
     int nan = 0;
     for (int i = 0; i < n; i++) nan += row[i] != row[i];

@@ -28,8 +28,9 @@ static void advance(const Spec *p, const Tables *t, int n, const float *x, const
     if (p->grid != NO_GRID && (p->snapped & AFTER_RESET)) snap_row(p, t, n, v, v);
 }
 
-/* What backward knows of one step: the state before it, what the threshold saw, and the constants. */
-typedef struct { const float *before, *seen, *x, *threshold, *decay; } Step;
+/* What backward knows of one step: the state before it, what the threshold saw, and the constants; and rows of gradients that are summed
+   over steps, where they are wanted. */
+typedef struct { const float *before, *seen, *x, *threshold, *decay; float *to_threshold, *to_step; } Step;
 
 /* The compared value as it is stored, and the value before it was snapped: needed by few settings only. */
 static void again(const Spec *p, const Tables *t, int n, const Step *k, float *u, float *w) {
@@ -43,14 +44,15 @@ static void again(const Spec *p, const Tables *t, int n, const Step *k, float *u
 /* Through firing and reset. In: gv, of the stored state, and gs. Out: g, of the charged membrane before it was scaled down. */
 static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, const float *gs, float *gv, float *g) {
     float d[TILE], s[TILE], u[TILE], w[TILE];
-    const int whole = p->full || (p->gradient != PASS && p->grid != NO_GRID);
+    const int bends = p->grid != NO_GRID && (p->gradient != PASS || k->to_step), whole = p->full || bends;
     const float *stored = k->seen, *threshold = k->threshold;
     if (whole) { again(p, t, n, k, u, w); stored = w; }
     fire_row(p, n, k->seen, threshold, s);
-    if (p->gradient != PASS && (p->snapped & AFTER_RESET)) {
-        float fallen[TILE];
+    if (bends && (p->snapped & AFTER_RESET)) {
+        float fallen[TILE], held_last[TILE];
         memcpy(fallen, stored, (size_t)n * sizeof(float));
         if (!p->next) reset_row(p, n, s, threshold, fallen);
+        if (k->to_step) { snap_row(p, t, n, fallen, held_last); step_row(p, n, fallen, held_last, gv, k->to_step); }
         unsnap_row(p, n, fallen, gv);
     }
     surrogate_row(p, n, k->seen, threshold, d);
@@ -61,13 +63,20 @@ static void fire_back(const Spec *p, const Tables *t, int n, const Step *k, cons
         for (int i = 0; i < n; i++) d[i] *= gs[i] + gv[i] * (p->reset_value - stored[i]);
     else
         for (int i = 0; i < n; i++) d[i] *= gs[i];
+    if (k->to_threshold) {
+        const float falls = now && p->reset == SUBTRACT ? 1.0f : 0.0f;
+        for (int i = 0; i < n; i++) k->to_threshold[i] -= d[i] + falls * s[i] * gv[i];
+    }
     if (now && p->reset == VALUE)
         for (int i = 0; i < n; i++) g[i] = gv[i] * (1 - s[i]);
     else
         memcpy(g, gv, (size_t)n * sizeof(float));
     if (!p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
-    if (p->snapped & BEFORE_FIRE) unsnap_row(p, n, u, g);
+    if (p->grid != NO_GRID && (p->snapped & BEFORE_FIRE)) {
+        if (k->to_step) step_row(p, n, u, w, g, k->to_step);
+        unsnap_row(p, n, u, g);
+    }
     if (p->full)
         for (int i = 0; i < n; i++) g[i] += d[i];
     scale_row(n, p->down, g);
@@ -97,6 +106,10 @@ static void charge_back(const Spec *p, int n, const Step *k, const float *restri
     fire_row(p, n, k->before, k->threshold, late);
     surrogate_row(p, n, k->before, k->threshold, d);
     const float through = p->detach_reset ? 0.0f : 1.0f;
+    if (k->to_threshold && p->reset == SUBTRACT)
+        for (int i = 0; i < n; i++) k->to_threshold[i] -= g[i] * up * (late[i] - through * k->threshold[i] * d[i]);
+    else if (k->to_threshold)
+        for (int i = 0; i < n; i++) k->to_threshold[i] -= through * gv[i] * (p->reset_value - k->before[i]) * d[i];
     if (p->reset == SUBTRACT)
         for (int i = 0; i < n; i++) gv[i] -= through * k->threshold[i] * g[i] * up * d[i];
     else
