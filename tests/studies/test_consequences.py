@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from spikequant.behavior import Firing, LayerFiring, operations
+from spikequant.behavior import Firing, LayerFiring
 from spikequant.data import Batches, load
 from spikequant.models import Network, build
-from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
+from spikequant.studies.consequences import emd_to_others, noisy_accuracy
 from spikequant.training import evaluate
 
 
@@ -30,12 +30,6 @@ def fired(*layers: tuple[int, ...]) -> Firing:
 def test_the_distance_to_others_is_the_mean_over_layers_and_networks() -> None:
     # Layer distances .5 and 0 to the first, 1 and .5 to the second.
     assert emd_to_others(fired((0,), (2,)), [fired((2,), (2,)), fired((4,), (4,))]) == pytest.approx(0.5)
-
-
-def test_operations_are_those_of_all_layers(network: Network, images: Batches) -> None:
-    counted = operations(network, images, 2)
-    assert synaptic_operations(network, images, 2) == pytest.approx(sum(layer.effective for layer in counted.values()))
-    assert synaptic_operations(network, images, 2) > 0
 
 
 def test_every_call_sees_the_same_noise_and_none_is_no_change(network: Network, images: Batches) -> None:

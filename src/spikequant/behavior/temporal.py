@@ -1,6 +1,7 @@
 """When neurons fire: what rates hide. Two networks, spike by spike, on the same images."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -89,7 +90,7 @@ class Trains:
     def __init__(self, tau_steps: float) -> None:
         self.keep, self.tau_steps = torch.exp(torch.tensor(-1 / tau_steps)), tau_steps
         self.trains, self.distance, self.both = 0, 0.0, 0
-        self.latencies = torch.zeros(2, dtype=torch.float64)
+        self.latencies = [0, 0]
         self.histograms: list[Tensor] = []
         self.differing: list[Tensor] = []
 
@@ -99,23 +100,24 @@ class Trains:
             raise MismatchError(f"layer {name!r} fires in shape {tuple(ours.shape)} and {tuple(theirs.shape)}: time cannot be compared")
         self.trains += ours[0].numel()
         self.distance += float(self._van_rossum(ours, theirs).sum())
-        both = ours.any(0) & theirs.any(0)
-        self.both += int(both.sum())
-        self.latencies += torch.stack([trains.float().argmax(0)[both].double().sum() for trains in (ours, theirs)])
-        self.histograms.append(torch.stack([trains.double().sum(1) for trains in (ours, theirs)]))
-        self.differing.append((ours != theirs).double().sum((1, 2)))
+        both = reduce(torch.logical_or, ours) & reduce(torch.logical_or, theirs)
+        self.both += int(both.count_nonzero())
+        for side, trains in enumerate((ours, theirs)):
+            self.latencies[side] += _steps_without_spike(trains, both)
+        self.histograms.append(torch.stack([trains.sum(1, dtype=torch.int32) for trains in (ours, theirs)]))
+        self.differing.append(torch.tensor([int((one ^ other).count_nonzero()) for one, other in zip(ours, theirs, strict=True)]))
 
     def _van_rossum(self, ours: Tensor, theirs: Tensor) -> Tensor:
         trace, squares = torch.zeros(ours.shape[1:]), torch.zeros(ours.shape[1:])
-        for step in ours.float() - theirs.float():
-            trace = self.keep * trace + step
-            squares += trace**2
+        for one, other in zip(ours.view(torch.int8), theirs.view(torch.int8), strict=True):
+            trace.mul_(self.keep).add_(one - other)
+            squares.addcmul_(trace, trace)
         return (squares / self.tau_steps).sqrt()
 
     @property
     def timing_emd(self) -> float | None:
         """The mean over neurons that fire in both."""
-        each = torch.stack(self.histograms).sum(0)
+        each = torch.stack(self.histograms).sum(0).double()
         total = each.sum(1, keepdim=True)
         fires = (total > 0).all(0).squeeze(0)
         if not fires.any():
@@ -130,10 +132,19 @@ class Trains:
         return found
 
 
+def _steps_without_spike(trains: Tensor, among: Tensor) -> int:
+    """How many steps pass before the first spikes of some trains, all of which fire, added up."""
+    waiting, steps = among.clone(), 0
+    for now in trains:
+        waiting &= ~now
+        steps += int(waiting.count_nonzero())
+    return steps
+
+
 def _over_layers(found: Mapping[str, Trains]) -> Timing:
     layers = list(found.values())
     emds = [value for layer in layers if (value := layer.timing_emd) is not None]
-    late = [(layer.latencies / layer.both).tolist() for layer in layers if layer.both]
+    late = [[steps / layer.both for steps in layer.latencies] for layer in layers if layer.both]
     reference, network = ([pair[side] for pair in late] for side in (0, 1))
     steps = zip(*(layer.errors for layer in layers), strict=True)
     return Timing(

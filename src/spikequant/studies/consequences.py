@@ -1,4 +1,4 @@
-"""What moved firing may lead to: other work at inference, other answers on noisy images. For asking whether an EMD foretells it."""
+"""What moved firing may lead to: other answers on noisy images. For asking whether an EMD foretells it."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -6,7 +6,7 @@ from statistics import fmean
 import torch
 from torch import Generator, Tensor
 
-from spikequant.behavior import Firing, emd, operations
+from spikequant.behavior import Firing, emd
 from spikequant.data import Batches
 from spikequant.models import Network
 from spikequant.training import evaluate
@@ -24,11 +24,6 @@ def emd_to_others(firing: Firing, others: Sequence[Firing]) -> float:
     0.25
     """
     return fmean(fmean(emd(a.rates, b.rates) for a, b in zip(firing.layers, other.layers, strict=True)) for other in others)
-
-
-def synaptic_operations(network: Network, images: Batches, batches: int) -> float:
-    """Operations of one image over all layers and steps, only where an input is not zero."""
-    return sum(layer.effective for layer in operations(network, images, batches).values())
 
 
 def noisy_accuracy(network: Network, images: Batches, deviation: float = NOISE) -> float:

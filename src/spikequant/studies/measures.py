@@ -12,12 +12,12 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import as_tensor
 
 from spikequant import files
-from spikequant.behavior import Drift, Firing, Timing, compare, level_health, operations, record, timing
+from spikequant.behavior import Drift, Firing, Operations, Timing, compare, level_health, operations, record, timing
 from spikequant.data import Batches, DataSet, Split
 from spikequant.errors import SpecError, unknown
 from spikequant.models import Network
 from spikequant.recipes import memory, traffic
-from spikequant.studies.consequences import emd_to_others, noisy_accuracy, synaptic_operations
+from spikequant.studies.consequences import emd_to_others, noisy_accuracy
 from spikequant.studies.examine import states
 from spikequant.studies.procedure import Measures
 from spikequant.training import accuracy_by_batch, evaluate
@@ -57,6 +57,11 @@ class Subject:
         if self.reference is None:
             raise SpecError("this measure compares with a reference, and the trial has none; give its group a reference")
         return compare(self.reference, self.network, self.test, batches=self.batches, twins=self.twins)
+
+    @cached_property
+    def work(self) -> dict[str, Operations]:
+        """The synaptic operations of its layers for one image."""
+        return operations(self.network, self.test, self.batches)
 
     @cached_property
     def timing(self) -> Timing:
@@ -137,12 +142,11 @@ def _levels(subject: Subject) -> Measures:
 
 
 def _operations(subject: Subject) -> Measures:
-    return {"synaptic_operations": synaptic_operations(subject.network, subject.test, subject.batches)}
+    return {"synaptic_operations": sum(layer.effective for layer in subject.work.values())}
 
 
 def _traffic(subject: Subject) -> Measures:
-    used = {name: layer.effective for name, layer in operations(subject.network, subject.test, subject.batches).items()}
-    found = traffic(subject.network, used)
+    found = traffic(subject.network, {name: layer.effective for name, layer in subject.work.items()})
     return {"weight_traffic_bits": found.weight_bits, "state_traffic_bits": found.state_bits}
 
 
