@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from spikequant.behavior import Drift
+from spikequant.behavior import Drift, operations
 from spikequant.data import Batches, hold_out, load
 from spikequant.errors import SpecError
 from spikequant.models import build
@@ -63,6 +63,13 @@ def test_held_out_images_are_no_test_images(subject: Subject, tmp_path: Path) ->
     assert found == evaluate(subject.network, Batches(subject.held, 128, 16.0))
     with pytest.raises(SpecError, match=r"needs a held-out share of the training images; set validation, as 0\.1"):
         measured(("validation_accuracy",), Subject(subject.network, subject.data, 128, 1, None, ()), tmp_path)
+
+
+def test_operations_are_those_of_all_layers(subject: Subject, tmp_path: Path) -> None:
+    counted = operations(subject.network, subject.test, subject.batches)
+    found = measured(("operations", "traffic"), subject, tmp_path)
+    assert found["synaptic_operations"] == pytest.approx(sum(layer.effective for layer in counted.values()))
+    assert 0 < found["synaptic_operations"] < sum(layer.dense for layer in counted.values())
 
 
 def test_without_a_reference_nothing_is_compared(subject: Subject, tmp_path: Path) -> None:

@@ -209,3 +209,16 @@ def test_what_the_twin_does_not_cover_runs_as_the_reference(current: Tensor, opt
     d = Dynamics(**{"threshold": torch.tensor(1.0), **options})
     assert not lif_native.fits(current, d, None, None)
     assert torch.equal(lif_scan(current, d)[0], scan.lif_scan(current, d)[0])
+
+
+def test_gradients_that_the_twin_does_not_have_are_the_references() -> None:
+    """Logistic curves at the midpoints of a table, or past overflow; the step of a grid whose numbers turn over."""
+    whole, d = integers(1.0, -2, 5), Dynamics(torch.tensor(1.0))
+    moving = whole._replace(step=whole.step.clone().requires_grad_())
+    for state in (
+        State(table(torch.tensor([0.0, 1.0])), gradient="stacked"),
+        State(whole, gradient="stacked", wrap=True),
+        State(moving, wrap=True),
+    ):
+        assert not lif_native.fits(torch.ones(1, 1, 1), d, state, None)
+    assert lif_native.fits(torch.ones(1, 1, 1), d, State(moving, gradient="stacked"), None)
