@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics import Dynamics, Grid, State, Surrogate, affine, lif_scan, scan, table
+from spikequant.numerics import Affine, Dynamics, Grid, State, Surrogate, Table, affine, lif_scan, scan, table
 
 pytest.importorskip("triton", reason="Triton, which comes with torch's CUDA wheels, is not installed")
 
@@ -37,7 +37,7 @@ FIELDS = {
     "grid": list(GRIDS),
     "rounding": ["nearest_even", "half_up", "truncate"],
     "snapped": ["before_fire", "after_reset", "both"],
-    "gradient": ["pass", "mask"],
+    "gradient": ["pass", "mask", "stacked"],
     "surrogate": ["arctan", "sigmoid", "fast_sigmoid", "triangle", "squat"],
     "shape": [(1, 1, 1), (5, 3, 4, 7), (4, 2, 3, 5, 5), (6, 130), (3, 2, 300)],
     "start": [True, False],
@@ -68,12 +68,20 @@ def both(s: dict, index: int, device: str) -> list[tuple[Tensor, Tensor, tuple[T
     start = torch.randn(shape[1:]) if s["start"] else None
     grid = GRIDS[s["grid"]]
     rounding = "nearest_even" if s["grid"] in ("few levels", "many levels") else s["rounding"]
-    state = None if grid is None else State(grid, rounding, s["gradient"], s["snapped"])
+    gradient = "pass" if s["gradient"] == "stacked" and isinstance(grid, Table) else s["gradient"]
+    state = None if grid is None else State(grid, rounding, gradient, s["snapped"])
     d = dynamics(s, shape[2] if len(shape) > 2 else 1, per_channel=index % 2 == 1 and len(shape) > 2)
+    learns = (index // 2) % 3 == 0  # with and without one threshold for each channel
     found = []
     weights: list[Tensor] = []
     for twin, place in ((scan.lif_scan, "cpu"), (lif_triton.lif_scan, device)):
         inputs = [each.to(place).requires_grad_() for each in (current, start) if each is not None]
+        if learns:
+            inputs.append(d.threshold.detach().to(place).requires_grad_())
+            d = d._replace(threshold=inputs[-1])
+        if learns and state is not None and isinstance(grid, Affine):
+            inputs.append(grid.step.clone().to(place).requires_grad_())
+            state = state._replace(grid=Affine(inputs[-1], *(each.to(place) for each in grid[1:3]), *grid[3:]))
         spikes, last = twin(inputs[0], d, state, inputs[1] if s["start"] else None, steps=steps)
         weights = weights or [torch.randn_like(spikes), torch.randn_like(last)]
         loss = (spikes * weights[0].to(place)).sum() + (last * weights[1].to(place)).sum()
@@ -144,6 +152,8 @@ def test_triton_is_not_loaded_for_cpu_tensors() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_what_the_twin_does_not_cover_runs_as_the_reference() -> None:
-    current, threshold = torch.rand(3, 2, 5, device="cuda"), torch.tensor(1.0, device="cuda", requires_grad=True)
-    assert not lif_triton.fits(current, Dynamics(threshold), None, None)
-    assert torch.equal(lif_scan(current, Dynamics(threshold))[0], lif_scan(current, Dynamics(threshold.detach()))[0])
+    current, (threshold, decay) = torch.rand(3, 2, 5, device="cuda"), torch.tensor([1.0, 0.9], device="cuda")
+    d, learned = Dynamics(threshold, decay=decay), Dynamics(threshold, decay=decay.clone().requires_grad_())
+    assert lif_triton.fits(current, d, None, None)
+    assert not lif_triton.fits(current, learned, None, None)
+    assert torch.equal(lif_scan(current, learned)[0], lif_scan(current, d)[0])

@@ -48,12 +48,12 @@ class Tables(ctypes.Structure):
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """Whether the twin covers this call, in which threshold and step may be learned; where it does not, the reference runs."""
-    return current.device.type == "cpu" and current.dtype == torch.float32 and _computes(current, d, state, noise) and library() is not None
+    return current.device.type == "cpu" and current.dtype == torch.float32 and computes(current, d, state, noise) and library() is not None
 
 
 def covers(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """Whether a fused scan, on any device, computes this call: nothing learned, no noise, one grid for all."""
-    return not any(each is not None for each in learned(d, state)) and _computes(current, d, state, noise)
+    return not any(each is not None for each in learned(d, state)) and computes(current, d, state, noise)
 
 
 def learned(d: Dynamics, state: State | None) -> tuple[Tensor | None, Tensor | None]:
@@ -63,7 +63,8 @@ def learned(d: Dynamics, state: State | None) -> tuple[Tensor | None, Tensor | N
     return threshold, step if step is not None and step.requires_grad else None
 
 
-def _computes(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
+def computes(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
+    """As ``covers``, but threshold and step may be learned."""
     if noise is not None:
         return False
     if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:

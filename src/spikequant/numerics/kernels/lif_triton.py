@@ -17,20 +17,21 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
-from spikequant.numerics.kernels.lif_native import covers, memory_order
+from spikequant.numerics.kernels.lif_native import computes, learned, memory_order
 from spikequant.numerics.kernels.step_triton import Settings, advance, bounds, fire
 from spikequant.numerics.scan import HALF, Dynamics, State
-from spikequant.numerics.snap import midpoints
+from spikequant.numerics.snap import TEMPERATURE, midpoints
 from spikequant.numerics.soundness import recording
 
 BLOCK = 512
 
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
-    """Whether the twin covers this call; where it does not, the reference runs. Half precision is read and written as it is."""
-    if state is not None and state.gradient == "stacked":
-        return False
-    return current.device.type == "cuda" and current.dtype in (torch.float32, *HALF) and covers(current, d, state, noise)
+    """Whether the twin covers this call, in which threshold and step may be learned; where it does not, the reference runs.
+
+    Half precision is read and written as it is.
+    """
+    return current.device.type == "cuda" and current.dtype in (torch.float32, *HALF) and computes(current, d, state, noise)
 
 
 @triton.jit
@@ -96,37 +97,62 @@ def _surrogate(above, S: tl.constexpr):
 
 
 @triton.jit
-def _masked(g, v, grid, S: tl.constexpr):
-    if S.mask:
-        low, high = bounds(grid, S)
-        g = tl.where((v >= low) & (v <= high), g, 0.0)
-    return g
+def _stacked(v, grid, S: tl.constexpr):
+    step, lowest, shift = tl.load(grid), tl.load(grid + 1), tl.load(grid + 2)
+    slope = tl.zeros(v.shape, tl.float32)
+    for code in range(S.size - 1):
+        y = tl.exp(-tl.abs(S.temperature * (v - step * (code + 0.5 + lowest + shift)) / step))
+        slope += S.temperature * y / ((1.0 + y) * (1.0 + y))
+    return slope
 
 
 @triton.jit
-def _fire_back(gs, gv, threshold, u, w, seen, s, fallen, grid, S: tl.constexpr):
+def _snap_back(g, v, w, grid, S: tl.constexpr):
+    """Through the rounding of v to w: the gradient of v, and what the grid's step gains."""
+    gain = tl.zeros(v.shape, tl.float32)
+    if S.mask or S.to_step:
+        low, high = bounds(grid, S)
+        inside = (v >= low) & (v <= high)
+        if S.to_step:
+            gain = g * (tl.where(inside, w - v, w) / tl.load(grid))
+        if S.mask:
+            g = tl.where(inside, g, 0.0)
+    if S.stacked:
+        g *= _stacked(v, grid, S)
+    return g, gain
+
+
+@triton.jit
+def _fire_back(gs, gv, threshold, u, w, seen, s, fallen, after, grid, S: tl.constexpr):
+    """The gradient of the charged membrane, and what threshold and step gain."""
+    to_step = tl.zeros(u.shape, tl.float32)
     if S.after:
-        gv = _masked(gv, fallen, grid, S)
-    d = _surrogate(seen - threshold, S)
+        gv, to_step = _snap_back(gv, fallen, after, grid, S)
     if S.attached and not S.late:
         if S.reset == "subtract":
             gs -= threshold * gv
         elif S.reset == "value":
             gs += gv * (S.reset_value - w)
+    fired = _surrogate(seen - threshold, S) * gs
+    to_threshold = -fired
     g = gv
+    if not S.late and S.reset == "subtract":
+        to_threshold -= s * gv
     if not S.late and S.reset == "value":
         g = gv * (1.0 - s)
     if not S.full:
-        g += d * gs
+        g += fired
     if S.before:
-        g = _masked(g, u, grid, S)
+        g, gain = _snap_back(g, u, w, grid, S)
+        to_step += gain
     if S.full:
-        g += d * gs
-    return g
+        g += fired
+    return g, to_threshold, to_step
 
 
 @triton.jit
 def _charge_back(g, v, threshold, decay, S: tl.constexpr):
+    """The gradients of the current and of the membrane before, and what the threshold gains."""
     scaled = g * S.down
     gx = scaled * S.gain
     if S.charge == "scale":
@@ -141,21 +167,29 @@ def _charge_back(g, v, threshold, decay, S: tl.constexpr):
         if S.charge == "relax_input":
             gx = scaled / S.tau
     gv *= S.up
+    to_threshold = tl.zeros(v.shape, tl.float32)
     if S.late:
         d = _surrogate(v - threshold, S)
-        if S.reset == "subtract" and S.attached:
-            gv -= threshold * g * d
-        elif S.reset == "value":
-            kept = gv * (1.0 - fire(v, threshold, S))
+        late = fire(v, threshold, S)
+        if S.reset == "subtract":
+            to_threshold -= g * late
             if S.attached:
-                kept += gv * (S.reset_value - v) * d
+                fired = threshold * g * d
+                to_threshold += fired
+                gv -= fired
+        elif S.reset == "value":
+            kept = gv * (1.0 - late)
+            if S.attached:
+                fired = gv * (S.reset_value - v) * d
+                to_threshold -= fired
+                kept += fired
             gv = kept
-    return gx, gv
+    return gx, gv, to_threshold
 
 
 @triton.jit
 def _backward(
-    x, start, thresholds, decays, grid, states, to_spikes, to_last, to_current, to_start,
+    x, start, thresholds, decays, grid, states, to_spikes, to_last, to_current, to_start, to_thresholds, to_steps,
     steps, neurons, stride, inner, channels, S: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -172,19 +206,26 @@ def _backward(
     tl.debug_barrier()  # what a thread reads below, another one of its block may have stored
     gv = tl.load(to_last + at, mask=real, other=0.0)
     total = tl.zeros([BLOCK], tl.float32)
+    to_threshold, to_step = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     for _ in range(steps):
         x_at -= stride
         out_at -= neurons
         v = tl.load(states + out_at, mask=real, other=0.0)
         now = tl.load(x + x_at, mask=real, other=0.0).to(tl.float32)
         gs = tl.load(to_spikes + out_at, mask=real, other=0.0).to(tl.float32)
-        u, w, seen, s, fallen, _v = advance(v, now, threshold, decay, grid, S)
-        g = _fire_back(gs, gv, threshold, u, w, seen, s, fallen, grid, S)
-        gx, gv = _charge_back(g, v, threshold, decay, S)
+        u, w, seen, s, fallen, after = advance(v, now, threshold, decay, grid, S)
+        g, at_fire, at_snap = _fire_back(gs, gv, threshold, u, w, seen, s, fallen, after, grid, S)
+        gx, gv, at_reset = _charge_back(g, v, threshold, decay, S)
+        to_threshold += at_fire + at_reset
+        to_step += at_snap
         total = tl.where(stride == 0, total + gx, gx)  # a still current gathers over time
         tl.store(to_current + x_at, total, mask=real)
     if not S.resting:
         tl.store(to_start + at, gv, mask=real)
+    if S.to_threshold:
+        tl.store(to_thresholds + at, to_threshold, mask=real)
+    if S.to_step:
+        tl.store(to_steps + at, to_step, mask=real)
 
 
 class Call:
@@ -222,6 +263,7 @@ def _packed(grid: Affine | Table, device: torch.device) -> Tensor:
 
 
 def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool, resting: bool) -> Settings:
+    to_threshold, to_step = (each is not None for each in learned(d, state))
     return Settings(
         charge=d.charge,
         reset=d.reset,
@@ -236,10 +278,13 @@ def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool, 
         before=state is not None and state.snapped != "after_reset",
         after=state is not None and state.snapped != "before_fire",
         mask=state is not None and state.gradient == "mask" and not state.wrap,
+        stacked=state is not None and state.gradient == "stacked",
         wrap=state is not None and state.wrap,
         size=0 if state is None else state.fixed.size,
         thresholds=thresholds,
         decays=decays,
+        to_threshold=to_threshold,
+        to_step=to_step,
         resting=resting,
         tau=float(d.tau),
         gain=float(d.gain),
@@ -247,6 +292,7 @@ def _settings(d: Dynamics, state: State | None, thresholds: bool, decays: bool, 
         reset_value=float(d.reset_value),
         rest=float(d.reset_value) if d.reset == "value" else 0.0,
         slope=float(d.surrogate.slope),
+        temperature=TEMPERATURE,
         up=2.0**d.state_shift,
         down=2.0**-d.state_shift,
     )
@@ -256,15 +302,16 @@ def lif_scan(
     current: Tensor, dynamics: Dynamics, state: State | None, start: Tensor | None, steps: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """The twin of ``spikequant.numerics.scan.lif_scan``, for calls that it ``fits``."""
-    spikes, last = _Scan.apply(current, start, dynamics, state, steps)  # type: ignore[no-untyped-call]
+    spikes, last = _Scan.apply(current, start, *learned(dynamics, state), dynamics, state, steps)  # type: ignore[no-untyped-call]
     return spikes, last
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, start: Tensor | None, dynamics: Dynamics, state: State | None, steps: int | None
+        ctx: Any, current: Tensor, start: Tensor | None, threshold: Tensor | None, step: Tensor | None, *given: Any
     ) -> tuple[Tensor, Tensor]:
+        dynamics, state, steps = given
         order = memory_order(current)
         x = current.permute(order).contiguous()
         call = Call(x, x.stride(order.index(2)) if x.ndim > 2 else 1, dynamics, state, steps, start is None)
@@ -276,16 +323,23 @@ class _Scan(torch.autograd.Function):
         if not recording() and bad.item():
             raise SpecError(f"the current of a neuron holds {int(bad)} NaN; look at the layer before it")
         ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
+        ctx.learned = [None if each is None else each.shape for each in (threshold, step)]
         ctx.save_for_backward(x, None if start is None else begin)
         return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, begin = ctx.saved_tensors
         to_spikes = gradients[0].permute(ctx.order).contiguous()
         to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
         states, to_current = x.new_empty(ctx.call.shape, dtype=torch.float32), torch.empty_like(x)
         to_start = to_last if begin is None else torch.empty_like(begin)
-        ctx.call.launch(_backward, x, to_start if begin is None else begin, states, to_spikes, to_last, to_current, to_start)
-        started = None if begin is None else to_start.unsqueeze(0).permute(ctx.back).squeeze(0)
-        return to_current.permute(ctx.back), started, None, None, None
+        constants = [None if shape is None else torch.empty_like(to_last) for shape in ctx.learned]
+        written = to_start, *(to_last if each is None else each for each in constants)  # the kernel writes what is learned alone
+        ctx.call.launch(_backward, x, to_start if begin is None else begin, states, to_spikes, to_last, to_current, *written)
+
+        def one_step(value: Tensor) -> Tensor:
+            return value.unsqueeze(0).permute(ctx.back).squeeze(0)
+
+        learned = (None if each is None else one_step(each).sum_to_size(shape) for each, shape in zip(constants, ctx.learned, strict=True))
+        return to_current.permute(ctx.back), None if begin is None else one_step(to_start), *learned, None, None, None

@@ -23,10 +23,13 @@ class Settings(NamedTuple):
     before: bool
     after: bool
     mask: bool
+    stacked: bool
     wrap: bool
     size: int
     thresholds: bool
     decays: bool
+    to_threshold: bool
+    to_step: bool
     resting: bool
     tau: float
     gain: float
@@ -34,6 +37,7 @@ class Settings(NamedTuple):
     reset_value: float
     rest: float
     slope: float
+    temperature: float
     up: float
     down: float
 
