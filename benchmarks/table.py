@@ -12,7 +12,7 @@ HEAD = """# Figures
 `make bench BENCH=--save` runs every script and keeps its document in `results/`; `python benchmarks/table.py` writes this page from them.
 A ratio is the peer's time over ours within a round: the median, and the worst and best round. Loads well above 0 mean that the
 machine was shared, so that times, and ratios less so, are too large. `docs/decisions/0010` to `0012`, `0039`, `0054`
-and `0077` to `0079` explain what was missed. The GPU's times of the LIF by itself are of a kernel that was changed since (`0076`).
+and `0076` to `0079` explain what was missed.
 """
 COLUMNS = ("work", "ours", "peer", "ratio", "worst to best", "aim", "ours ms", "peer ms", "ours MB", "peer MB", "note")
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Node
-from spikequant.models.layers import BUILDERS, Convolution, Encode, SumPool, layer
+from spikequant.models.layers import BUILDERS, Convolution, Encode, Linear, SumPool, layer
 from spikequant.models.wiring import KINDS
 from spikequant.neurons import LIF
 from spikequant.numerics import Surrogate
@@ -23,7 +23,7 @@ def test_every_kind_has_its_builder() -> None:
     [
         (node("encode"), Encode),
         (node("conv2d", in_channels=1, out_channels=2, kernel_size=3), Convolution),
-        (node("linear", in_features=2, out_features=3), nn.Linear),
+        (node("linear", in_features=2, out_features=3), Linear),
         (node("batch_norm", channels=3), nn.BatchNorm2d),
         (node("batch_norm", channels=3, space=1, eps=0.5), nn.BatchNorm1d),
         (node("max_pool", kernel_size=2), nn.MaxPool2d),

@@ -152,6 +152,7 @@ def test_what_looks_at_values_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.warns(UserWarning, match="not recorded"):
         history = sq.fit(network(stochastic, "cuda"), images(16 * 6, "cuda"), sq.Training(epochs=1, lr=1e-3))
     assert all(torch.isfinite(torch.tensor(history.losses)))
+    assert torch.rand(1, device="cuda") < 1  # what was begun and given up left nothing behind
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from spikequant.errors import SpecError, unknown
 from spikequant.models.activation import Activation
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Alpha, Competing, ParametricLIF, Refraining, Synaptic, Traces, TrainedThreshold
-from spikequant.numerics import Surrogate, conv2d, rated, unit
+from spikequant.numerics import Surrogate, conv2d, linear, rated, unit
 
 
 class Encode(nn.Module):
@@ -65,6 +65,14 @@ class Convolution(nn.Conv2d):
             return None
         quantizer: Any = self.parametrizations.weight[-1]  # type: ignore[union-attr, index]
         return unit(quantizer.grid()) if hasattr(quantizer, "grid") else None
+
+
+class Linear(nn.Linear):
+    """``torch.nn.Linear``, in bfloat16 also where the processor has no instructions for it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``x w' + b``."""
+        return linear(input, self.weight, self.bias)
 
 
 class SumPool(nn.Module):
@@ -151,7 +159,7 @@ def _batch_norm(channels: int, space: int = 2, **args: Any) -> nn.Module:
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "encode": Encode,
     "conv2d": Convolution,
-    "linear": nn.Linear,
+    "linear": Linear,
     "batch_norm": _batch_norm,
     "max_pool": nn.MaxPool2d,
     "sum_pool": SumPool,

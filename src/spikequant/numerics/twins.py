@@ -27,6 +27,7 @@ from spikequant.numerics.kernels import (
     sorting_native,
     stdp_native,
     whole_native,
+    wide_torch,
 )
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.rounding import Rounding
@@ -115,8 +116,14 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
             return whole_native.conv2d(x, codes, unit, bias, form)
         if events_native.pays(x, weight, events):
             return events_native.conv2d(x, weight, bias, form)
-    found: Tensor = functional.conv2d(x, weight, bias, stride, padding)
+    run = wide_torch.conv2d if wide_torch.fits(x) else functional.conv2d
+    found: Tensor = run(x, weight, bias, stride, padding)
     return found
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``torch.nn.functional.linear``, in bfloat16 also where the processor has no instructions for it."""
+    return (wide_torch.linear if wide_torch.fits(x) else functional.linear)(x, weight, bias)
 
 
 def lif_scan(

@@ -59,12 +59,15 @@ class Recording:
         self.x, self.y, graph = x.clone(), y.clone(), torch.cuda.CUDAGraph()
         for parameter in self.parameters:
             parameter.grad = None
+        generator = torch.cuda.default_generators[x.device.index]
+        untouched = generator.clone_state()
         try:
             with torch.cuda.graph(graph):
                 loss = compute(self.x, self.y)
                 if loss.requires_grad:
                     loss.backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
+            generator.graphsafe_set_state(untouched)  # its own state still believes that a graph records, and would refuse every draw
             self.possible = False
             warnings.warn(f"steps are not recorded as a CUDA graph, and take longer: {error}", stacklevel=2)
             return

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
+from spikequant.numerics.kernels import wide_torch
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 
@@ -163,8 +164,10 @@ class _Convolution(torch.autograd.Function):
 
 
 def _to_images(g: Tensor, x: Tensor, weight: Tensor, form: Form) -> Tensor:
-    """A surrogate's gradient is dense, so torch's own convolution."""
-    laid = weight.to(x.dtype).contiguous(memory_format=torch.channels_last)
+    """A surrogate's gradient is dense, so torch's own convolution; of the images it asks the shape alone."""
+    laid, dtype = weight.to(x.dtype).contiguous(memory_format=torch.channels_last), x.dtype
+    if dtype == torch.bfloat16 and wide_torch.lacks_half():
+        g, laid, x = g.float(), laid.float(), torch.empty_like(x, dtype=torch.float32)
     ones, mask = (1, 1), [True, False, False]
     found: Tensor = torch.ops.aten.convolution_backward(g, x, laid, None, ones, (form.padding,) * 2, ones, False, (0, 0), 1, mask)[0]
-    return found
+    return found.to(dtype)
