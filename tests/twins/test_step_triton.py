@@ -46,10 +46,19 @@ from spikequant.numerics.kernels import lif_triton
 import torch
 
 KINDS = {"S": "constexpr", "BLOCK": "constexpr", "bad": "*i32", **dict.fromkeys("steps neurons stride inner channels".split(), "i32")}
-grids = affine(-1.0, 1.2, 16), table(torch.linspace(-1.2, 1.5, 200)), integers(1.0, -128, 256)
-for charge, reset, late, grid in zip(("relax_input", "scale", "shift"), ("value", "subtract", "none"), ("next", "now", "now"), grids):
-    d = Dynamics(torch.tensor(1.0), charge, tau=3.0, reset=reset, reset_timing=late, detach_reset=False)
-    settings = lif_triton._settings(d, State(grid, gradient="mask", snapped="both", wrap=charge == "shift"), True, True, False)
+grid = affine(-1.0, 1.2, 16)
+moving = grid._replace(step=grid.step.clone().requires_grad_())
+states = (
+    State(grid, gradient="mask", snapped="both"),
+    State(table(torch.linspace(-1.2, 1.5, 200)), gradient="mask", snapped="both"),
+    State(integers(1.0, -128, 256), gradient="mask", snapped="both", wrap=True),
+    State(moving, gradient="stacked", snapped="both"),
+)
+neurons = (("relax_input", "value", "next"), ("scale", "subtract", "now"), ("shift", "none", "now"), ("scale", "subtract", "next"))
+for (charge, reset, late), state in zip(neurons, states):
+    threshold = torch.tensor(1.0, requires_grad=state.gradient == "stacked")
+    d = Dynamics(threshold, charge, tau=3.0, reset=reset, reset_timing=late, detach_reset=False)
+    settings = lif_triton._settings(d, state, True, True, False)
     for kernel in (lif_triton._forward, lif_triton._backward):
         kinds = {name: KINDS.get(name, "*fp32") for name in kernel.arg_names}
         source = ASTSource(kernel, kinds, constexprs={"S": settings, "BLOCK": lif_triton.BLOCK})
