@@ -11,6 +11,7 @@ from spikequant.numerics import (
     Tail,
     affine,
     charged,
+    conv2d,
     lif_scan,
     moments,
     norm_scan,
@@ -55,6 +56,22 @@ def test_moments_do_not_depend_on_the_number_of_threads() -> None:
         found.append(torch.stack(moments(x)))
     torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 7, 8, 12])
+@pytest.mark.parametrize("last", [False, True])
+def test_strided_convolutions_of_few_channels_have_the_right_gradients(channels: int, last: bool) -> None:
+    """oneDNN on AVX2 gave wrong ones, or overwrote memory (uxlfoundation/oneDNN#6035)."""
+    x, weight = torch.randn(8, channels, 32, 32), torch.randn(16, channels, 1, 1)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        images = x.to(dtype).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        leaves = [images.requires_grad_(), weight.to(dtype).requires_grad_()]
+        y = conv2d(leaves[0], leaves[1], stride=2)
+        assert y.shape == (8, 16, 16, 16)
+        found.append([each.double() for each in (y, *torch.autograd.grad((y * y).sum(), leaves))])
+    for ours, exact in zip(*found, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

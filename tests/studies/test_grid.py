@@ -117,7 +117,7 @@ def test_beyond_accuracy_has_a_trial_for_each_row_of_the_paper() -> None:
     assert len([tags for tags in found if {"table1", "cifar10", "resnet8"} <= tags]) == 16
 
 
-@pytest.mark.parametrize(("name", "count"), [("beyond-accuracy-small", 21), ("beyond-accuracy-width", 6), ("beyond-accuracy-digits", 25)])
+@pytest.mark.parametrize(("name", "count"), [("beyond-accuracy-small", 21), ("beyond-accuracy-width", 7), ("beyond-accuracy-digits", 25)])
 def test_smaller_forms_fill_no_cell_of_the_papers(name: str, count: int) -> None:
     found = [frozenset(draft.tags) - {"s0"} for draft in shipped_drafts(name) if draft.seed == 0]
     assert len(found) == count
