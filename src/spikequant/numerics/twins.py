@@ -38,8 +38,8 @@ from spikequant.numerics.snap import snap as snap_reference
 from spikequant.numerics.sorting import Reals
 from spikequant.numerics.stdp import Competition, Formats, Learned, Plasticity, Shown, Stream
 
-# Input channels of a block of oneDNN's; it is 8 on AVX2. Below it the gradient of the weights of strided 1x1 convolutions, channels last, is
-# wrong there or written past its memory (uxlfoundation/oneDNN#6035); so the pixels that such a convolution skips are left out before.
+# Input channels of a block of oneDNN's; on AVX2 it is 8. Below it the gradient of the weights of strided 1x1 convolutions, channels last,
+# is wrong there or written past its memory (uxlfoundation/oneDNN#6035); so the pixels that such a convolution skips are left out before.
 BLOCK = 16
 
 
