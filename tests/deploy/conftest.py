@@ -1,5 +1,7 @@
 """Two small programs: one uses most operations, the neurons of the other compete."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,18 @@ def residual() -> Program:
         "lif3.threshold": np.arange(4, 9),
     }
     return Program(header, tensors)
+
+
+@pytest.fixture
+def summing() -> Callable[[int, int], Program]:
+    """``summing(shift, time)``: eight inputs to a score of ``1016 * 2^shift + 1`` a step, and to one of 0, where all of them are 1."""
+
+    def made(shift: int, time: int) -> Program:
+        op = Dense(name="dense", inputs=("input",), bits=8, features=2, shift=shift)
+        tensors = {"dense.weight": np.repeat([[127], [0]], 8, axis=1), "dense.bias": np.array([1, 0])}
+        return Program(Header(name="summing", time=time, source=Source(shape=(8,)), operations=(op,)), tensors)
+
+    return made
 
 
 @pytest.fixture

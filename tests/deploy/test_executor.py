@@ -1,5 +1,6 @@
 import shutil
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -63,6 +64,13 @@ def test_a_wrong_executor_is_not_used(residual: Program, monkeypatch) -> None:
         assert np.array_equal(engine.run(images), run(residual, images))
     with warnings.catch_warnings():
         assert np.array_equal(engine.run(images), run(residual, images))
+
+
+def test_scores_beyond_32_bits_are_left_to_the_interpreter(summing: Callable[..., Program], monkeypatch) -> None:
+    monkeypatch.setattr(executor, "PAYS", 0)
+    engine = Engine(summing(16, 40))
+    assert engine.run(np.ones((1, 8), np.int64)).tolist() == [[40 * (1016 * 2**16 + 1), 0]]
+    assert engine.executor is None
 
 
 def test_refusals(residual: Program, monkeypatch) -> None:

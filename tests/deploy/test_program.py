@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,12 @@ def test_unfit_tensors_are_refused(residual: Program, name: str, value: np.ndarr
 def test_an_absent_tensor_is_named(residual: Program) -> None:
     with pytest.raises(SpecError, match=r"'dense\.bias' is absent"):
         Program(residual.header, {name: value for name, value in residual.tensors.items() if name != "dense.bias"})
+
+
+@pytest.mark.parametrize(("readout", "reach"), [("sum", (0, 7 * 1017)), ("last", (0, 1017)), ("first_spike", (0, 7))])
+def test_scores_reach_what_the_readout_makes_of_the_last_value(summing: Callable[..., Program], readout: str, reach: tuple) -> None:
+    program = summing(0, 7)
+    assert Program(program.header.model_copy(update={"readout": readout}), program.tensors).reach_of_scores == reach
 
 
 def test_order_is_topological(residual: Program) -> None:

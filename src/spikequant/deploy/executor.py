@@ -36,7 +36,7 @@ class Executor:
     """A compiled program: codes in, scores out, on as many threads as torch has.
 
     Raises:
-        SpecError: there is no C compiler (``CC``, else ``cc``), it fails, or the program is too large for it.
+        SpecError: there is no C compiler (``CC``, else ``cc``), it fails, the program is too large for it, or its scores can leave 32 bits.
     """
 
     def __init__(self, program: Program) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue, model_validator
 
 from spikequant import files
-from spikequant.deploy.base import LARGEST, Shape, Slot
+from spikequant.deploy.base import INT32, LARGEST, Shape, Slot
 from spikequant.deploy.bounds import Proof, Range, prove
 from spikequant.deploy.lateral import Delay
 from spikequant.deploy.operations import AnyOperation, Lif
@@ -124,6 +124,14 @@ class Program:
         return Range(self.header.source.low, self.header.source.high) if name == INPUT else self.proofs[name].value
 
     @property
+    def reach_of_scores(self) -> Range:
+        """What a score can be, after any number of steps."""
+        last, time = self.reach(self.header.operations[-1].name), self.header.time
+        if self.header.readout == "first_spike":
+            return Range(0, time)
+        return last if self.header.readout == "last" else Range(min(last.low * time, last.low), max(last.high * time, last.high))
+
+    @property
     def classes(self) -> int:
         """How many scores a run gives."""
         return math.prod(self.shapes[self.header.operations[-1].name])
@@ -225,6 +233,18 @@ class Program:
         except OSError as error:
             raise FormatError(f"cannot read {place}: {error.strerror or error}") from None
         return from_bytes(content, str(place))
+
+
+def refuse_wide_scores(program: Program) -> None:
+    """Only the forms whose scores have 32 bits ask for this.
+
+    Raises:
+        SpecError: scores can leave 32 bits.
+    """
+    last, time, reach = program.header.operations[-1].name, program.header.time, program.reach_of_scores
+    if reach.bits > 32:
+        steps = INT32 // program.reach(last).largest
+        raise SpecError(f"{last}: scores over {time} steps can reach {reach.largest}, beyond 32 bits; take at most {steps} steps")
 
 
 def canonical(document: Any) -> str:

@@ -1,6 +1,7 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -62,6 +63,13 @@ def test_images_as_the_c_takes_them(residual: Program) -> None:
     images = drawn(residual, 3)
     assert as_bytes(residual, images).tolist() == images.reshape(3, -1).tolist()
     assert as_bytes(residual, (images / 127).astype(np.float32)).tolist() == images.reshape(3, -1).clip(-127, 127).tolist()
+
+
+def test_scores_beyond_32_bits_are_refused(summing: Callable[..., Program], tmp_path) -> None:
+    with pytest.raises(SpecError, match="dense: scores over 40 steps can reach 2663383080, beyond 32 bits; take at most 32 steps"):
+        summing(16, 40).write_c(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    summing(16, 32).write_c(tmp_path / "c")
 
 
 def test_prefixes_are_names(residual: Program, tmp_path) -> None:

@@ -12,7 +12,7 @@ from spikequant.deploy.c.synapses import POPCOUNT, Geometry, in_planes, scattere
 from spikequant.deploy.c.text import Field, constant, initializers, members, ordered, struct_bytes
 from spikequant.deploy.lateral import Winner
 from spikequant.deploy.operations import Conv2d, Dense, Lif
-from spikequant.deploy.program import INPUT, Program
+from spikequant.deploy.program import INPUT, Program, refuse_wide_scores
 
 CHECK = """#ifdef SPIKEQUANT_CHECK
 #define HASH(i, x) (m->hash[i] = m->hash[i] * 16777619u + (uint32_t)(x))
@@ -45,7 +45,12 @@ class Sources(NamedTuple):
 
 
 def sources(program: Program, activity: Mapping[str, float], prefix: str = "net", form: Form = SMALL) -> Sources:
-    """The C of a program; ``activity`` is the share of active inputs of every layer of synapses."""
+    """The C of a program; ``activity`` is the share of active inputs of every layer of synapses.
+
+    Raises:
+        SpecError: scores can leave 32 bits.
+    """
+    refuse_wide_scores(program)
     layout = plan(program)
     planes = tuple(op.name for op in _synapses(program) if _counted(program, op, activity.get(op.name, 0.0), form))
     constants, memory = _constants(program, planes, form), _memory(program, layout, planes, form)

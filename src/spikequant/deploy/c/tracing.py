@@ -27,7 +27,7 @@ def traced(program: Program, images: Any) -> dict[str, NDArray[Any]]:
     """What every layer of neurons emits ``[time, batch, ...]`` in the C of ``write_c``, its planes chosen by these images.
 
     Raises:
-        SpecError: there is no C compiler (``CC``, else ``cc``), or it fails.
+        SpecError: there is no C compiler (``CC``, else ``cc``), or it fails, or scores can leave 32 bits.
     """
     made, shown = sources(program, activity(program, images), form=Form(traced=True)), as_bytes(program, images)
     loop = LOOP.replace("SIZE", str(shown.shape[1])).replace("KIND", "uint8_t" if program.header.source.table else "int8_t")

@@ -69,7 +69,7 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
     first layer makes of a still image is computed once and kept, which takes memory for all its sums.
 
     Raises:
-        SpecError: the prefix is no C name.
+        SpecError: the prefix is no C name, or scores can leave 32 bits.
         SpikequantError: the folder cannot be written.
     """
     if not (prefix.isidentifier() and prefix.isascii()):

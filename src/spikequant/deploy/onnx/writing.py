@@ -18,7 +18,7 @@ from spikequant.deploy.onnx import neurons
 from spikequant.deploy.onnx.graph import Graph
 from spikequant.deploy.onnx.synapses import STATELESS, synapses
 from spikequant.deploy.operations import Conv2d, Dense, Lif, emitting
-from spikequant.deploy.program import INPUT, Program, canonical
+from spikequant.deploy.program import INPUT, Program, canonical, refuse_wide_scores
 from spikequant.errors import FormatError, MismatchError, SpecError
 
 OPSET, IR, VECTORS, OURS = 21, 10, 4, "spikequant"
@@ -75,9 +75,8 @@ def model(program: Program, trace: bool = False) -> onnx.ModelProto:
     Raises:
         SpecError: scores can leave 32 bits.
     """
-    last, time, source = program.header.operations[-1].name, program.header.time, program.header.source
-    if program.header.readout == "sum" and program.proofs[last].value.largest * time >= 2**31:
-        raise SpecError(f"{last}: scores over {time} steps can reach {program.proofs[last].value.largest * time}, beyond 32 bits")
+    refuse_wide_scores(program)
+    time, source = program.header.time, program.header.source
     outer = Graph()
     kind = TensorProto.UINT8 if source.table else TensorProto.INT8
     batch = outer("Slice", outer("Shape", INPUT), *(outer.constant([each], np.int64) for each in _batch_axis(source.still)))
