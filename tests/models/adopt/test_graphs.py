@@ -54,6 +54,22 @@ def test_several_edges_are_a_sum() -> None:
     assert own.steps(torch.tensor([[1.0, 0.0]]))[:, 0, 0].tolist() == [1, 1, 1]
 
 
+def test_the_output_is_what_leads_to_the_output_node() -> None:
+    summed = adopt(graph(lif(), ("fc", "out")), time=3)
+    assert [(n.kind, n.inputs) for n in summed.wiring.nodes[2:]] == [("lif", ("fc",)), ("add", ("neuron", "fc"))]
+    ended = graph(lif(), ("neuron", "probe"))
+    ended.nodes["probe"] = node("Linear", weight=np.ones((3, 2)))
+    assert adopt(ended, time=3).wiring == adopt(graph(lif()), time=3).wiring
+
+
+def test_graphs_of_several_inputs_or_outputs_are_refused() -> None:
+    for kind in ("Input", "Output"):
+        several = graph(lif(), ("in", "more") if kind == "Output" else ("more", "neuron"))
+        several.nodes["more"] = node(kind, input_type={"input": np.array([2])})
+        with pytest.raises(SpecError, match=f"the graph .*: it has 2 nodes of the kind {kind}, must have 1"):
+            adopt(several, time=3)
+
+
 @pytest.mark.parametrize(
     ("made", "reason"),
     [

@@ -41,6 +41,24 @@ def test_the_first_of_a_tuple_is_the_spikes(foreign: ModuleType) -> None:
     assert [call.inputs for call in calls(Handing())] == [("input",), ("cell",)]
 
 
+class Headed(nn.Module):
+    """Two heads, of which a forward may return the one that it ran first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.other = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_output_is_what_the_forward_returns_first(both: bool) -> None:
+    def forward(self: Headed, x: Tensor) -> object:
+        body = self.body(x)
+        head, other = self.head(body), self.other(body)
+        return (head, other) if both else head
+
+    assert [call.name for call in calls(type("Net", (Headed,), {"forward": forward})())] == ["body", "head"]
+
+
 def test_a_single_layer_is_a_network() -> None:
     assert [call.name for call in calls(nn.Linear(2, 2))] == ["Linear"]
 
@@ -52,6 +70,8 @@ def test_a_single_layer_is_a_network() -> None:
         (lambda self, x: torch.relu(self.fc(x)), r"relu .* a wiring holds layers, additions and flattens only"),
         (lambda self, x: self.fc(x) if x.sum() > 0 else x, "cannot be traced"),
         (lambda self, x: self.fc(x) + 1, "takes something else than the value of a layer"),
+        (lambda self, x: {"logits": self.fc(x)}, "the output .* takes something else than the value of a layer"),
+        (lambda self, x: [h := self.fc(x), h.add_(x)][0], "add_ .* it changes a value in place and is not read"),
         (lambda self, x: [self.fc(step) for step in x], "cannot be traced"),
     ],
 )

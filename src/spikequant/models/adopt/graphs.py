@@ -7,43 +7,47 @@ import torch
 
 from spikequant.errors import SpecError
 from spikequant.models.adopt.described import Described, constant, refuse
-from spikequant.models.adopt.traced import Call
+from spikequant.models.adopt.traced import Call, leading_to
 from spikequant.models.wiring import INPUT, Args
 
 Found = list[tuple[Call, Described | None]]
 
 
 def from_nir(graph: Any, dt: float) -> tuple[Found, tuple[int, ...]]:
-    """The calls of a NIR graph in topological order with their nodes, and the shape of one sample.
+    """The calls of a NIR graph in topological order with their nodes, and the shape of one sample; the last call's value is the output.
 
-    Spikes where ``v > v_threshold``, then ``v = v_reset``: NIR knows no other reset.
+    What does not lead to the output is left out. Spikes where ``v > v_threshold``, then ``v = v_reset``: NIR knows no other reset.
 
     Raises:
-        SpecError: a node has no exact equal here, or the graph has a cycle.
+        SpecError: a node has no exact equal here, or the graph has a cycle, or not one input and one output.
     """
     if not dt > 0:
         raise SpecError(f"dt must be above 0 seconds, got {dt}")
-    sources = _sources(graph)
+    sources, first, last = _sources(graph), _only(graph, "Input"), _only(graph, "Output")
     described: Found = []
-    names, shape = dict[str, str](), None
-    for name in _order(sources):
+    names = {first: INPUT}
+    asked = leading_to(last, sources)
+    for name in _order({name: before for name, before in sources.items() if name in asked}):
         node, kind = graph.nodes[name], type(graph.nodes[name]).__name__
-        if kind == "Input":
-            names[name], shape = INPUT, tuple(int(size) for size in node.input_type["input"])
+        if name == first:
             continue
-        inputs = tuple(names[source] for source in sources[name])
-        if kind == "Output":
+        merged = _merged(name, tuple(names[source] for source in sources[name]), described)
+        if name == last:
             continue
         if kind not in NODES:
             raise refuse(name, kind, f"of NIR's nodes, {', '.join(sorted(NODES))} can be")
         if getattr(node, "metadata", {}).get("reset") not in (None, "zero", "value"):
             raise refuse(name, kind, f"its metadata asks for reset {node.metadata['reset']!r}, which NIR's equations do not have")
-        merged = _merged(name, inputs, described)
         described.append((Call(name, kind, (merged,)), NODES[kind](name, node, dt)))
         names[name] = name
-    if shape is None:
-        raise refuse("the graph", "NIRGraph", "it has no Input node")
-    return described, shape
+    return described, tuple(int(size) for size in graph.nodes[first].input_type["input"])
+
+
+def _only(graph: Any, kind: str) -> str:
+    found: list[str] = [name for name, node in graph.nodes.items() if type(node).__name__ == kind]
+    if len(found) != 1:
+        raise refuse("the graph", "NIRGraph", f"it has {len(found)} nodes of the kind {kind}, must have 1")
+    return found[0]
 
 
 def _merged(name: str, inputs: tuple[str, ...], described: Found) -> str:

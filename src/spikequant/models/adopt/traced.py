@@ -1,6 +1,7 @@
 """A foreign network as a list of calls: its forward is traced once, every known layer being one call."""
 
 import operator
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class Call(NamedTuple):
 
 
 def calls(network: nn.Module) -> list[Call]:
-    """The calls of a network in order; the last one's value is its output.
+    """The calls of a network in order that its output follows from; the last one's value is its output, of several the first.
 
     Raises:
         SpecError: its forward does something that no wiring can say.
@@ -73,13 +74,15 @@ class _Tracer(fx.Tracer):
 
 def _read(graph: fx.Graph, root: nn.Module) -> list[Call]:
     found, stands_for = list[Call](), dict[str, str]()
+    output = _first(graph.output_node().args[0])
+    asked = leading_to(getattr(output, "name", ""), {node.name: [each.name for each in node.all_input_nodes] for node in graph.nodes})
     for node in graph.nodes:
         if node.op == "placeholder":
             stands_for[node.name] = INPUT
-        elif node.op == "output":
-            break
-        elif node.op != "call_module" and not node.users:
-            continue  # a state that nobody reads
+        elif node.op == "call_method" and node.name not in asked and str(node.target).endswith("_"):
+            raise refuse(node.name, str(node.target), "it changes a value in place and is not read; write x = x + y")
+        elif node.name not in asked:
+            continue  # a state or a second output, which nobody reads
         elif node.op == "call_module":
             module = root.get_submodule(str(node.target))
             name = str(node.target).removeprefix("network.").removeprefix("network") or type(module).__name__
@@ -95,6 +98,26 @@ def _read(graph: fx.Graph, root: nn.Module) -> list[Call]:
             does, sources = _operation(node)
             found.append(Call(node.name, does, tuple(_source(each, stands_for, node.name) for each in sources)))
             stands_for[node.name] = node.name
+    _source(output, stands_for, "the output")
+    return found
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple | list) and value else value
+
+
+def leading_to(last: str, sources: Mapping[str, Iterable[str]]) -> set[str]:
+    """The last and all that its value follows from.
+
+    >>> sorted(leading_to("c", {"b": ["a"], "c": ["b"], "d": ["b"]}))
+    ['a', 'b', 'c']
+    """
+    found, left = set[str](), [last]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += sources.get(name, ())
     return found
 
 
