@@ -1,5 +1,7 @@
 """The torch module equals the interpreter."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -28,6 +30,14 @@ def test_wide_sums_take_float64(residual: Program) -> None:
     simulation = Simulation(program)
     assert simulation.dtype is torch.float64
     assert np.array_equal(simulation(torch.from_numpy(codes)).numpy(), program.run(codes))
+
+
+def test_sums_over_time_take_float64_where_a_step_does_not(summing: Callable[[int, int], Program]) -> None:
+    """99 steps of 260 097 are an odd number above 2^24, which float32 does not hold."""
+    program, codes = summing(8, 99), np.ones((1, 8), np.int64)
+    scores = Simulation(program)(torch.from_numpy(codes))
+    assert (Simulation(program).dtype, scores.dtype) == (torch.float32, torch.float64)
+    assert scores.tolist() == program.run(codes).tolist() == [[99 * 260_097, 0]]
 
 
 @pytest.mark.parametrize("rule", ["last", "first_spike"])

@@ -26,7 +26,8 @@ class Simulation(nn.Module):
     def __init__(self, program: Program) -> None:
         super().__init__()
         self.program = program
-        self.dtype = self.dtype_of(max(proof.widest.largest for proof in program.proofs.values()))
+        widest = max(proof.widest.largest for proof in program.proofs.values())
+        self.dtype, self.score_dtype = (self.dtype_of(each) for each in (widest, max(widest, program.reach_of_scores.largest)))
         for op in program.header.operations:
             if isinstance(op, Dense | Conv2d):
                 self._hold(f"{op.name}.weight", torch.from_numpy(weights(op, program.tensors) << op.shift))
@@ -61,7 +62,7 @@ class Simulation(nn.Module):
         """What the readout makes of the last operation's value ``[time, batch, ...]``."""
         last = last.expand(self.program.header.time, *last.shape[1:]).flatten(2)
         if self.program.header.readout == "sum":
-            return last.sum(0)
+            return last.sum(0, dtype=self.score_dtype)
         if self.program.header.readout == "last":
             return last[-1]
         fired = last > 0
