@@ -41,6 +41,12 @@ def test_scores_are_the_logits_in_units(tmp_path) -> None:
     assert Program.load(tmp_path / "net.sqp").run(x.numpy()).tolist() == scores.tolist()
 
 
+def test_votes_are_refused() -> None:
+    network = Network(build("digits").wiring.model_copy(update={"readout": "votes"}))
+    with pytest.raises(SpecError, match="readout 'votes' has no integer form"):
+        lower(quantize(network, Recipe.integer(), noise(network, 0)))
+
+
 def test_a_float_network_needs_data() -> None:
     with pytest.raises(SpecError, match="pass calibration"):
         lower(build("digits"))

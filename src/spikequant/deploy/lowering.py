@@ -38,6 +38,8 @@ def lower(
     Raises:
         SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed.
     """
+    if model.wiring.readout == "votes":
+        raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
     training = model.training
     model.eval()
     try:
