@@ -255,6 +255,7 @@ def test_what_has_no_equal_is_refused_with_the_reason(snntorch: ModuleType, spik
         (snntorch.SLSTM(4, 4, **hidden), "of snntorch, Alpha, Lapicque, Leaky, RLeaky, RSynaptic, Synaptic can be"),
         (spikingjelly.LIFNode(surrogate_function=surrogate.Erf()), "Erf has no equal here"),
         (spikingjelly.QIFNode(), "of spikingjelly, IFNode, LIFNode, ParametricLIFNode can be"),
+        (layer.WSConv2d(4, 4, 3), "its forward is not that of Conv2d"),
         (layer.Dropout(0.5), "holds its mask over all steps"),
         (library.LIFAdExCell(), "of norse, IAF, IAFCell, LIF, LIFBoxCell, LIFCell can be"),
         (nn.Softmax(1), "Softmax"),

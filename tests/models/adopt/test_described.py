@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Node
@@ -57,6 +57,35 @@ def test_what_does_nothing_is_left_out() -> None:
 def test_refuses(module: nn.Module, reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
         stateless("here", module, sequence=False)
+
+
+class Padded(nn.Conv2d):
+    """Only made otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2, 3, padding=1)
+
+
+class Doubling(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+class Centered(nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return super()._conv_forward(input, weight - weight.mean(), bias)
+
+
+def test_what_computes_otherwise_than_its_kind_is_refused() -> None:
+    assert stateless("here", Padded(), sequence=False) is not None
+    normed = nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))
+    for module, reason in [
+        (Doubling(2, 2), r"here \(Doubling\) .*: its forward is not that of Linear"),
+        (Centered(1, 1, 3), "its _conv_forward is not that of Conv2d"),
+        (normed, "its weights are computed from parametrizations.weight.original0, parametrizations.weight.original1; adopt the plain"),
+    ]:
+        with pytest.raises(SpecError, match=reason):
+            stateless("here", module, sequence=False)
 
 
 def test_a_sequence_keeps_time_and_batch() -> None:

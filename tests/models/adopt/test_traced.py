@@ -41,6 +41,14 @@ def test_the_first_of_a_tuple_is_the_spikes(foreign: ModuleType) -> None:
     assert [call.inputs for call in calls(Handing())] == [("input",), ("cell",)]
 
 
+def test_a_chain_with_a_forward_of_its_own_is_followed() -> None:
+    class Around(nn.Sequential):
+        def forward(self, input: Tensor) -> Tensor:
+            return super().forward(input) + input  # type: ignore[no-any-return]
+
+    assert [call.name for call in calls(nn.Sequential(Around(nn.Linear(2, 2)), nn.Linear(2, 2)))] == ["0.0", "add", "1"]
+
+
 class Headed(nn.Module):
     """Two heads, of which a forward may return the one that it ran first."""
 

@@ -30,12 +30,26 @@ def stateless(place: str, module: nn.Module, sequence: bool) -> Described | None
     Raises:
         SpecError: it has no equal here.
     """
-    if is_spikingjelly(module) and type(module).__name__ == "Dropout":
+    if is_spikingjelly(type(module)) and type(module).__name__ == "Dropout":
         return _dropout(place, module, sequence)
     for kind, describe in STATELESS.items():
         if isinstance(module, kind):
+            _refuse_changed(place, module, kind)
             return describe(place, module, sequence)
     raise refuse(place, type(module).__name__, f"only {', '.join(sorted(kind.__name__ for kind in STATELESS))} and neurons can be")
+
+
+def _refuse_changed(place: str, module: nn.Module, kind: type[nn.Module]) -> None:
+    """Refuse what computes otherwise than torch's kind, or SpikingJelly's wrapper of the same name, or from other tensors."""
+    own = type(module)
+    known = next(base for base in own.__mro__ if base is kind or (is_spikingjelly(base) and base.__name__ == kind.__name__))
+    for name in ("forward", "_conv_forward"):
+        if name in vars(module) or getattr(own, name, None) is not getattr(known, name, None):
+            raise refuse(place, own.__name__, f"its {name} is not that of {kind.__name__}, so that it may compute anything")
+    strange = sorted(set(module.state_dict()) - TENSORS)
+    if strange:
+        said = ", ".join(strange)
+        raise refuse(place, own.__name__, f"its weights are computed from {said}; adopt the plain float network, then quantize that")
 
 
 def _held(module: nn.Module) -> dict[str, Tensor]:
@@ -76,7 +90,7 @@ def _average_pool(place: str, module: Any, sequence: bool) -> Described:
 
 
 def _flatten(place: str, module: Any, sequence: bool) -> Described:
-    return flattening(place, module.start_dim, module.end_dim, sequence and not is_spikingjelly(module))
+    return flattening(place, module.start_dim, module.end_dim, sequence and not is_spikingjelly(type(module)))
 
 
 def flattening(place: str, start: int, end: int, sequence: bool) -> Described:
@@ -92,20 +106,21 @@ def flattening(place: str, start: int, end: int, sequence: bool) -> Described:
 
 
 def _dropout(place: str, module: Any, sequence: bool) -> Described | None:
-    if is_spikingjelly(module) and module.p > 0:
+    if is_spikingjelly(type(module)) and module.p > 0:
         raise refuse(place, "Dropout", "SpikingJelly holds its mask over all steps; use torch.nn.Dropout, or set p to 0")
     return Described("dropout", {"p": module.p}, {}) if module.p > 0 else None
 
 
-def is_spikingjelly(module: nn.Module) -> bool:
-    """Whether a class of SpikingJelly's made it."""
-    return type(module).__module__.startswith("spikingjelly.")
+def is_spikingjelly(kind: type) -> bool:
+    """Whether it is a class of SpikingJelly's."""
+    return kind.__module__.startswith("spikingjelly.")
 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+TENSORS = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
 STATELESS: dict[type[nn.Module], Callable[[str, nn.Module, bool], Described | None]] = {
     nn.Conv2d: _conv2d,
     nn.Linear: _linear,

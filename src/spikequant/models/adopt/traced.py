@@ -16,6 +16,8 @@ ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 
 LEAVES = ("torch.nn", "norse.", "snntorch.", "spikingjelly.activation_based.layer")
 
+CHAINS = ("torch.", "norse.", "spikingjelly.")  # whose forwards of an nn.Sequential run one child after the other
+
 
 class Call(NamedTuple):
     """One step of a forward: the layer, an addition or a flatten, and the calls whose values it takes."""
@@ -63,7 +65,7 @@ class _Tracer(fx.Tracer):
         inner = getattr(m, "lifted_module", None)  # Norse's Lift
         if inner is not None:
             return inner(args[0])
-        if isinstance(m, nn.Sequential):
+        if isinstance(m, nn.Sequential) and type(m).forward.__module__.startswith(CHAINS):
             value = args[0]
             for child in m.children():
                 value = child(value)
