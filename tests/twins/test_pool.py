@@ -62,6 +62,18 @@ def test_small_tensors_are_torchs_own() -> None:
     assert idle() == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_writes_into_memory_of_its_own() -> None:
+    script = (
+        "import os, torch\nfrom spikequant.numerics.kernels import pool\ntorch.set_num_threads(1)\n"
+        "held = pool.empty((2**18,)).fill_(1.0)\n"
+        "if os.fork() == 0:\n    held.fill_(2.0)\n    os._exit(0)\n"
+        "os.wait()\nprint(held.unique().tolist())"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[1.0]\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
 @pytest.mark.parametrize(("asked", "faults"), [("", True), ("0", True), ("1", False)])
 def test_pages_are_kept_only_where_asked_for(asked: str, faults: bool) -> None:

@@ -35,7 +35,8 @@ def empty(shape: tuple[int, ...] | torch.Size, dtype: torch.dtype = torch.float3
 
 
 def _fresh(size: int) -> mmap.mmap:
-    block = mmap.mmap(-1, size)
+    # Private: a process forked from this one (a loader's worker) would else write into the same memory.
+    block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         block.madvise(mmap.MADV_HUGEPAGE)
     return block
