@@ -1,3 +1,4 @@
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -62,3 +63,9 @@ def test_hooks_are_gone_afterwards_even_after_a_failure() -> None:
 def test_a_model_without_synapses_is_refused() -> None:
     with pytest.raises(SpecError, match="no convolution or linear layer"):
         operations(nn.Sequential(nn.ReLU()), [(torch.zeros(1, 1), torch.zeros(1))])
+
+
+def test_guests_begin_every_batch_at_rest(foreign: ModuleType) -> None:
+    """A charge of 0.6 fires only on top of that of the batch before."""
+    model, batch = nn.Sequential(foreign.IFNode(step_mode="m"), nn.Linear(1, 3)), (torch.full((1, 1, 1), 0.6), torch.zeros(1))
+    assert operations(model, [batch, batch])["1"] == Operations(3.0, 0.0)

@@ -1,3 +1,5 @@
+from types import ModuleType
+
 import pytest
 import torch
 from torch import nn
@@ -55,3 +57,10 @@ def test_judged_tells_which_samples_were_right() -> None:
     logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]])
     found = list(judged(nn.Identity(), [(logits, torch.tensor([0, 0, 0])), (logits[:1], torch.tensor([1]))]))
     assert [answers.tolist() for answers in found] == [[True, False, True], [False]]
+
+
+def test_guests_begin_every_batch_at_rest(foreign: ModuleType) -> None:
+    """A charge of 0.6 in class 1 fires only on top of that of the batch before; silence is read as class 0."""
+    model, batch = nn.Sequential(foreign.IFNode(step_mode="m")), (torch.tensor([[[0.0, 0.6]]]), torch.tensor([0]))
+    assert evaluate(model, [batch, batch]) == 1.0
+    assert model[0].v == 0.0

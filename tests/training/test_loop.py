@@ -1,5 +1,7 @@
+import copy
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from types import ModuleType
 
 import pytest
 import torch
@@ -468,3 +470,17 @@ def test_a_loss_that_hangs_on_no_parameter_is_refused() -> None:
 
     with pytest.raises(SpecError, match="step 1 in epoch 1 hangs on no parameter"):
         fit(Detached(2, 2), [(torch.eye(2), torch.tensor([0, 1]))], Training(epochs=1))
+
+
+class Charge(nn.Sequential):
+    """What a guest has charged up to is the output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        super().forward(x)
+        return self[1].v
+
+
+def test_guests_begin_every_step_at_rest_and_end_so(foreign: ModuleType) -> None:
+    model = Charge(nn.Linear(2, 2), foreign.IFNode())
+    assert fit(model, POINTS, Training(epochs=2)).epochs == 2
+    assert copy.deepcopy(model)[1].v == 0.0  # torch copies nothing that still hangs in a graph

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import first, placed, watching
+from spikequant.behavior.recorder import first, from_rest, watching
 from spikequant.errors import SpecError
 from spikequant.neurons import LIF, spiking
 from spikequant.numerics import Table, encode, levels, lq_grid
@@ -48,7 +48,7 @@ def level_health(model: nn.Module, loader: Loader, batches: int = 20) -> list[Le
     try:
         with watching(model):
             for x, _ in first(loader, batches):
-                model(placed(model, x))
+                from_rest(model, x)
     finally:
         for handle in handles:
             handle.remove()

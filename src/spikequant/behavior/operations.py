@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import Loader, first, placed, watching
+from spikequant.behavior.recorder import Loader, first, from_rest, watching
 from spikequant.errors import SpecError
 
 PART = 64  # samples counted at a time
@@ -59,7 +59,7 @@ def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
     images = 0
     with watching(model):
         for x, y in batches:
-            model(placed(model, x))
+            from_rest(model, x)
             images += len(y)
     return images
 

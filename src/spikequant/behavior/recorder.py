@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,6 +61,14 @@ def placed(model: nn.Module, x: Tensor) -> Tensor:
     return x.to(next(itertools.chain(model.parameters(), model.buffers()), x).device)
 
 
+def from_rest(model: nn.Module, x: Tensor) -> Any:
+    """What a model gives for a batch, on its own device; guests, which hold their state from call to call, begin and end at rest."""
+    rest(model)
+    output = model(placed(model, x))
+    rest(model)
+    return output
+
+
 @contextlib.contextmanager
 def watching(*models: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
@@ -83,7 +92,7 @@ class Recorder:
         self._batches = 0
 
     def run(self, x: Tensor, seed: int, also: Listener | None = None) -> None:
-        """Run the network on one batch of inputs and count; ``also`` hears the same spikes. Guests begin and end at rest.
+        """Run the network on one batch of inputs and count; ``also`` hears the same spikes.
 
         Raises:
             MismatchError: a neuron saw nothing, ran twice, or gave anything but zeros and ones.
@@ -100,10 +109,8 @@ class Recorder:
         self._batches += 1
         # Counts come with the scans for nothing; only who needs the spikes themselves pays for them.
         counts_alone = also is None and not guests(self._model)
-        rest(self._model)
         with tally(self._model, counter) if counts_alone else tap(self._model, listener), _seeded(seed):
-            self._model(placed(self._model, x))
-        rest(self._model)
+            from_rest(self._model, x)
         for name, seen in self._layers.items():
             if len(seen) != self._batches:
                 times = len(seen) - self._batches + 1

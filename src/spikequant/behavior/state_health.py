@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import placed, watching
+from spikequant.behavior.recorder import from_rest, watching
 from spikequant.errors import MismatchError
 from spikequant.neurons import IF, LIF, spiking
 from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
@@ -201,7 +201,7 @@ def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[
     try:
         with watching(model):
             for x, _ in loader:
-                model(placed(model, x))
+                from_rest(model, x)
     finally:
         for handle in handles:
             handle.remove()

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.behavior.matching import match
-from spikequant.behavior.recorder import Loader, first, placed, watching
+from spikequant.behavior.recorder import Loader, first, from_rest, watching
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import rest, tap
+from spikequant.neurons import tap
 
 TAU_STEPS = 2.0
 
@@ -77,10 +77,8 @@ def spikes(model: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
     def listener(name: str, trains: Tensor) -> None:
         heard[name] = trains.detach().bool().flatten(2).cpu()
 
-    rest(model)
     with tap(model, listener):
-        model(placed(model, x))
-    rest(model)
+        from_rest(model, x)
     return heard
 
 

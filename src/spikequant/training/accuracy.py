@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import watching
+from spikequant.behavior.recorder import from_rest, watching
 from spikequant.errors import Diverged, SpecError
 from spikequant.models import Network
 from spikequant.training.assignment import voted
-from spikequant.training.outputs import Loader, as_steps, device_of, refuse_targets
+from spikequant.training.outputs import Loader, as_steps, refuse_targets
 
 
 def evaluate(model: nn.Module, loader: Loader) -> float:
@@ -43,10 +43,10 @@ def judged(model: nn.Module, loader: Loader) -> Iterator[Tensor]:
     >>> [answers.tolist() for answers in judged(nn.Identity(), [(torch.eye(2), torch.tensor([0, 0]))])]
     [[True, False]]
     """
-    device = device_of(model)
     for index, (x, y) in enumerate(loader):
         with watching(model):
-            logits, targets = as_steps(model, model(x.to(device))).sum(0), y.to(device)
+            logits = as_steps(model, from_rest(model, x)).sum(0)
+        targets = y.to(logits.device)
         refuse_targets(logits, targets)
         if not torch.isfinite(logits).all():
             raise Diverged(f"{type(model).__name__} gave logits that are not finite in batch {index + 1}; it has no accuracy")

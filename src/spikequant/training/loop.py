@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from spikequant import files
 from spikequant.errors import SpecError, SpikequantError
+from spikequant.neurons import rest
 from spikequant.training import parallel
 from spikequant.training.accuracy import evaluate
 from spikequant.training.checkpoint import Checkpoint
@@ -87,6 +88,7 @@ def train(
         parallel.wait()
         yield Epoch(history.epochs, loss, accuracy, seconds)
     freezer.finish()
+    rest(model)
     if best:
         model.load_state_dict(best)
     model.eval()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError
+from spikequant.neurons import rest
 from spikequant.numerics import recording
 from spikequant.training.spec import Precision
 
@@ -21,6 +22,7 @@ def device_of(model: nn.Module) -> torch.device:
 def step_outputs(model: nn.Module, x: Tensor, precision: Precision = "float32") -> Tensor:
     """The output of every time step, ``[time, batch, class]``: ``model.steps(x)`` where the model has it, else ``model(x)``.
 
+    Guests begin at rest: what they hold of the batch before belongs to its graph.
     With ``bfloat16`` layers run under autocast; the result is float32.
 
     Raises:
@@ -30,8 +32,10 @@ def step_outputs(model: nn.Module, x: Tensor, precision: Precision = "float32") 
     torch.Size([1, 3, 2])
     """
     half = precision == "bfloat16"
+    rest(model)
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):
-        outputs = as_steps(model, getattr(model, "steps", model)(x))
+        steps = getattr(model, "steps", None)  # of another's network perhaps the number of its steps
+        outputs = as_steps(model, (steps if callable(steps) else model)(x))
     return outputs.float() if half else outputs
 
 
