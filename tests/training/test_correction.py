@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ def small(channels: int = 3, seed: int = 0) -> Network:
         for name in ("first", "second"):
             network.get_submodule(name).weight.uniform_(0.2, 0.7)  # type: ignore[union-attr, operator]
     return network
+
+
+def rewired(network: Network, change: Callable[[Node], Node]) -> Network:
+    return Network(network.wiring.model_copy(update={"nodes": tuple(map(change, network.wiring.nodes))}))
 
 
 def harder_to_drive() -> Network:
@@ -82,6 +87,14 @@ def test_thresholds_on_a_grid_are_not_moved() -> None:
     network = quantize(small(), Recipe(state=Uniform(bits=2, low=0.0, high=1.0)), LOADER)
     with pytest.raises(SpecError, match="would leave the grid of the membrane; take part='bias'"):
         correct_rates(network, small(), LOADER, Correction(part="threshold"))
+
+
+def test_trained_thresholds_are_not_moved() -> None:
+    network = rewired(
+        small(), lambda node: node.model_copy(update={"kind": "trained_threshold", "args": {}}) if node.kind == "lif" else node
+    )
+    with pytest.raises(SpecError, match="lif1: its threshold is trained; take part='bias'"):
+        correct_rates(network, network, LOADER, Correction(part="threshold"))
 
 
 def test_other_layers_or_channels_are_refused() -> None:

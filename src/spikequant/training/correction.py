@@ -11,7 +11,7 @@ from spikequant.behavior import record
 from spikequant.behavior.recorder import first, placed, watching
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
-from spikequant.neurons import LIF, spiking
+from spikequant.neurons import LIF, TrainedThreshold, spiking
 from spikequant.training.outputs import Loader
 from spikequant.training.spec import Correction
 
@@ -32,7 +32,7 @@ def correct_rates(network: Network, reference: Network, loader: Loader, correcti
 
     Raises:
         MismatchError: the networks have other layers or channels.
-        SpecError: a layer has no bias before its neuron; a threshold would leave its grid; the network computes in integers.
+        SpecError: a layer has no bias before its neuron; a threshold would leave its grid, or is trained; the network computes in integers.
     """
     wish = correction or Correction()
     _refuse(network, wish)
@@ -62,6 +62,8 @@ def _refuse(network: Network, wish: Correction) -> None:
             _bias(network, name)
         elif neuron.state is not None:
             raise SpecError(f"{name}: the threshold would leave the grid of the membrane; take part='bias'")
+        elif isinstance(neuron, TrainedThreshold):
+            raise SpecError(f"{name}: its threshold is trained; take part='bias'")
 
 
 def _source(network: Network, name: str) -> str:
