@@ -86,6 +86,13 @@ def test_half_precision_currents_give_spikes_of_their_dtype_from_float32_membran
     assert torch.equal(counts, expected.sum(0))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_more_spikes_are_counted_than_half_precision_tells_apart(dtype: torch.dtype) -> None:
+    counts = torch.empty(1, 1)
+    lif_scan(torch.full((1, 1, 1), 2.0, dtype=dtype), D, steps=2051, counts=counts)
+    assert counts.item() == 2051
+
+
 @pytest.mark.parametrize("timing", ["now", "next", "now_once"])
 @pytest.mark.parametrize("grid", [None, affine(-1.0, 1.2, 16), table(torch.tensor([-0.5, 0.0, 0.4, 1.0]))])
 @pytest.mark.parametrize("last", [False, True])

@@ -149,6 +149,15 @@ def test_spikes_are_counted_by_the_way(shape: tuple[int, ...]) -> None:
         assert torch.equal(counts, spikes.sum(0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_counts_are_filled_however_they_lie(dtype: torch.dtype) -> None:
+    current = 2 * torch.randn(6, 5, 3).transpose(1, 2)
+    counts = torch.empty_like(current[0], dtype=dtype)
+    assert not counts.is_contiguous()
+    spikes, _ = lif_scan(current, Dynamics(torch.tensor(1.0), decay=0.9), counts=counts)
+    assert torch.equal(counts, spikes.sum(0).to(dtype))
+
+
 def test_wrapping_integers_agree() -> None:
     grid = integers(1.0, -128, 256)
     current = torch.randint(-300, 300, (6, 4, 50)).float()

@@ -157,7 +157,7 @@ def lif_scan(
         return lif_native.lif_scan(current, dynamics, state, start, steps, counts)
     spikes, last = _other_scan(current, dynamics, state, start, noise, steps)
     if counts is not None:
-        counts.copy_(spikes.detach().sum(0))
+        counts.copy_(spikes.detach().sum(0, dtype=torch.float32))  # half precision counts to 256 or 2048
     return spikes, last
 
 

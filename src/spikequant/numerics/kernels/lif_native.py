@@ -237,13 +237,15 @@ def _forward(
     begin = None if start is None else _laid(start.detach(), order)
     c = library()
     assert c is not None, "fits() asked for it"
-    heard = None if counts is None or order is None else empty(x.shape[1:])
+    plain = order is None and counts is not None and counts.is_contiguous() and (counts.dtype, counts.shape) == (x.dtype, x.shape[1:])
+    heard = None if counts is None or plain else empty(x.shape[1:])
     spikes, last, codes = run_forward(c, call, x, begin, keep, counts if heard is None else heard)
     if order is not None:
         back = tuple(order.index(axis) for axis in range(x.ndim))
         spikes, last = spikes.permute(back), last.unsqueeze(0).permute(back).squeeze(0)
-        if heard is not None and counts is not None:
-            counts.copy_(heard.unsqueeze(0).permute(back).squeeze(0))
+        heard = None if heard is None else heard.unsqueeze(0).permute(back).squeeze(0)
+    if heard is not None and counts is not None:
+        counts.copy_(heard)
     return (call, order, x if codes is None else None, codes, begin), (spikes, last)
 
 
