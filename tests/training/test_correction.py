@@ -106,3 +106,9 @@ def test_integer_networks_are_refused() -> None:
     network = quantize(small(), Recipe.integer(weight_bits=4, state_bits=8), LOADER)
     with pytest.raises(SpecError, match="computes in integers"):
         correct_rates(network, small(), LOADER)
+
+
+def test_a_bias_that_feeds_two_neurons_is_not_moved() -> None:
+    network = rewired(small(channels=2), lambda node: node.model_copy(update={"inputs": ("first",)}) if node.name == "lif2" else node)
+    with pytest.raises(SpecError, match="lif2: the bias before it feeds 'lif1' too"):
+        correct_rates(network, network, LOADER)

@@ -32,7 +32,8 @@ def correct_rates(network: Network, reference: Network, loader: Loader, correcti
 
     Raises:
         MismatchError: the networks have other layers or channels.
-        SpecError: a layer has no bias before its neuron; a threshold would leave its grid, or is trained; the network computes in integers.
+        SpecError: a layer has no bias of its own before its neuron; a threshold would leave its grid, or is trained; the network
+            computes in integers.
     """
     wish = correction or Correction()
     _refuse(network, wish)
@@ -57,7 +58,10 @@ def correct_rates(network: Network, reference: Network, loader: Loader, correcti
 def _refuse(network: Network, wish: Correction) -> None:
     if getattr(network.recipe, "arithmetic", None) is not None:
         raise SpecError("the network computes in integers, whose biases and thresholds are on grids; correct one with a recipe of floats")
+    fed: dict[str, str] = {}
     for name, neuron in spiking(network).items():
+        if wish.part == "bias" and (first := fed.setdefault(_source(network, name), name)) != name:
+            raise SpecError(f"{name}: the bias before it feeds {first!r} too, and cannot put both right; take part='threshold'")
         if wish.part == "bias":
             _bias(network, name)
         elif neuron.state is not None:
