@@ -86,6 +86,17 @@ def test_half_precision_currents_give_spikes_of_their_dtype_from_float32_membran
     assert torch.equal(counts, expected.sum(0))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16, torch.int64])
+@pytest.mark.parametrize("of_current", [torch.float32, torch.bfloat16])
+def test_a_start_of_another_type_is_the_same_membrane(dtype: torch.dtype, of_current: torch.dtype) -> None:
+    start = torch.full((2, 3), 4, dtype=dtype, requires_grad=dtype.is_floating_point)
+    _, last = lif_scan(torch.zeros(1, 2, 3, dtype=of_current), D._replace(threshold=torch.tensor(9.0)), start=start)
+    assert torch.equal(last, torch.full((2, 3), 4 * 0.9))
+    if start.requires_grad:
+        (gradient,) = torch.autograd.grad(last.sum(), start)
+        assert torch.equal(gradient, torch.full((2, 3), 0.9, dtype=torch.float32).to(dtype))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_more_spikes_are_counted_than_half_precision_tells_apart(dtype: torch.dtype) -> None:
     counts = torch.empty(1, 1)

@@ -144,7 +144,7 @@ def lif_scan(
     """``spikequant.numerics.scan.lif_scan`` by its fastest admitted twin: same spikes, same membranes, bit for bit.
 
     ``counts`` ``[batch, ...]``, float32, is filled with how often each neuron fired. Half-precision currents give spikes of their own
-    dtype; membranes accumulate, so they stay float32.
+    dtype; membranes accumulate, so they stay float32, and a start of another type is taken as one.
 
     >>> import torch
     >>> counts = torch.empty(1, 1)
@@ -152,6 +152,8 @@ def lif_scan(
     ([1.0, 1.0], 2.0)
     """
     scan.check(current, start, steps)
+    if start is not None:
+        start = start.to(torch.promote_types(current.dtype, torch.float32))  # as membranes are: a twin reads its memory as float32
     state = settled(state, scan.widened(current), dynamics, start, steps)
     if lif_native.fits(current, dynamics, state, noise):
         return lif_native.lif_scan(current, dynamics, state, start, steps, counts)
