@@ -54,8 +54,29 @@ class Leaky(SpikingNeuron):
         return self.spike_grad(self.mem - self.threshold)
 
 
+@belongs("spikingjelly.activation_based.base")
+class MemoryModule(nn.Module):
+    pass
+
+
+@belongs("spikingjelly.activation_based.layer.misc")
+class SynapseFilter(MemoryModule):
+    """No neuron, but it too keeps what came before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.current: Any = 0.0
+
+    def reset(self) -> None:
+        self.current = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.current = 0.5 * self.current + x
+        return self.current  # type: ignore[no-any-return]
+
+
 @belongs("spikingjelly.activation_based.neuron.base_node")
-class BaseNode(nn.Module):
+class BaseNode(MemoryModule):
     pass
 
 

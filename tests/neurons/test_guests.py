@@ -50,12 +50,13 @@ def test_who_runs_steps(foreign: ModuleType) -> None:
 
 
 def test_rest_forgets(foreign: ModuleType) -> None:
-    model = nn.Sequential(foreign.Leaky(), foreign.IFNode())
+    model = nn.Sequential(foreign.Leaky(), foreign.SynapseFilter(), foreign.IFNode())
     model(torch.full((2, 3), 0.75))
     assert model[0].mem.any()
     rest(model)
     assert not model[0].mem.any()
-    assert model[1].v == 0.0
+    assert model[1].current == 0.0
+    assert model[2].v == 0.0
 
 
 def test_a_copy_is_enrolled_once(foreign: ModuleType) -> None:

@@ -73,11 +73,21 @@ def spikes_of(name: str, output: object) -> Tensor:
 
 
 def rest(model: nn.Module) -> None:
-    """Forget what guests hold from earlier calls: every state as before the first step, outside any graph."""
-    for neuron in guests(model).values():
-        forget = getattr(neuron, "reset" if library(neuron) == "spikingjelly" else "reset_mem", None)
+    """Forget what guests hold from earlier calls: every state as before the first step, outside any graph.
+
+    Of SpikingJelly that is whatever keeps something, synapses, recurrent containers and masks of dropout as well as neurons.
+    """
+    for module in model.modules():
+        name = "reset" if _remembers(cast(Any, type(module))) else "reset_mem" if library(module) else ""
+        forget = getattr(module, name, None)
         if callable(forget):
             forget()
+
+
+@functools.cache
+def _remembers(kind: type) -> bool:
+    """Whether SpikingJelly's own reset would reach it."""
+    return any(base.__name__ == "MemoryModule" and base.__module__.startswith("spikingjelly.") for base in kind.__mro__)
 
 
 def enroll(model: nn.Module) -> None:
