@@ -31,6 +31,12 @@ def test_steps_are_preferred_to_a_call():
     assert torch.equal(outputs[1], model(x) + 1)
 
 
+def test_a_number_of_steps_is_no_method():
+    model, x = nn.Linear(2, 3), torch.ones(4, 2)
+    model.steps = 8
+    assert torch.equal(step_outputs(model, x)[0], model(x))
+
+
 def test_a_network_gives_every_step():
     model, x = build("digits").eval(), torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     outputs = step_outputs(model, x)
