@@ -84,6 +84,22 @@ def test_real_images_are_rounded_to_even() -> None:
     assert encode(program, np.array([[0.25], [0.75], [-0.25], [9.0]], np.float32)).flatten().tolist() == [0, 2, 0, 4]
 
 
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ([[[0.0]], [[0.5]]], r"whole numbers of events, got 0\.5"),
+        ([[[0.0]], [[2.0]]], r"holds 0 to 2, must lie in 0 to 1; lower\(\.\.\., events=\(0, 2\)\)"),
+        ([[[0]], [[-1]]], r"lower\(\.\.\., events=\(-1, 1\)\)"),
+    ],
+)
+def test_events_are_taken_as_they_are_or_refused(events: list, message: str) -> None:
+    op = Dense(name="a", inputs=("input",), bits=2, features=1, bias=False)
+    program = one((op,), {"a.weight": np.array([[1]])}, Source(shape=(1,), still=False), time=2)
+    assert program.run(np.array([[[1.0]], [[0.0]]])).tolist() == [[1]]
+    with pytest.raises(MismatchError, match=message):
+        program.run(np.array(events))
+
+
 def test_events_differ_by_step_and_concat_joins() -> None:
     ops = (Concat(name="a", inputs=("input", "input")), Dense(name="b", inputs=("a",), bits=3, features=2, bias=False))
     program = one(ops, {"b.weight": np.array([[1, 2], [3, 0]])}, Source(shape=(1,), still=False), time=2)

@@ -5,7 +5,7 @@ import torch
 from spikequant.deploy import Pixels, lower
 from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool
 from spikequant.deploy.transcribing import whole
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network, Wiring, build
 from spikequant.models.wiring import chain
 from spikequant.recipes import Recipe, bake, quantize
@@ -68,9 +68,15 @@ def test_events_have_their_range() -> None:
     network = Network(Wiring(name="events", time=5, input_shape=(6,), readout="count", nodes=nodes))
     events = torch.randint(0, 4, (5, 7, 6)).float()
     small = quantize(network, Recipe.integer(), [(events, torch.zeros(7))])
-    program = lower(small, events=(0, 3))
+    program, classes = lower(small, events=(0, 3)), torch.zeros(7, dtype=torch.long)
     assert (program.header.source.still, program.header.source.high) == (False, 3)
-    assert program.check(small, [(events, torch.zeros(7, dtype=torch.long))]).exact
+    assert program.check(small, [(events, classes)]).exact
+    with pytest.raises(MismatchError, match=r"got [01]\.5; count them first"):
+        program.check(small, [(events / 2, classes)])
+    with pytest.raises(MismatchError, match=r"events=\(0, 3\)"):
+        lower(small).check(small, [(events, classes)])
+    with pytest.raises(SpecError, match="pixels are for a network of encoding 'direct', got 'events'"):
+        lower(small, pixels=Pixels())
 
 
 def test_values_that_are_not_whole_are_refused() -> None:

@@ -97,7 +97,7 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
     """Run both on the same images and compare every spike of every layer and step.
 
     Raises:
-        MismatchError: the network has other layers of neurons than the program.
+        MismatchError: the network has other layers of neurons than the program, or the program does not take these images.
         SpecError: the loader gave nothing.
     """
     simulation, training, last = Simulation(program), network.training, program.header.operations[-1].name
@@ -127,7 +127,7 @@ def shown(program: Program, network: Network, x: Tensor) -> Integers:
     if program.header.source.still:
         return encode(program, x.numpy())
     layer = next(module for module in network.modules() if isinstance(module, Encode))
-    return encode(program, layer(x, program.header.time).numpy().astype(np.int64))
+    return encode(program, layer(x, program.header.time).numpy())
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
 from spikequant.deploy.nearest import BITS, Whole, on_grid
 from spikequant.deploy.operations import Add, AnyOperation, Dense, Flatten, Leak, Lif
 from spikequant.deploy.program import INPUT, Header, Program
-from spikequant.deploy.transcribing import seen
+from spikequant.deploy.transcribing import Pixels, seen
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Encode, Vote
@@ -52,14 +52,14 @@ class Part(NamedTuple):
     changed: list[str]
 
 
-def competed(model: Network) -> tuple[Program, list[str]]:
+def competed(model: Network, pixels: Pixels | None = None) -> tuple[Program, list[str]]:
     """The nearest program, and what differs from the network, in words.
 
     Membranes are counted from their rest. Weights and membranes on fixed-point grids keep them; others take ``BITS`` and ``STATE_BITS``
     bits. The winner of each step is that which the network's forward draws, in ``DRAW_BITS`` bits.
 
     Raises:
-        SpecError: another wiring, conductances, neurons without a class, or a threshold below 1.
+        SpecError: another wiring, pixels, conductances, neurons without a class, or a threshold below 1.
     """
     kinds = [node.kind for node in model.wiring.nodes]
     if kinds != KINDS:
@@ -76,7 +76,7 @@ def competed(model: Network) -> tuple[Program, list[str]]:
         _neurons(cells, scale, (weights, layer), model.wiring.time),
         _vote(cast(Vote, vote), votes, layer),
     ]
-    source, _ = seen(encode, model.wiring.input_shape, None, (0, 1))
+    source, _ = seen(encode, model.wiring.input_shape, pixels, (0, 1))
     if encode.encoding == "rate" and encode.seed == 0:
         source = source.model_copy(update={"rate": encode.scale})
     operations = tuple(op for part in parts for op in part.operations)

@@ -36,7 +36,9 @@ def lower(
     then takes bytes. ``events``: the lowest and highest whole number that a network of events is fed.
 
     Raises:
-        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed.
+        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed;
+            pixels are given to a network that is shown none.
+        MismatchError: the calibration holds events out of their range, or fractions of them.
     """
     if model.wiring.readout == "votes":
         raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
@@ -51,7 +53,7 @@ def lower(
             raise SpecError(f"{model.wiring.name} has batch norms that have seen no data; train it first")
         still = any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
         if model.wiring.of_kind("competing"):
-            program, changed = competed(model)
+            program, changed = competed(model, pixels)
         else:
             step = largest_input(calibration, batches) / 127 if still else 1.0
             program, changed = approximated(model, step, pixels, events)

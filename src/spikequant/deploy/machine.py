@@ -43,7 +43,7 @@ def encode(program: Program, images: Any) -> Integers:
     """The whole numbers that a program sees of images; see ``Source``.
 
     Raises:
-        MismatchError: another shape, NaN, or codes out of range.
+        MismatchError: another shape, NaN, or codes out of range; of events fractions too, for nothing rounds them in the network.
     """
     return np.asarray(_codes(program, images), dtype=np.int64)
 
@@ -67,16 +67,29 @@ def _codes(program: Program, images: Any) -> NDArray[Any]:
         raise MismatchError(f"{program.header.name} takes {program.header.time} time steps, got {len(x)}")
     if x.dtype.kind == "f":
         # float32 as in training: the same division, the same rounding.
-        whole = np.rint(x.astype(np.float32) / np.float32(source.step))
-        return np.asarray(np.clip(whole, source.low, source.high))
+        real = x.astype(np.float32) / np.float32(source.step)
+        whole = np.rint(real)
+        if source.still:
+            return np.asarray(np.clip(whole, source.low, source.high))
+        if not np.array_equal(whole, real):
+            raise MismatchError(f"{program.header.name} takes whole numbers of events, got {x[whole != real].flat[0]}; count them first")
+        _refuse_beyond(program, whole, source.low, source.high)
+        return np.asarray(whole)
     codes = x.astype(np.int64)
-    low, high = (0, 255) if source.table else (source.low, source.high)
-    if codes.min() < low or codes.max() > high:
-        raise MismatchError(f"the input of {program.header.name} holds {codes.min()} to {codes.max()}, must lie in {low} to {high}")
     if not source.table:
+        _refuse_beyond(program, codes, source.low, source.high)
         return codes
+    _refuse_beyond(program, codes, 0, 255)
     channel = np.arange(source.shape[0]).reshape(-1, *[1] * (len(source.shape) - 1))
     return np.asarray(program.tensors["input.table"][channel, codes])
+
+
+def _refuse_beyond(program: Program, codes: NDArray[Any], low: int, high: int) -> None:
+    least, most = int(codes.min()), int(codes.max())
+    if least < low or most > high:
+        source = program.header.source
+        way = "" if source.still or source.rate else f"; lower(..., events={min(least, low), max(most, high)}) makes a program for these"
+        raise MismatchError(f"the input of {program.header.name} holds {least} to {most}, must lie in {low} to {high}{way}")
 
 
 def drawn_spikes(images: NDArray[Any], rate: float, time: int) -> NDArray[np.bool_]:

@@ -36,8 +36,9 @@ class Source(Spec):
     """What a program is fed: whole numbers ``low..high`` of ``shape``.
 
     ``still``: one image for all steps, else ``[time, batch, ...]``. Pixels become these numbers by a table ``[channel, 256]`` (``table``),
-    real numbers by ``round(x / step)``, ties to even. Where there is a ``rate``, images ``[batch, ...]`` become spikes
-    ``[time, batch, ...]``: one in each step with probability ``rate x``, drawn as the network's encoding draws it.
+    real numbers by ``round(x / step)``, ties to even; of what is not still they must be whole. Where there is a ``rate``, images
+    ``[batch, ...]`` become spikes ``[time, batch, ...]``: one in each step with probability ``rate x``, drawn as the network's encoding
+    draws it.
     """
 
     shape: Annotated[tuple[Annotated[int, Field(ge=1, le=2**20)], ...], Field(min_length=1, max_length=3, strict=False)]
@@ -148,7 +149,7 @@ class Program:
         Much work is done by the program's C, compiled here, little by the interpreter; see ``spikequant.deploy.executor``.
 
         Raises:
-            MismatchError: another shape than the program's.
+            MismatchError: another shape than the program's, values out of range, or fractions of events.
         """
         return self._engine.run(images)
 
@@ -170,7 +171,7 @@ class Program:
         """This program beside the network that it came from: every spike compared, the first that differs named.
 
         Raises:
-            MismatchError: the network has other layers of neurons.
+            MismatchError: the network has other layers of neurons, or the program does not take these images.
             SpecError: the loader gave nothing.
         """
         from spikequant.deploy.checking import check

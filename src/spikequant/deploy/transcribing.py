@@ -81,8 +81,14 @@ def stored_as(op: AnyOperation, codes: Codes) -> tuple[AnyOperation, dict[str, I
 
 
 def seen(encode: Encode, shape: tuple[int, ...], pixels: Pixels | None, events: tuple[int, int]) -> tuple[Source, dict[str, Integers]]:
-    """What the program is fed; and the table of its pixels."""
+    """What the program is fed; and the table of its pixels.
+
+    Raises:
+        SpecError: pixels are given to a network that is not shown still images.
+    """
     if encode.encoding != "direct":
+        if pixels is not None:
+            raise SpecError(f"pixels are for a network of encoding 'direct', got {encode.encoding!r}; leave them out")
         return Source(shape=shape, still=False, low=events[0], high=events[1]), {}
     assert encode.step is not None, "integer networks have one"
     top = 2 ** (encode.bits - 1) - 1
