@@ -196,4 +196,5 @@ def test_a_basis_recovers_from_zeros() -> None:
     quantizer = fitted(LQNet(bits=2), torch.zeros(1, 6))
     assert (quantizer(torch.zeros(1, 6)) == 0).all()
     quantizer.observe(WEIGHTS)
+    quantizer.fit()
     assert (quantizer(WEIGHTS) - WEIGHTS).square().mean() < 0.05

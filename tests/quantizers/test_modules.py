@@ -7,6 +7,7 @@ from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics import levels
 from spikequant.quantizers import (
     LSQ,
+    MINT,
     Anchored,
     Binary,
     Fitted,
@@ -14,6 +15,8 @@ from spikequant.quantizers import (
     LQNet,
     Quantizer,
     QuantizerSpec,
+    ReScaW,
+    SpikeFit,
     ThresholdCentered,
     Uniform,
 )
@@ -80,6 +83,29 @@ def test_calibration_gathers_over_batches() -> None:
     assert (quantizer.low.item(), quantizer.high.item()) == (-1.0, 3.0)
     quantizer.fit()  # nothing new was seen
     assert (quantizer.low.item(), quantizer.high.item()) == (-1.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "top"),
+    [
+        (LSQ(bits=4), 7 * 2 * (1.0 + 0.01) / 2 / 7**0.5),
+        (LSQ(bits=4, per_channel=True), 7 * 2 * (1.0 + 0.01) / 2 / 7**0.5),
+        (Binary(), (1.0 + 0.01) / 2),
+        (ReScaW(bits=4), (1.0 + 0.01) / 2),
+        (MINT(bits=4), 1.0),
+        (LQNet(bits=1, ridge=0.0), (1.0 + 0.01) / 2),
+        (SpikeFit(bits=1), (1.0 + 0.01) / 2),
+    ],
+    ids=lambda value: getattr(value, "kind", None),
+)
+def test_no_batch_is_forgotten_for_the_last(spec: QuantizerSpec, top: float) -> None:
+    bright, dim = torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.01], [-0.01]])
+    for batches in ((bright, dim), (dim, bright)):
+        quantizer = spec.build((1, 1), axis=1).eval()
+        for batch in batches:
+            quantizer.observe(batch)
+        quantizer.fit()
+        assert levels(quantizer.grid())[..., -1].max().item() == pytest.approx(top, rel=1e-4)
 
 
 def test_extremes_are_seen_in_thinned_samples() -> None:

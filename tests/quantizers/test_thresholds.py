@@ -62,6 +62,7 @@ def test_mint_counts_in_steps_of_the_weights() -> None:
 def test_a_neuron_of_mint_adds_whole_numbers() -> None:
     state = cast(SharedStep, MINT(bits=3).build((1, 1), 1))
     state.observe(torch.tensor([0.75]))  # alone: 3 steps reach it
+    state.fit()
     neuron = LIF(decay=0.5, threshold=1.1, reset="value", state=state, snapped="after_reset")
     spikes, v = neuron.scan(torch.tensor([0.75, 0.5, 0.75]).reshape(3, 1, 1))
     # in steps of 0.25, threshold 4: 3; 1.5 + 2 = 3.5 -> 3 (saturated); 1.5 + 3 = 4.5 fires

@@ -7,13 +7,13 @@ from spikequant.errors import SpecError
 from spikequant.numerics import Affine, Gradient, Table, affine, chosen, integers, k_means, snap, through
 from spikequant.quantizers import ranges
 from spikequant.quantizers.following import Following
-from spikequant.quantizers.modules import Quantizer
+from spikequant.quantizers.modules import Averaged
 from spikequant.quantizers.specs import QSNNBinary, ReScaW, SpikeFit
 
 LEAST = 2.0**-20
 
 
-class Standardized(Quantizer):
+class Standardized(Averaged):
     """Q-SNN's two levels for each output channel; every training-mode read takes mean and scale from the weight."""
 
     mean: Tensor
@@ -41,18 +41,20 @@ class Standardized(Quantizer):
         self.progress.fill_(done)
         self.done = done
 
-    def observe(self, x: Tensor) -> None:
-        """Take mean and scale from these values."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        rows = self._rows(x.detach(), per_channel=True)
-        magnitude = _standard(rows).abs().mean(1).clamp(min=LEAST)
-        self.mean.copy_(rows.mean(1))
-        self.scale.copy_(torch.exp2(torch.round(torch.log2(magnitude))))
+    def statistic(self, x: Tensor) -> Tensor:
+        """Mean and standardized magnitude of each channel."""
+        rows = self._rows(x, per_channel=True)
+        return torch.stack([rows.mean(1), _standard(rows).abs().mean(1).clamp(min=LEAST)])
+
+    def take(self, found: Tensor) -> None:
+        """Keep the means, and the nearest powers of two."""
+        self.mean.copy_(found[0])
+        self.scale.copy_(torch.exp2(torch.round(torch.log2(found[1]))))
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
         if self.training:
-            self.observe(x)
+            self.settle_on(x)
         value = super().forward(x.detach())
         if not (torch.is_grad_enabled() and x.requires_grad):
             return value
@@ -70,7 +72,7 @@ def _standard(rows: Tensor) -> Tensor:
     return centered / rows.std(1, keepdim=True).clamp(min=LEAST)
 
 
-class Rescaled(Quantizer):
+class Rescaled(Averaged):
     """QP-SNN's levels between minus and plus the mean magnitude of each channel, taken anew in every training-mode read."""
 
     reach: Tensor
@@ -84,22 +86,25 @@ class Rescaled(Quantizer):
         """Equally spaced, ends included."""
         return affine(-self.reach, self.reach, 2**self.rescaw.bits, self.axis)
 
-    def observe(self, x: Tensor) -> None:
-        """Take the mean magnitudes from these values."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        self.reach.copy_(self._rows(x.detach(), per_channel=True).abs().mean(1).clamp(min=LEAST))
+    def statistic(self, x: Tensor) -> Tensor:
+        """The mean magnitude of each channel."""
+        return self._rows(x, per_channel=True).abs().mean(1).clamp(min=LEAST)
+
+    def take(self, found: Tensor) -> None:
+        """Reach as far."""
+        self.reach.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
         if self.training:
-            self.observe(x)
+            self.settle_on(x)
         if self.rescaw.ste == "identity":
             return super().forward(x)
         reach = self.reach.reshape([-1 if index == self.axis else 1 for index in range(x.ndim)])
         return through(super().forward(x.detach()), x / reach.to(x.dtype))
 
 
-class Clustered(Quantizer):
+class Clustered(Averaged):
     """SpikeFit's values of one layer, parameters; they start from the first values that they see."""
 
     started: Tensor
@@ -126,15 +131,18 @@ class Clustered(Quantizer):
         step: Tensor = self.centers.detach().abs().max().clamp(min=LEAST) / self.top
         return step
 
-    def observe(self, x: Tensor) -> None:
-        """Start the values from these weights."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        flat = self._rows(x.detach(), per_channel=False).flatten()
+    def statistic(self, x: Tensor) -> Tensor:
+        """The k-means of these weights."""
+        flat = self._rows(x, per_channel=False).flatten()
         low, high = ranges.widened(flat.min(), flat.max())
         even = low + (high - low) * torch.linspace(0, 1, 2**self.spikefit.bits, device=x.device)
-        with torch.no_grad():
-            self.centers.copy_(k_means(flat, even))
-            self.started.fill_(True)
+        return k_means(flat, even)
+
+    @torch.no_grad()
+    def take(self, found: Tensor) -> None:
+        """Start the values there."""
+        self.centers.copy_(found)
+        self.started.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid.
@@ -143,7 +151,7 @@ class Clustered(Quantizer):
             SpecError: evaluated before it saw any weights.
         """
         if self.training and not self._begun():
-            self.observe(x)
+            self.settle_on(x)
         if not self._begun():
             raise SpecError(f"{self.spec.label()} has no values yet: train it, or let quantize start them from weights")
         return chosen(self._stored(), x)

@@ -19,7 +19,7 @@ from spikequant.numerics import (
     through,
 )
 from spikequant.quantizers import ranges
-from spikequant.quantizers.modules import Quantizer, version
+from spikequant.quantizers.modules import Averaged, Quantizer, version
 from spikequant.quantizers.specs import LSQ, Binary, LQNet, Uniform
 
 FIT_STEPS = 200
@@ -44,6 +44,7 @@ class LearnedBasis(Quantizer):
         self.register_buffer("basis", basis)
         self.register_buffer("biased", torch.zeros_like(basis))
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
+        self.seen: list[Tensor] = []
         self.read: tuple[int, int] | None = None
 
     def grid(self) -> Grid:
@@ -51,9 +52,15 @@ class LearnedBasis(Quantizer):
         return Table(sorted_levels(self.basis)[0], self.axis)
 
     def observe(self, x: Tensor) -> None:
-        """Fit the basis to a weight that stands still, until it no longer moves (post-training)."""
+        """Keep a thinned sample of ``x``."""
         ranges.refuse_non_finite(x, self.spec.label())
-        rows = self._clipped(self._rows(x.detach(), per_channel=True))
+        self.seen.append(ranges.thinned(self._clipped(self._rows(x.detach(), per_channel=True))))
+
+    def fit(self) -> None:
+        """Fit the basis to what was observed, until it no longer moves (post-training)."""
+        if not self.seen:
+            return
+        rows, self.seen = torch.cat(self.seen, dim=1), []
         if self.lq.start == "mse_uniform":
             reach = ranges.mean_square(rows, lambda low, high: Uniform(bits=self.lq.bits).over(*ranges.symmetric(low, high), 0))
             top = ranges.symmetric(*reach)[1] / (2**self.lq.bits - 1)
@@ -93,7 +100,7 @@ class LearnedBasis(Quantizer):
         self.basis.copy_(self.biased / (1 - keep ** self.fits.double()))  # a look at the count would keep a GPU from recording the step
 
 
-class LearnedStep(Quantizer):
+class LearnedStep(Averaged):
     """LSQ's step, a parameter; it starts from the first values that it sees."""
 
     started: Tensor
@@ -118,12 +125,15 @@ class LearnedStep(Quantizer):
         step = scale_gradient(self.step.abs().clamp(min=1e-8), (self.sharers * self.highest) ** -0.5)
         return integers(step, self.lowest, self.highest - self.lowest + 1, self.axis if self.lsq.per_channel else None)
 
-    def observe(self, x: Tensor) -> None:
-        """Start the step from these values."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        with torch.no_grad():
-            self.step.copy_(start_step(self._rows(x.detach(), self.lsq.per_channel), self.highest).reshape(self.step.shape))
-            self.started.fill_(True)
+    def statistic(self, x: Tensor) -> Tensor:
+        """The step to start from for these values."""
+        return start_step(self._rows(x, self.lsq.per_channel), self.highest)
+
+    @torch.no_grad()
+    def take(self, found: Tensor) -> None:
+        """Start the step there."""
+        self.step.copy_(found.reshape(self.step.shape))
+        self.started.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid.
@@ -132,13 +142,13 @@ class LearnedStep(Quantizer):
             SpecError: evaluated before it saw any values: the step would follow what is evaluated.
         """
         if self.training and not self._begun():
-            self.observe(x)
+            self.settle_on(x)
         if not self._begun():
             raise SpecError(f"{self.spec.label()} has no step yet: train it, or let quantize start it from data")
         return super().forward(x)
 
 
-class TwoLevels(Quantizer):
+class TwoLevels(Averaged):
     """A sign, times one or times the mean magnitude of its channel.
 
     ``frozen`` is there while training freezes values progressively: free values are clipped to [-1, 1], and a frozen one passes no
@@ -171,16 +181,18 @@ class TwoLevels(Quantizer):
         step = 2 * self.scale.float()
         return Affine(step, -torch.ones_like(step), torch.full_like(step, 0.5), 2, self.axis if self.averaged else None)
 
-    def observe(self, x: Tensor) -> None:
-        """Take the scale from these values."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        if self.averaged:
-            self.scale.copy_(self._rows(x.detach(), per_channel=True).abs().mean(1).clamp(min=1e-8))
+    def statistic(self, x: Tensor) -> Tensor:
+        """The mean magnitudes, where the scale is one."""
+        return self._rows(x, per_channel=True).abs().mean(1).clamp(min=1e-8) if self.averaged else self.scale
+
+    def take(self, found: Tensor) -> None:
+        """Keep the scale."""
+        self.scale.copy_(found)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid, or on its way there."""
         if self.training:
-            self.observe(x)
+            self.settle_on(x)
         if self.frozen is not None:
             if self.blocked:
                 return super().forward(x.detach())

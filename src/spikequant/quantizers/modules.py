@@ -98,6 +98,44 @@ def version(x: Tensor) -> tuple[int, int]:
     return x.data_ptr(), x._version
 
 
+class Averaged(Quantizer):
+    """A grid that hangs on a statistic of its values: ``fit`` takes its mean over the batches observed, ``settle_on`` that of one."""
+
+    def __init__(self, spec: QuantizerSpec, shape: tuple[int, ...], axis: int) -> None:
+        super().__init__(spec, shape, axis)
+        self.seen: list[Tensor] = []
+
+    @abstractmethod
+    def statistic(self, x: Tensor) -> Tensor:
+        """What the grid hangs on, of one batch."""
+
+    @abstractmethod
+    def take(self, found: Tensor) -> None:
+        """Put the grid on a statistic."""
+
+    def joined(self, found: Tensor) -> Tensor:
+        """The statistic of several batches, ``[batch, ...]``."""
+        return found.mean(0)
+
+    def observe(self, x: Tensor) -> None:
+        """Keep the statistic of ``x``."""
+        self.seen.append(self._of(x))
+
+    def fit(self) -> None:
+        """Settle the grid on what was observed."""
+        if self.seen:
+            self.take(self.joined(torch.stack(self.seen)))
+            self.seen = []
+
+    def settle_on(self, x: Tensor) -> None:
+        """Settle the grid on ``x`` alone."""
+        self.take(self._of(x))
+
+    def _of(self, x: Tensor) -> Tensor:
+        ranges.refuse_non_finite(x, self.spec.label())
+        return self.statistic(x.detach())
+
+
 class Fixed(Quantizer):
     """A grid that its spec alone fixes."""
 

@@ -23,13 +23,13 @@ def minmax(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def percentile(x: Tensor, upper: float) -> tuple[Tensor, Tensor]:
     """The values between which ``upper`` percent lie from either side (100: all)."""
-    x = _thinned(x)
+    x = thinned(x)
     return torch.quantile(x, 1 - upper / 100, dim=1), torch.quantile(x, upper / 100, dim=1)
 
 
 def mean_square(x: Tensor, over: Callable[[Tensor, Tensor], Grid]) -> tuple[Tensor, Tensor]:
     """The shrunken range whose grid has the least mean square error, of 100 equal steps from 1 % to the whole range."""
-    x = _thinned(x)
+    x = thinned(x)
     low, high = x.amin(1), x.amax(1)
     best = torch.full_like(low, torch.inf)
     chosen_low, chosen_high = low.clone(), high.clone()
@@ -68,7 +68,7 @@ def refuse_non_finite(x: Tensor, what: str, ends: tuple[Tensor, Tensor] | None =
         raise SpecError(f"{what}: {int((~torch.isfinite(x)).sum())} of {x.numel()} values are NaN or infinite; a grid needs finite values")
 
 
-def _thinned(x: Tensor) -> Tensor:
+def thinned(x: Tensor) -> Tensor:
     """Every k-th value of long rows: quantiles of 65 536 values are as good, and torch's limit is 16 million."""
     stride = max(1, x.shape[1] // SAMPLE)
     return x[:, ::stride]

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.numerics import Affine, integers, positive, raw_of
-from spikequant.quantizers import ranges
-from spikequant.quantizers.modules import Fixed, Quantizer
+from spikequant.quantizers.modules import Averaged, Fixed, Quantizer
 from spikequant.quantizers.specs import MINT, SpQuant
 
 LEAST = 2.0**-20
@@ -34,7 +33,7 @@ class LearnedThreshold(Quantizer):
         return positive(self.raw).to(threshold.dtype)
 
 
-class SharedStep(Quantizer):
+class SharedStep(Averaged):
     """MINT's multiples of the step of the weights before the neuron, or, alone, of one that covers what was observed.
 
     ``weights``: the quantizer of those weights and what the neuron gains from a weight of 1, given by ``follow_weights``.
@@ -72,10 +71,17 @@ class SharedStep(Quantizer):
         step = self._step().to(threshold)
         return (threshold / step).round().clamp(min=1) * step
 
-    def observe(self, x: Tensor) -> None:
-        """Take the step that covers these values."""
-        ranges.refuse_non_finite(x, self.spec.label())
-        self.step.copy_((x.detach().abs().max() / (self.end - 1 or 1)).clamp(min=LEAST))
+    def statistic(self, x: Tensor) -> Tensor:
+        """The step that covers these values."""
+        return (x.abs().max() / (self.end - 1 or 1)).clamp(min=LEAST)
+
+    def joined(self, found: Tensor) -> Tensor:
+        """The step that covers all batches."""
+        return found.amax(0)
+
+    def take(self, found: Tensor) -> None:
+        """Keep the step."""
+        self.step.copy_(found)
 
     def _step(self) -> Tensor:
         if self.weights is None:
