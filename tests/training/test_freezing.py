@@ -1,5 +1,6 @@
 """The invariants of StoMPP."""
 
+import contextlib
 import copy
 
 import numpy as np
@@ -9,13 +10,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from spikequant.deploy import lower
-from spikequant.errors import SpecError
+from spikequant.errors import Diverged, SpecError
 from spikequant.models import Network, build
 from spikequant.models.wiring import Wiring, chain
 from spikequant.neurons import LIF
 from spikequant.quantizers import Binary, TwoLevels
 from spikequant.recipes import Recipe, quantize
-from spikequant.training import Freezing, Froze, Training, fit, train
+from spikequant.training import Epoch, Freezing, Froze, Training, fit, train
 from spikequant.training.freezing import Freezer
 
 BINARY = Recipe(weights=Binary(), activations=Binary(scale="one"), first="float", last="float")
@@ -178,6 +179,17 @@ def test_an_interrupted_run_goes_on_with_its_masks(tmp_path) -> None:
     fit(again, BATCH * 5, training, checkpoint=tmp_path / "c.safetensors")
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("how", ["left", "diverged"])
+def test_a_run_that_ends_early_leaves_no_graded_network(how: str) -> None:
+    network = quantize(plain(), BINARY)
+    broken = [(IMAGES * torch.nan, BATCH[0][1])] if how == "diverged" else BATCH
+    with contextlib.suppress(Diverged):
+        for event in train(network, BATCH + broken, Training(epochs=4, freezing=Freezing(refresh=2))):
+            if isinstance(event, Epoch):
+                break
+    assert all(channel.abs().unique().numel() == 1 for channel in network.get_submodule("conv2").weight.detach())  # type: ignore[union-attr]
 
 
 def test_spiking_neurons_freeze_from_grades_to_spikes() -> None:

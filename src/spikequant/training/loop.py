@@ -64,31 +64,14 @@ def train(
         raise SpecError(f"patience={training.patience} needs validation: a split of the training set; or set patience=None")
     total_steps = _total_steps(loader, training)
     optimizer = _optimizer(model, training)
-    history, best = History.of(training), dict[str, Tensor]()
+    file = None if checkpoint is None else Checkpoint(Path(checkpoint), model, optimizer, training, _length(loader))
     freezer = Freezer.of(model, training.freezing, total_steps, training.seed)
     recording = Recording(model, training.rates is None and not training.rate_pull)
-    file = None if checkpoint is None else Checkpoint(Path(checkpoint), model, optimizer, training, _length(loader))
-    if file is not None:
-        files.folder(file.path.parent)
-        if file.path.exists():
-            history, best = file.read()
-    while history.epochs < training.epochs and not history.stalled(training.patience):
-        advance(model, history.epochs / training.epochs)
-        recording.forget()
-        run = _Run(model, training, optimizer, freezer, recording, total_steps)
-        loss, seconds, steps = yield from _one_pass(run, loader, history)
-        parallel.align(model)
-        accuracy = None if validation is None else evaluate(model, validation)
-        history = history.after(loss, accuracy, seconds, steps)
-        yield from _froze(freezer, model, validation, history)
-        if training.patience is not None and history.best_epoch == history.epochs:
-            best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        if file is not None and parallel.writes():
-            file.write(history, best)
-        parallel.wait()
-        yield Epoch(history.epochs, loss, accuracy, seconds)
-    freezer.finish()
-    rest(model)
+    try:
+        history, best = yield from _epochs(_Run(model, training, optimizer, freezer, recording, total_steps), loader, validation, file)
+    finally:  # also where the listener leaves: a graded network could be saved, and not loaded
+        freezer.finish()
+        rest(model)
     if best:
         model.load_state_dict(best)
     model.eval()
@@ -106,6 +89,33 @@ class _Run(NamedTuple):
     freezer: Freezer
     recording: Recording
     total_steps: int | None
+
+
+def _epochs(
+    run: _Run, loader: Loader, validation: Loader | None, file: Checkpoint | None
+) -> Generator[Event, None, tuple[History, dict[str, Tensor]]]:
+    """All epochs that are left; returns the history, and the best weights where they are kept."""
+    model, training = run.model, run.training
+    history, best = History.of(training), dict[str, Tensor]()
+    if file is not None:
+        files.folder(file.path.parent)
+        if file.path.exists():
+            history, best = file.read()
+    while history.epochs < training.epochs and not history.stalled(training.patience):
+        advance(model, history.epochs / training.epochs)
+        run.recording.forget()
+        loss, seconds, steps = yield from _one_pass(run, loader, history)
+        parallel.align(model)
+        accuracy = None if validation is None else evaluate(model, validation)
+        history = history.after(loss, accuracy, seconds, steps)
+        yield from _froze(run.freezer, model, validation, history)
+        if training.patience is not None and history.best_epoch == history.epochs:
+            best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        if file is not None and parallel.writes():
+            file.write(history, best)
+        parallel.wait()
+        yield Epoch(history.epochs, loss, accuracy, seconds)
+    return history, best
 
 
 def _one_pass(run: _Run, loader: Loader, history: History) -> Generator[Step, None, tuple[float, float, int]]:
