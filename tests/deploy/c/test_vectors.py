@@ -2,8 +2,8 @@ import numpy as np
 
 from spikequant.deploy import Program
 from spikequant.deploy.c.emit import SEED
-from spikequant.deploy.c.vectors import activity, drawn, hashes
-from spikequant.deploy.machine import moments
+from spikequant.deploy.c.vectors import activity, drawn, first, hashes, inputs
+from spikequant.deploy.machine import encode, moments
 
 
 def test_hash_by_hand(residual: Program) -> None:
@@ -22,6 +22,14 @@ def test_hash_by_hand(residual: Program) -> None:
         total = (total * 16777619 + each) % 2**32
     assert hashes(residual, images)[1] == total
     assert len(set(hashes(residual, images))) == 2
+
+
+def test_images_whose_spikes_are_drawn_become_codes_before_they_are_cut(competing: Program) -> None:
+    images = np.random.default_rng(0).random((7, 1, 3, 3))
+    shown = inputs(competing, images)
+    assert shown.shape == (6, 7, 1, 3, 3)
+    assert np.array_equal(first(competing, shown, 4), encode(competing, images)[:, :4])
+    assert np.array_equal(inputs(competing, shown), shown)
 
 
 def test_activity_is_the_share_of_active_inputs(residual: Program) -> None:

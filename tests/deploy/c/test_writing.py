@@ -65,6 +65,12 @@ def test_images_as_the_c_takes_them(residual: Program) -> None:
     assert as_bytes(residual, (images / 127).astype(np.float32)).tolist() == images.reshape(3, -1).clip(-127, 127).tolist()
 
 
+@needs_gcc
+def test_images_whose_spikes_are_drawn_give_vectors(competing: Program, tmp_path) -> None:
+    competing.write_c(tmp_path, np.random.default_rng(0).random((7, 1, 3, 3)))
+    assert run("make", "-s", "-C", str(tmp_path), "test").count("as the program") == 4
+
+
 def test_scores_beyond_32_bits_are_refused(summing: Callable[..., Program], tmp_path) -> None:
     with pytest.raises(SpecError, match="dense: scores over 40 steps can reach 2663383080, beyond 32 bits; take at most 32 steps"):
         summing(16, 40).write_c(tmp_path / "c")

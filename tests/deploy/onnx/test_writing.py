@@ -58,6 +58,12 @@ def test_a_damaged_file_is_refused(content: bytes, tmp_path) -> None:
         check_onnx(tmp_path / "net.onnx")
 
 
+def test_images_whose_spikes_are_drawn_give_vectors(competing: Program, tmp_path) -> None:
+    competing.write_onnx(tmp_path / "net.onnx", np.random.default_rng(0).random((7, 1, 3, 3)))
+    props = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert json.loads(props["spikequant.vectors"])["shape"] == [6, 4, 1, 3, 3]
+
+
 def test_scores_beyond_32_bits_are_refused(summing: Callable[..., Program]) -> None:
     with pytest.raises(SpecError, match="beyond 32 bits"):
         model(summing(16, 40))

@@ -1,5 +1,7 @@
 """Test vectors: images, and the hash of every state and spike that the interpreter finds for them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,6 +10,7 @@ from spikequant.deploy.c.layout import channels_last
 from spikequant.deploy.machine import encode, moments
 from spikequant.deploy.operations import Conv2d, Dense, Lif
 from spikequant.deploy.program import Program
+from spikequant.errors import SpecError
 
 Integers = NDArray[np.int64]
 FACTOR = np.uint32(16777619)
@@ -19,6 +22,27 @@ def drawn(program: Program, count: int, seed: int = 0) -> Integers:
     low, high = (0, 255) if source.table else (source.low, source.high)
     shape = (count, *source.shape) if source.still else (program.header.time, count, *source.shape)
     return draw.integers(low, high + 1, shape)
+
+
+def inputs(program: Program, images: Any) -> Integers:
+    """What every written form is fed with: pixels where the program has a table of them, else codes.
+
+    Raises:
+        MismatchError: the images do not fit the program.
+        SpecError: the program takes pixels, these are real numbers.
+    """
+    codes = encode(program, images)
+    if not program.header.source.table:
+        return codes
+    pixels = np.asarray(images)
+    if pixels.dtype.kind == "f":
+        raise SpecError(f"{program.header.name} takes pixels of 0 to 255, got real numbers; pass bytes")
+    return pixels.astype(np.int64)
+
+
+def first(program: Program, shown: Integers, count: int) -> Integers:
+    """The first images of those that ``inputs`` gives."""
+    return shown[:count] if program.header.source.still else shown[:, :count]
 
 
 def hashes(program: Program, images: Integers) -> list[int]:

@@ -11,8 +11,8 @@ from spikequant import files
 from spikequant.deploy.c.emit import Sources, sources
 from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.text import Field, constant, initializers, members
-from spikequant.deploy.c.vectors import activity, drawn, hashes
-from spikequant.deploy.machine import encode, run
+from spikequant.deploy.c.vectors import activity, drawn, first, hashes, inputs
+from spikequant.deploy.machine import run
 from spikequant.deploy.operations import Lif
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
@@ -74,15 +74,14 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
     """
     if not (prefix.isidentifier() and prefix.isascii()):
         raise SpecError(f"prefix {prefix!r} must be a C name, as 'net'")
-    shown = drawn(program, VECTORS) if images is None else np.asarray(images)
+    shown = inputs(program, drawn(program, VECTORS) if images is None else images)
     rates = activity(program, shown)
     made = sources(program, rates, prefix, Form(once=once))
-    some = shown[:VECTORS] if program.header.source.still else shown[:, :VECTORS]
     report = {"program": program.hash, "activity": rates, **_sizes(program, made)}
     place = files.folder(Path(folder))
     files.write(place / "model.h", made.header)
     files.write(place / "model.c", made.source)
-    files.write(place / "vectors.h", _vectors(program, some))
+    files.write(place / "vectors.h", _vectors(program, first(program, shown, VECTORS)))
     files.write(place / "main_test.c", MAIN.replace("PREFIX", prefix))
     files.write(place / "Makefile", MAKEFILE)
     files.write(place / "report.json", json.dumps(report, indent=1) + "\n")
@@ -91,12 +90,9 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
 
 def as_bytes(program: Program, images: Any) -> NDArray[Any]:
     """Images as the C takes them: ``[image, number]`` of bytes, all steps of an image together."""
-    source, shown = program.header.source, np.asarray(images)
-    if source.table and shown.dtype.kind == "f":
-        raise SpecError("the program takes pixels, got real numbers; pass bytes")
-    codes = shown if source.table else encode(program, shown)
-    first = codes if source.still else np.moveaxis(codes, 1, 0)
-    return np.ascontiguousarray(first.reshape(len(first), -1).astype(np.uint8 if source.table else np.int8))
+    source, shown = program.header.source, inputs(program, images)
+    rows = shown if source.still else np.moveaxis(shown, 1, 0)
+    return np.ascontiguousarray(rows.reshape(len(rows), -1).astype(np.uint8 if source.table else np.int8))
 
 
 def _vectors(program: Program, images: NDArray[Any]) -> str:

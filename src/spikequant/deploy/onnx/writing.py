@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from spikequant import files
-from spikequant.deploy.c.vectors import drawn
+from spikequant.deploy.c.vectors import drawn, first, inputs
 from spikequant.deploy.lateral import DRAW_BITS, Delay, Winner
-from spikequant.deploy.machine import encode
 from spikequant.deploy.onnx import neurons
 from spikequant.deploy.onnx.graph import Graph
 from spikequant.deploy.onnx.synapses import STATELESS, synapses
 from spikequant.deploy.operations import Conv2d, Dense, Lif, emitting
 from spikequant.deploy.program import INPUT, Program, canonical, refuse_wide_scores
-from spikequant.errors import FormatError, MismatchError, SpecError
+from spikequant.errors import FormatError, MismatchError
 
 OPSET, IR, VECTORS, OURS = 21, 10, 4, "spikequant"
 Integers = NDArray[np.int64]
@@ -46,8 +45,8 @@ def write_onnx(program: Program, path: str | Path, images: Any = None, *, trace:
         MismatchError: this onnxruntime does not compute what the program computes.
         SpikequantError: the file cannot be written.
     """
-    shown = drawn(program, VECTORS) if images is None else np.asarray(images)
-    codes = _fed(program, shown[:VECTORS] if program.header.source.still else shown[:, :VECTORS])
+    shown = inputs(program, drawn(program, VECTORS) if images is None else images)
+    codes = _fed(program, first(program, shown, VECTORS))
     proto = model(program, trace)
     vectors = {"shape": codes.shape, "input": base64.b64encode(codes.tobytes()).decode(), "scores": _scores(program, codes)}
     about = {"hash": program.hash, "header": canonical(program.header.fields()), "vectors": json.dumps(vectors)}
@@ -223,13 +222,7 @@ def _batch_axis(still: bool) -> tuple[int, int]:
 
 def _fed(program: Program, images: Any) -> NDArray[Any]:
     """Images as the model takes them."""
-    source, shown = program.header.source, np.asarray(images)
-    if not source.table:
-        return encode(program, shown).astype(np.int8)
-    if shown.dtype.kind == "f":
-        raise SpecError("the program takes pixels, got real numbers; pass bytes")
-    encode(program, shown)
-    return shown.astype(np.uint8)
+    return inputs(program, images).astype(np.uint8 if program.header.source.table else np.int8)
 
 
 def _scores(program: Program, codes: NDArray[Any]) -> list[list[int]]:
