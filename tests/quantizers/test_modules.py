@@ -118,6 +118,15 @@ def test_extremes_are_seen_in_thinned_samples() -> None:
     assert (quantizer.low.item(), quantizer.high.item()) == (-3.0, 5.0)
 
 
+@pytest.mark.parametrize("observer", ["minmax", "percentile", "mean_square"])
+def test_a_training_read_finds_the_range_that_the_fit_found(observer: str) -> None:
+    x = gaussian(3, 50)
+    quantizer = fitted(Uniform(bits=4, symmetric=False, per_channel=True, observer=observer, percentile=95.0), x)
+    low, high = quantizer.low.clone(), quantizer.high.clone()
+    quantizer.train()(x)
+    assert (quantizer.low.equal(low), quantizer.high.equal(high)) == (True, True)
+
+
 def test_percentiles_and_least_squares_cut_outliers() -> None:
     x = gaussian(1, 2000)
     x[0, 0] = 50.0

@@ -183,7 +183,8 @@ class Fitted(Quantizer):
         ranges.refuse_non_finite(x, self.spec.label())
         rows = self._rows(x.detach(), self.observing.per_channel)
         stride = max(1, rows.shape[1] // ranges.SAMPLE)
-        self.seen.append(torch.cat([rows[:, ::stride], rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)], dim=1))
+        thinned = [rows[:, ::stride], rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)]
+        self.seen.append(rows if stride == 1 else torch.cat(thinned, dim=1))
 
     def fit(self) -> None:
         """Settle the range on what was observed."""
