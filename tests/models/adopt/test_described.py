@@ -115,6 +115,23 @@ def test_constants_without_equal_are_refused() -> None:
         constant("here", "beta", nn.Parameter(torch.tensor(0.5)))
 
 
+def test_where_the_channels_of_a_constant_lie() -> None:
+    """Guests spread a constant over the last axes of their samples: for maps, only shape (C, 1, 1) is one for each channel."""
+    values = torch.tensor([0.5, 1.0])
+    assert constant("here", "beta", values, axes=1) == constant("here", "beta", values.reshape(1, 2), axes=1) == [0.5, 1.0]
+    assert (
+        constant("here", "beta", values.reshape(2, 1, 1), axes=3)
+        == constant("here", "beta", values.reshape(1, 2, 1, 1), axes=3)
+        == [0.5, 1.0]
+    )
+    assert constant("here", "beta", torch.full((2,), 0.5), axes=3) == 0.5
+    for shape in ((2,), (2, 1)):
+        with pytest.raises(
+            SpecError, match=rf"shape \({', '.join(map(str, shape))},?\), along the last axes .* has shape \(C, 1, 1\) here"
+        ):
+            constant("here", "beta", values.reshape(shape), axes=3)
+
+
 def test_curves() -> None:
     assert curve("here", ("sigmoid", 4.0), None, "Sigmoid") == {"surrogate": "sigmoid", "slope": 4.0}
     assert curve("here", None, "arctan", "Erf") == {"surrogate": "arctan"}

@@ -45,6 +45,18 @@ def test_the_wiring(foreign: ModuleType) -> None:
     assert (wiring.name, wiring.time, wiring.input_shape) == ("sequential", 9, (1, 4, 4))
 
 
+def test_a_constant_for_each_channel_of_a_map(foreign: ModuleType) -> None:
+    def made(*shape: int) -> nn.Sequential:
+        neurons = [foreign.Leaky([0.25, 0.5]), foreign.Leaky([0.25, 0.5])]
+        neurons[0].beta = neurons[0].beta.reshape(shape)
+        return nn.Sequential(nn.Conv2d(1, 2, 3), neurons[0], nn.Flatten(), nn.Linear(8, 2), neurons[1])
+
+    decays = [node.args["decay"] for node in adopt(made(2, 1, 1), (1, 4, 4), time=2).wiring.of_kind("lif")]
+    assert decays == [[0.25, 0.5], [0.25, 0.5]]
+    with pytest.raises(SpecError, match=r"1 \(beta\) .* one for each channel has shape \(C, 1, 1\) here"):
+        adopt(made(2), (1, 4, 4), time=2)
+
+
 def test_names_that_torch_or_another_layer_has() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

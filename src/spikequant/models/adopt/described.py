@@ -135,26 +135,29 @@ STATELESS: dict[type[nn.Module], Callable[[str, nn.Module, bool], Described | No
 }
 
 
-def constant(place: str, name: str, value: Any) -> Any:
-    """A constant of a neuron as a number, or a list of one for each channel.
+def constant(place: str, name: str, value: Any, axes: int | None = None) -> Any:
+    """A constant of a neuron as a number, or a list of one for each channel; ``axes``: how many a sample has, None if that is unknown.
 
     Raises:
-        SpecError: it is learned, or differs within a channel.
+        SpecError: it is learned, differs within a channel, or lies along other axes than channels.
     """
     if isinstance(value, nn.Parameter) and value.requires_grad:
         raise refuse(place, name, "it is learned, ours is a constant; freeze it first: requires_grad_(False)")
     tensor = torch.as_tensor(value, dtype=torch.float32).detach()
-    flat = tensor.flatten()
-    if tensor.numel() and bool((flat == flat[0]).all()):
-        return float(flat[0])
+    if tensor.numel() and bool((tensor == tensor.flatten()[0]).all()):
+        return float(tensor.flatten()[0])
+    shape = tuple(tensor.shape)
+    if axes is not None and shape[0] == 1 and tensor.ndim == axes + 1:
+        tensor = tensor[0]  # spread over the batch
+    if axes is not None and tensor.ndim != axes:
+        wanted = f"(C, {', '.join('1' * (axes - 1))})" if axes > 1 else "(C,)"
+        raise refuse(place, name, f"it has shape {shape}, along the last axes of a sample; one for each channel has shape {wanted} here")
     if tensor.ndim == 1:
-        return [float(each) for each in flat]
+        return [float(each) for each in tensor]
     same = tensor.flatten(1)
     if bool((same == same[:, :1]).all()):
         return [float(each) for each in same[:, 0]]
-    raise refuse(
-        place, name, f"it has shape {tuple(tensor.shape)} and differs within a channel; one number, or one for each channel, is known"
-    )
+    raise refuse(place, name, f"it has shape {shape} and differs within a channel; one number, or one for each channel, is known")
 
 
 def curve(place: str, found: tuple[str, float] | None, wanted: str | None, said: str) -> Args:

@@ -41,35 +41,37 @@ def adopt(
     >>> adopt(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), time=3).wiring.nodes[-1].kind
     'linear'
     """
-    shape: Sequence[int] | None = input_shape
     if type(network).__module__.partition(".")[0] == "nir":
         described, shape = from_nir(network, dt)
+    elif isinstance(input_shape, Sequence):
+        described, shape = _described(network, surrogate, len(input_shape)), tuple(input_shape)
     else:
-        described = _described(network, surrogate)
-    if shape is None:
-        raise SpecError("adopt needs input_shape: one sample's shape, without time and batch")
+        raise SpecError(f"adopt needs input_shape: one sample's shape, without time and batch, such as (1, 28, 28); got {input_shape!r}")
     names = _names([call.name for call, _ in described])
     encode = Node(name="encode", kind="encode", inputs=(INPUT,), args={"encoding": "direct" if still else "events"})
     nodes = [encode, *_nodes(described, names)]
     title = re.sub(r"\W+", "-", type(network).__name__).lower()
-    wiring = Wiring(name=title, time=time, input_shape=tuple(shape), readout=readout, nodes=tuple(nodes))
+    wiring = Wiring(name=title, time=time, input_shape=shape, readout=readout, nodes=tuple(nodes))
     return _filled(Network(wiring), described, names)
 
 
 Found = list[tuple[Call, Described | None]]
 
 
-def _described(network: nn.Module, surrogate: str | None) -> Found:
+def _described(network: nn.Module, surrogate: str | None, axes: int) -> Found:
     sequence = any(not runs_steps(each) for each in guests(network).values())
-    found: Found = []
+    found, axes_of = list[tuple[Call, Described | None]](), {INPUT: axes}
+    does: Described | None
     for call in calls(network):
+        kept = axes_of[call.inputs[0]]
         if isinstance(call.does, str):
-            kind, *axes = call.does.split()
-            found.append((call, flattening(call.name, int(axes[0]), int(axes[1]), sequence) if axes else Described(kind, {}, {})))
-        elif library(call.does):
-            found.append((call, neuron(call.name, call.does, surrogate)))
+            kind, *joined = call.does.split()
+            does = flattening(call.name, int(joined[0]), int(joined[1]), sequence) if joined else Described(kind, {}, {})
         else:
-            found.append((call, stateless(call.name, call.does, sequence)))
+            guest = library(call.does)
+            does = neuron(call.name, call.does, surrogate, kept) if guest else stateless(call.name, call.does, sequence)
+        axes_of[call.name] = 1 if does is not None and does.kind == "flatten" else kept
+        found.append((call, does))
     return found
 
 
