@@ -47,11 +47,13 @@ def test_symmetric_ranges_hold_both_ends() -> None:
     assert (low.tolist(), high.tolist()) == ([-3.0, -4.0], [3.0, 4.0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("value", [0.0, 1.0, -7.0, 1e20])
-def test_an_empty_range_is_widened(value: float) -> None:
-    low, high = ranges.widened(torch.tensor([value]), torch.tensor([value]))
+def test_an_empty_range_is_widened(value: float, dtype: torch.dtype) -> None:
+    ends = torch.tensor([[value], [value * (1 + 1e-12)]], dtype=dtype).sort(0).values
+    low, high = ranges.widened(*ends)
     assert low.item() == pytest.approx(value)
-    assert high > low
+    assert high.float() > low.float()
     values = snap(affine(low, high, 256, axis=0), torch.full((1, 3), value))
     assert values.flatten().tolist() == pytest.approx([value] * 3, rel=1e-3)
     assert ranges.widened(torch.tensor([-1.0]), torch.tensor([1.0])) == (-1.0, 1.0)

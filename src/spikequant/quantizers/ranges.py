@@ -43,9 +43,9 @@ def mean_square(x: Tensor, over: Callable[[Tensor, Tensor], Grid]) -> tuple[Tens
 
 
 def widened(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """The same range, but never empty: constant values (all zero, say) still need a step."""
-    gap = torch.finfo(low.dtype).tiny ** 0.5
-    return low, torch.where(high > low, high, low + low.abs().clamp(min=gap) * 2.0**-10)
+    """The same range, but never empty in float32, as grids are: constant values (all zero, say) still need a step."""
+    gap = torch.finfo(torch.float32).tiny ** 0.5
+    return low, torch.where(high.float() > low.float(), high, low + low.abs().clamp(min=gap) * 2.0**-10)
 
 
 def symmetric(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
