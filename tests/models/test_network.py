@@ -196,9 +196,10 @@ def test_shapes_are_those_of_the_values() -> None:
 
 def test_shapes_leave_the_network_as_it_was() -> None:
     network = residual().train()
+    frozen = next(module for module in network.modules() if isinstance(module, nn.BatchNorm2d)).eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.shapes()
-    assert network.training
+    assert [module for module in network.modules() if not module.training] == [frozen]
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())
 
 
@@ -238,6 +239,9 @@ def test_names_the_node_that_does_not_fit() -> None:
     nodes = chain(("encode", "encode", {}), ("flatten", "flatten", {}), ("readout", "linear", {"in_features": 35, "out_features": 2}))
     with pytest.raises(MismatchError, match=r"node 'readout' \(linear\) cannot take \(36,\): "):
         wired(*nodes).shapes()
+    normed = (*nodes[:2], Node(name="norm", kind="batch_norm", inputs=("flatten",), args={"channels": 36, "space": 2}))
+    with pytest.raises(MismatchError, match=r"node 'norm' \(batch_norm\) cannot take \(36,\): "):
+        wired(*normed).shapes()
     branches = (*chain(("encode", "encode", {}), ("flatten", "flatten", {})), Node(name="sum", kind="add", inputs=("encode", "flatten")))
     with pytest.raises(MismatchError, match=r"node 'sum' \(add\) cannot take \(1, 6, 6\) and \(36,\): "):
         wired(*branches, shape=(1, 6, 6)).shapes()

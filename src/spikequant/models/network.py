@@ -139,19 +139,20 @@ class Network(nn.Module):
         Raises:
             MismatchError: a node cannot take what its input gives.
         """
-        training, found = self.training, dict[str, tuple[int, ...]]()
+        modes, found = [(module, module.training) for module in self.modules()], dict[str, tuple[int, ...]]()
         like = next((tensor for tensor in self.state_dict().values() if tensor.is_floating_point()), torch.empty(0))
         blank = like.new_zeros(*((1, 1) if self.takes_sequence else (1,)), *self.wiring.input_shape)
         try:
             with torch.no_grad():
                 for node, value in self.eval().values(blank):
                     found[node.name] = tuple(value.shape[2:])
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             node = self.wiring.nodes[len(found)]
             taken = [found.get(source, self.wiring.input_shape) for source in node.inputs]
             raise MismatchError(f"node {node.name!r} ({node.kind}) cannot take {' and '.join(map(str, taken))}: {error}") from None
         finally:
-            self.train(training)
+            for module, training in modes:
+                module.training = training
         return found
 
     def _check(self, x: Tensor) -> None:
