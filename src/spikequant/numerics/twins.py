@@ -144,7 +144,8 @@ def lif_scan(
     """``spikequant.numerics.scan.lif_scan`` by its fastest admitted twin: same spikes, same membranes, bit for bit.
 
     ``counts`` ``[batch, ...]``, float32, is filled with how often each neuron fired. Half-precision currents give spikes of their own
-    dtype; membranes accumulate, so they stay float32, and a start of another type is taken as one.
+    dtype; membranes accumulate, so they stay float32, and a start of another type is taken as one. There are first derivatives
+    only, and ``create_graph=True`` is refused, but where the reference itself runs.
 
     >>> import torch
     >>> counts = torch.empty(1, 1)

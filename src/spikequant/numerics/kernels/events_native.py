@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.kernels import wide_torch
+from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 
@@ -151,6 +152,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_order()
         (dense, weight), form = ctx.saved_tensors, ctx.form
         g = gradients[0].contiguous(memory_format=torch.channels_last)
         to_x = to_weight = to_bias = None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table, bounds
+from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.ranging import Ranging
@@ -262,6 +263,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_second_order()
         call, order, kept = ctx.call, ctx.order, ctx.saved_tensors
         spikes, last = gradients
         to_spikes = torch.zeros(call.steps, *call.shape[1:], dtype=torch.float32, device="cpu") if spikes is None else _dense(spikes, order)

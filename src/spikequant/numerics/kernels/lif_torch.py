@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
+from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.lif_native import covers
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
@@ -114,6 +115,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_second_order()
         seen, start = ctx.saved_tensors
         to_spikes = torch.zeros_like(seen) if gradients[0] is None else gradients[0]
         to_state = torch.zeros_like(start) if gradients[1] is None else gradients[1].clone()

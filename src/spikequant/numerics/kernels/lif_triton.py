@@ -18,6 +18,7 @@ from torch import Tensor
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
 from spikequant.numerics.kernels.back_triton import charge_back, fire_back
+from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.lif_native import computes, learned, memory_order
 from spikequant.numerics.kernels.step_triton import Settings, advance
 from spikequant.numerics.scan import HALF, Dynamics, State
@@ -220,6 +221,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_order()
         x, begin = ctx.saved_tensors
         to_spikes = gradients[0].permute(ctx.order).contiguous()
         to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()

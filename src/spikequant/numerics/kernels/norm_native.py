@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.kernels import lif_native
+from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.lif_native import TILE, pointer
 from spikequant.numerics.kernels.native import library
 from spikequant.numerics.kernels.pool import empty
@@ -211,6 +212,7 @@ class _NormScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_order()
         x, a, b, *centered = ctx.saved_tensors
         c = _c()
         g, (to_scale, to_shift) = run_backward(c, ctx.call, x, (a, b), channels_last(gradients[0]))
