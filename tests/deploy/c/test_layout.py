@@ -31,6 +31,7 @@ def test_memory_is_shared(residual: Program) -> None:
 
 def test_channels_lie_last() -> None:
     assert channels_last(np.arange(8).reshape(1, 2, 2, 2)).flatten().tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
+    assert channels_last(np.arange(6).reshape(1, 2, 3)).flatten().tolist() == [0, 3, 1, 4, 2, 5]
     assert height_width((7,)) == (7, 1, 1)
 
 

@@ -84,8 +84,8 @@ def height_width(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def channels_last(value: Integers) -> Integers:
-    """``[..., channel, height, width]`` as it lies in memory: ``[..., height, width, channel]``."""
-    return value if value.ndim < 4 else np.moveaxis(value, -3, -1)
+    """``[batch, channel, ...]`` as it lies in memory: ``[batch, ..., channel]``."""
+    return value if value.ndim < 3 else np.moveaxis(value, 1, -1)
 
 
 def _places(program: Program) -> dict[str, str]:
