@@ -54,7 +54,7 @@ def test_every_state_accumulator_leak_reset_and_compare(tmp_path) -> None:
     tensors = {"dense.weight": np.array([[127]])} | {f"{op.name}.threshold": np.array([THRESHOLD]) for op in neurons}
     program = Program(Header(name="all", time=1, source=Source(shape=(1,), low=-3, high=3), operations=(dense, *neurons)), tensors)
     made = sources(program, {})
-    case = "    case {0}: m->n{0}_v[0] = (int8_t)v; *spikes++ = (int8_t)n{0}_step(m, 0, 0, acc); *held++ = m->n{0}_v[0]; break;\n"
+    case = "    case {0}: m->n{0}_v[0] = (int8_t)v; *spikes++ = (int8_t)n{0}_neuron(m, 0, 0, acc); *held++ = m->n{0}_v[0]; break;\n"
     cases = "".join(case.format(index) for index in range(len(neurons)))
     (tmp_path / "model.h").write_text(made.header)
     (tmp_path / "all.c").write_text(made.source + CASES.replace("CASES", cases).replace('#include "model.h"\n', ""))

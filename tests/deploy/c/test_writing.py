@@ -9,6 +9,8 @@ import pytest
 from spikequant.deploy import Program
 from spikequant.deploy.c.vectors import drawn
 from spikequant.deploy.c.writing import as_bytes
+from spikequant.deploy.operations import Leak, Lif
+from spikequant.deploy.program import Header, Source
 from spikequant.errors import SpecError
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None or shutil.which("make") is None, reason="no gcc or make")
@@ -28,6 +30,21 @@ def sections(text: str) -> dict[str, int]:
 def test_make_test_passes(residual: Program, tmp_path, flags: str) -> None:
     residual.write_c(tmp_path, prefix="mine")
     assert run("make", "-s", "-C", str(tmp_path), f"CFLAGS={flags}", "test").count("as the program") == 4
+
+
+@needs_gcc
+def test_neurons_may_be_called_as_the_prefix(residual: Program, tmp_path) -> None:
+    residual.write_c(tmp_path, prefix="lif1")
+    assert run("make", "-s", "-C", str(tmp_path), "test").count("as the program") == 4
+
+
+@needs_gcc
+def test_channels_of_one_side_lie_last_too(tmp_path) -> None:
+    op = Lif(name="lif", inputs=("input",), state_bits=8, leak=Leak(kind="shift", shift=2))
+    source = Source(shape=(2, 5), low=0, high=9)
+    header = Header(name="lines", time=3, source=source, operations=(op,))
+    Program(header, {"lif.threshold": np.array([3, 20])}).write_c(tmp_path)
+    assert run("make", "-s", "-C", str(tmp_path), "test").count("as the program") == 4
 
 
 @needs_gcc

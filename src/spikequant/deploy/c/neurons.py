@@ -48,7 +48,7 @@ def rest_code(program: Program, op: Lif) -> str:
 
 
 def neuron_function(op: Lif, index: int) -> str:
-    """``int32_t NAME_step(m, n, c, u)``: the neuron n of channel c takes the current u; what it emits comes back."""
+    """``int32_t NAME_neuron(m, n, c, u)``: the neuron n of channel c takes the current u; what it emits comes back."""
     q, lines = op.shift, [f"const int32_t threshold = k.{op.name}_threshold[c];"]
     if op.levels:
         lines += [f"const {{levels}} *levels = {_table(op, 'levels', 'c')};", f"int32_t i = m->{op.name}_v[n], v = levels[i];"]
@@ -77,7 +77,7 @@ def neuron_function(op: Lif, index: int) -> str:
     lines += ["(void)z;"] if op.emits == "membrane" else []
     lines += [f"HASH({index}, {'z' if op.emits == 'spikes' else 'v'});", f"return {'z' if op.emits == 'spikes' else 'v'};"]
     body = "\n".join(f"    {line}" for line in lines if line).replace("{size}", str(op.levels))
-    return f"static inline int32_t {op.name}_step(MEMORY *m, int32_t n, int32_t c, int32_t u) {{\n{body}\n}}\n"
+    return f"static inline int32_t {op.name}_neuron(MEMORY *m, int32_t n, int32_t c, int32_t u) {{\n{body}\n}}\n"
 
 
 def _state_kind(op: Lif) -> str:

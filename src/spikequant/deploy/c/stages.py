@@ -97,12 +97,12 @@ def _taken(g: Geometry, stage: Stage, kind: str) -> str:
     op = g.op
     sum_ = f"acc[s * {g.out} + c]" + (f" * {1 << op.shift}" if op.shift else "") + (f" + k.{op.name}_bias[c]" if op.bias else "")
     at = f"(y * {g.out_width} + s) * {g.out} + c"
-    value = sum_ if stage.lif is None else f"{stage.lif.name}_step(m, {at}, c, {sum_})"
+    value = sum_ if stage.lif is None else f"{stage.lif.name}_neuron(m, {at}, c, {sum_})"
     return f"for (int32_t s = 0; s < {g.out_width}; s++) for (int32_t c = 0; c < {g.out}; c++) out[{at}] = ({kind})({value});"
 
 
 def _neurons_alone(program: Program, op: Lif, out: Buffer) -> str:
     channels, height, width = height_width(program.shapes[op.name])
     at = f"p * {channels} + c"
-    body = f"out[{at}] = ({out.kind}){op.name}_step(m, {at}, c, x0[{at}]);"
+    body = f"out[{at}] = ({out.kind}){op.name}_neuron(m, {at}, c, x0[{at}]);"
     return f"        {loops(height * width, channels)} {body}\n"
