@@ -105,9 +105,24 @@ def test_the_folder_of_another_search_is_refused_and_left_alone(digits_network: 
     with pytest.raises(SpikequantError, match=r"holds another search: max_drop was 0.01; choose another folder"):
         explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, max_drop=0.5, folder=tmp_path)
     assert (tmp_path / FILE).read_bytes() == held
+    with pytest.raises(SpikequantError, match=r"holds another search: batches was 20; choose another folder"):
+        explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, batches=1, folder=tmp_path)
     (tmp_path / FILE).write_text(json.dumps({"version": 2}))
     with pytest.raises(FormatError, match="make it again with explore"):
         explore(digits_network, SPACE, digits_loaders, strategy="every", budget=1, folder=tmp_path)
+
+
+def test_candidates_of_another_training_are_not_remembered(digits_network: Network, digits_loaders: Loaders, tmp_path: Path) -> None:
+    space = Space(schemes=("itq",), weights=(LQNet(bits=4),))
+    first, longer = (Training(epochs=epochs, lr=1e-3, start="float") for epochs in (1, 2))
+    explore(digits_network, space, digits_loaders, max_drop=1.0, training=first, folder=tmp_path)
+    with pytest.raises(SpikequantError, match=r"holds another search: training was Training\(.*epochs=1.*; choose another folder"):
+        explore(digits_network, space, digits_loaders, max_drop=1.0, training=longer, folder=tmp_path)
+    old = json.loads((tmp_path / FILE).read_text())
+    del old["training"]
+    (tmp_path / FILE).write_text(json.dumps(old))
+    with pytest.raises(SpikequantError, match="training was None"):
+        explore(digits_network, space, digits_loaders, max_drop=1.0, training=first, folder=tmp_path)
 
 
 def test_a_bound_on_behavior_decides_too(everything: Exploration, digits_network: Network, digits_loaders: Loaders) -> None:

@@ -10,6 +10,7 @@ from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, Space
 from spikequant.search import Scored, front, hypervolume, knee, select
 from spikequant.studies.bench import COSTS, Measures
+from spikequant.training import Training
 
 WORST = 1.01  # of the reference point: a little beyond the worst candidate
 
@@ -36,7 +37,8 @@ class Evaluated(Spec):
 class Exploration(Spec):
     """A finished search.
 
-    ``judged_on`` names the samples: ``validation``, or ``test`` where a paper's own selection was repeated.
+    ``judged_on`` names the samples: ``validation``, or ``test`` where a paper's own selection was repeated. ``training`` is that of
+    every candidate in the scheme ``itq``; firing was watched on the first ``batches`` of the samples.
     """
 
     version: Literal[1] = 1
@@ -48,6 +50,8 @@ class Exploration(Spec):
     max_emd: float | None = None
     seed: int
     judged_on: Literal["validation", "test"] = "validation"
+    training: Training | None = None
+    batches: int = 20
     baseline: Measures
     evaluated: Annotated[tuple[Evaluated, ...], Field(strict=False)] = ()
 

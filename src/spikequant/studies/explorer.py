@@ -117,6 +117,7 @@ def exploring(
     found = Exploration(
         model=_fingerprint(model), space=space, strategy=options.strategy, objectives=options.objectives, max_drop=options.max_drop,
         max_emd=options.max_emd, seed=options.seed, judged_on="test" if options.on_test else "validation", baseline=bench.baseline,
+        training=training if "itq" in space.schemes else None, batches=batches,
     )  # fmt: skip
     known = {} if folder is None else _remembered(files.folder(folder) / FILE, found)
     yield Priced(min(options.budget or shape.size, shape.size), {scheme: bench.price(scheme) for scheme in space.schemes})
@@ -184,7 +185,7 @@ def _remembered(path: Path, wanted: Exploration) -> dict[Candidate, Evaluated]:
         held = Exploration.from_dict(json.loads(path.read_bytes()))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: {error}") from None
-    asked = ("model", "space", "objectives", "max_drop", "max_emd", "judged_on", "baseline")
+    asked = ("model", "space", "objectives", "max_drop", "max_emd", "judged_on", "training", "batches", "baseline")
     differing = [name for name in asked if getattr(held, name) != getattr(wanted, name)]
     if differing:
         raise SpikequantError(
