@@ -49,7 +49,7 @@ FORMS: dict[str, Form] = {"c": tracing.traced, "onnx": in_onnxruntime, "torch": 
 
 
 def verify(program: Program, images: Any, forms: Mapping[str, Form] | None = None) -> list[Comparison]:
-    """Compare every form with the interpreter on images as ``program.run`` takes them: ``FORMS``, the C where there is a compiler.
+    """Compare every form with the interpreter on images as ``write_c`` takes them: ``FORMS``, the C where there is a compiler.
 
     Raises:
         MismatchError: the images do not fit the program.

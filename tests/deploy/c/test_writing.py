@@ -95,6 +95,22 @@ def test_scores_beyond_32_bits_are_refused(summing: Callable[..., Program], tmp_
     summing(16, 32).write_c(tmp_path / "c")
 
 
+def test_nothing_is_written_before_all_of_it_is_there(residual: Program, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("spikequant.deploy.c.writing.hashes", lambda program, images: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        residual.write_c(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_numbers_are_no_pixels(residual: Program, tmp_path) -> None:
+    table = np.arange(256).reshape(1, 256) // 2
+    source = residual.header.source.model_copy(update={"table": True})
+    program = Program(residual.header.model_copy(update={"source": source}), residual.tensors | {"input.table": table})
+    with pytest.raises(SpecError, match="takes pixels of 0 to 255, got real numbers; pass bytes"):
+        program.write_c(tmp_path / "c", np.zeros((1, 1, 8, 8)))
+    assert not (tmp_path / "c").exists()
+
+
 def test_prefixes_are_names(residual: Program, tmp_path) -> None:
     with pytest.raises(SpecError, match="C name"):
         residual.write_c(tmp_path / "c", prefix="a b")

@@ -64,12 +64,13 @@ int main(void) {
 def write_c(program: Program, folder: str | Path, images: Any = None, prefix: str = "net", *, once: bool = False) -> dict[str, Any]:
     """Write a program as C99 and return its report, which is written beside it as report.json.
 
-    ``images``, as ``program.run`` takes them, say how active the layers are, by which LQ-Net's weights go into bit planes or not;
-    the first of them become test vectors. Without them both are drawn at random. ``prefix`` begins every public name. ``once``: what the
-    first layer makes of a still image is computed once and kept, which takes memory for all its sums.
+    ``images``, as ``program.run`` takes them but bytes where it has a table of pixels, say how active the layers are, by which LQ-Net's
+    weights go into bit planes or not; the first of them become test vectors. Without them both are drawn at random. ``prefix`` begins
+    every public name. ``once``: what the first layer makes of a still image is computed once and kept, which takes memory for all its sums.
 
     Raises:
-        SpecError: the prefix is no C name, or scores can leave 32 bits.
+        SpecError: the prefix is no C name, scores can leave 32 bits, or the program takes pixels and these are real numbers.
+        MismatchError: the images do not fit the program.
         SpikequantError: the folder cannot be written.
     """
     if not (prefix.isidentifier() and prefix.isascii()):
@@ -78,13 +79,17 @@ def write_c(program: Program, folder: str | Path, images: Any = None, prefix: st
     rates = activity(program, shown)
     made = sources(program, rates, prefix, Form(once=once))
     report = {"program": program.hash, "activity": rates, **_sizes(program, made)}
+    contents = {
+        "model.h": made.header,
+        "model.c": made.source,
+        "vectors.h": _vectors(program, first(program, shown, VECTORS)),
+        "main_test.c": MAIN.replace("PREFIX", prefix),
+        "Makefile": MAKEFILE,
+        "report.json": json.dumps(report, indent=1) + "\n",
+    }
     place = files.folder(Path(folder))
-    files.write(place / "model.h", made.header)
-    files.write(place / "model.c", made.source)
-    files.write(place / "vectors.h", _vectors(program, first(program, shown, VECTORS)))
-    files.write(place / "main_test.c", MAIN.replace("PREFIX", prefix))
-    files.write(place / "Makefile", MAKEFILE)
-    files.write(place / "report.json", json.dumps(report, indent=1) + "\n")
+    for name, content in contents.items():
+        files.write(place / name, content)
     return report
 
 

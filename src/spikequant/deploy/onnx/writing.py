@@ -36,13 +36,13 @@ def write_onnx(program: Program, path: str | Path, images: Any = None, *, trace:
     """Write a program as ONNX (opset 21): pixels (uint8) or codes (int8) in, ``[batch, ...]`` or ``[time, batch, ...]``; int32 scores out.
 
     The model computes in whole numbers only (ConvInteger, MatMulInteger, int32), so it has no scales and no fusion can change it. Its
-    metadata hold the program's hash, its header and test vectors: the first of ``images``, or random ones. The scores of the vectors
-    are compared in onnxruntime before anything is written. ``trace`` adds outputs ``NAME.value`` and ``NAME.v``
-    ``[time, batch, ...]`` for every layer of neurons.
+    metadata hold the program's hash, its header and test vectors: the first of ``images`` (as ``program.run`` takes them, but bytes where
+    it has a table of pixels), or random ones. The scores of the vectors are compared in onnxruntime before anything is written. ``trace``
+    adds outputs ``NAME.value`` and ``NAME.v`` ``[time, batch, ...]`` for every layer of neurons.
 
     Raises:
-        SpecError: scores can leave 32 bits.
-        MismatchError: this onnxruntime does not compute what the program computes.
+        SpecError: scores can leave 32 bits, or the program takes pixels and these are real numbers.
+        MismatchError: the images do not fit, or this onnxruntime does not compute what the program computes.
         SpikequantError: the file cannot be written.
     """
     shown = inputs(program, drawn(program, VECTORS) if images is None else images)
