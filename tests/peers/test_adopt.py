@@ -38,6 +38,11 @@ def check_equal(guest: nn.Module, own: nn.Module, x: Tensor, silent: int = 0) ->
     assert sum(layer.mean_rate == 0 for layer in drift.layers) <= silent
 
 
+def unbiased(neuron: Any) -> nn.Module:
+    neuron.recurrent = nn.Linear(16, 16, bias=False)
+    return neuron  # type: ignore[no-any-return]
+
+
 def snntorch_neurons(snntorch: ModuleType) -> dict[str, Callable[[], nn.Module]]:
     hidden = {"init_hidden": True}
     made: dict[str, Callable[[], nn.Module]] = {}
@@ -48,6 +53,7 @@ def snntorch_neurons(snntorch: ModuleType) -> dict[str, Callable[[], nn.Module]]
         made[f"Lapicque {reset}"] = lambda reset=reset: snntorch.Lapicque(R=2.0, C=4.0, threshold=0.25, reset_mechanism=reset, **hidden)
         made[f"Alpha {reset}"] = lambda reset=reset: snntorch.Alpha(0.9, 0.6, threshold=0.5, reset_mechanism=reset, **hidden)
     made["Leaky at once"] = lambda: snntorch.Leaky(0.9, reset_delay=False, **hidden)
+    made["RLeaky unbiased"] = lambda: unbiased(snntorch.RLeaky(0.5, linear_features=16, **hidden))
     made["RSynaptic"] = lambda: snntorch.RSynaptic(0.5, 0.5, all_to_all=False, V=torch.tensor(0.5), **hidden)
     made["Leaky by channel"] = lambda: snntorch.Leaky(torch.linspace(0.2, 0.95, 16), torch.linspace(0.5, 1.5, 16), **hidden)
     return made
@@ -56,7 +62,7 @@ def snntorch_neurons(snntorch: ModuleType) -> dict[str, Callable[[], nn.Module]]
 NAMES = [f"{kind} {reset}" for kind in ("Leaky", "Synaptic", "RLeaky", "Lapicque", "Alpha") for reset in ("subtract", "zero", "none")]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "Leaky at once", "RSynaptic", "Leaky by channel"])
+@pytest.mark.parametrize("name", [*NAMES, "Leaky at once", "RLeaky unbiased", "RSynaptic", "Leaky by channel"])
 def test_snntorch(snntorch: ModuleType, name: str) -> None:
     torch.manual_seed(0)
     neuron = snntorch_neurons(snntorch)[name]()

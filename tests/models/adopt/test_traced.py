@@ -67,6 +67,11 @@ def test_the_output_is_what_the_forward_returns_first(both: bool) -> None:
     assert [call.name for call in calls(type("Net", (Headed,), {"forward": forward})())] == ["body", "head"]
 
 
+def test_where_a_flatten_begins() -> None:
+    net = type("Net", (Headed,), {"forward": lambda self, x: self.body(x.flatten())})()
+    assert calls(net)[0].does == "flatten 0 -1"
+
+
 def test_a_single_layer_is_a_network() -> None:
     assert [call.name for call in calls(nn.Linear(2, 2))] == ["Linear"]
 
@@ -75,8 +80,9 @@ def test_a_single_layer_is_a_network() -> None:
     ("forward", "reason"),
     [
         (lambda self, x: self.fc(self.fc(x)), r"fc \(Linear\) cannot be adopted: it is called more than once"),
-        (lambda self, x: torch.relu(self.fc(x)), r"relu .* a wiring holds layers, additions and flattens only"),
+        (lambda self, x: torch.relu(self.fc(x)), r"relu .* a wiring holds layers, plain additions and flattens only"),
         (lambda self, x: self.fc(x) if x.sum() > 0 else x, "cannot be traced"),
+        (lambda self, x: torch.add(self.fc(x), x, alpha=2), r"add .* plain additions"),
         (lambda self, x: self.fc(x) + 1, "takes something else than the value of a layer"),
         (lambda self, x: {"logits": self.fc(x)}, "the output .* takes something else than the value of a layer"),
         (lambda self, x: [h := self.fc(x), h.add_(x)][0], "add_ .* it changes a value in place and is not read"),

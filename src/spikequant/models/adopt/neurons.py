@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from spikequant.models.adopt.described import Described, closed_over, constant, curve, refuse
+from spikequant.models.adopt.described import Described, closed_over, constant, curve, refuse, stateless
 from spikequant.models.wiring import Args
 from spikequant.neurons import library
 
@@ -73,16 +73,13 @@ def _synaptic(place: str, module: Any, asked: Asked) -> Described:
 
 
 def _recurrent(place: str, module: Any, asked: Asked) -> Described:
-    back, tensors = module.recurrent, {f"recurrent.{name}": tensor.detach() for name, tensor in module.recurrent.state_dict().items()}
-    if isinstance(back, nn.Linear):
-        how: Args = {"kind": "linear", "in_features": back.in_features, "out_features": back.out_features}
-    elif isinstance(back, nn.Conv2d):
-        sizes = {"in_channels": back.in_channels, "out_channels": back.out_channels}
-        how = {"kind": "conv2d", **sizes, "kernel_size": list(back.kernel_size), "padding": list(back.padding)}
+    if isinstance(module.recurrent, nn.Linear | nn.Conv2d):
+        back = stateless(f"{place}.recurrent", module.recurrent, sequence=False)
     else:
-        how, tensors = {"kind": "one_to_one", "shape": list(module.V.shape)}, {"recurrent.weight": module.V.detach()}
+        back = Described("one_to_one", {"shape": list(module.V.shape)}, {"weight": module.V.detach()})
+    assert back is not None, "a layer with weights does something"
     own: Args = {
-        "recurrent": how,
+        "recurrent": {"kind": back.kind, **back.args},
         "reset_timing": _timing(place, module, "next_charged"),
         "decay": _clamped(place, "beta", module.beta, asked.axes),
     }
@@ -90,6 +87,7 @@ def _recurrent(place: str, module: Any, asked: Asked) -> Described:
         own["synapse"] = _clamped(place, "alpha", module.alpha, asked.axes)
         if not module.reset_delay:
             raise refuse(place, "reset_delay=False", "snnTorch's RSynaptic fails in it; use reset_delay=True")
+    tensors = {f"recurrent.{name}": tensor for name, tensor in back.tensors.items()}
     return Described("synaptic", {**_snntorch(place, module, asked), **own}, tensors)
 
 

@@ -124,13 +124,13 @@ def leading_to(last: str, sources: Mapping[str, Iterable[str]]) -> set[str]:
 
 
 def _operation(node: fx.Node) -> tuple[str, list[Any]]:
-    if node.target in ADDITIONS and len(node.args) == 2:
+    if node.target in ADDITIONS and len(node.args) == 2 and not node.kwargs:
         return "add", list(node.args)
     if node.target in (torch.flatten, "flatten"):
-        start, end = (*node.args[1:], *[1, -1][len(node.args) - 1 :])[:2]
+        start, end = (*node.args[1:], *[0, -1][len(node.args) - 1 :])[:2]
         start, end = node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)
         return f"flatten {start} {end}", [node.args[0]]
-    raise refuse(node.name, str(getattr(node.target, "__name__", node.target)), "a wiring holds layers, additions and flattens only")
+    raise refuse(node.name, str(getattr(node.target, "__name__", node.target)), "a wiring holds layers, plain additions and flattens only")
 
 
 def _source(value: Any, stands_for: dict[str, str], place: str) -> str:
