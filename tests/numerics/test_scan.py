@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spikequant import numerics
 from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics import scan as reference
 from spikequant.numerics import twins
@@ -480,6 +481,20 @@ def test_nan_is_counted_and_refused(lif: Scan) -> None:
         lif(broken, SPIKING_JELLY)
     with pytest.raises(SpecError, match="the start of a neuron holds 2 NaN"):
         lif(sound, SPIKING_JELLY, None, broken[0])
+
+
+@pytest.mark.parametrize("name", ["graded_scan", "trace_scan", "refractory_scan", "compete"])
+def test_the_other_loops_refuse_nan_and_emptiness_too(name: str) -> None:
+    given = {
+        "graded_scan": (Dynamics(torch.tensor(1.0)), torch.tensor(True)),
+        "trace_scan": (torch.tensor(0.5), torch.tensor(0.5)),
+        "refractory_scan": (numerics.Refractory(torch.tensor(0.5), torch.tensor(1.0)),),
+        "compete": (numerics.Competition(), torch.tensor(1.0)),
+    }
+    with pytest.raises(SpecError, match="holds 1 NaN"):
+        getattr(numerics, name)(torch.tensor([[[0.0, math.nan]]]), *given[name])
+    with pytest.raises(MismatchError, match="not empty"):
+        getattr(numerics, name)(torch.zeros(0, 1, 2), *given[name])
 
 
 def test_an_unknown_charge_is_refused_with_the_nearest_name() -> None:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from spikequant.numerics.scan import check_sound
 from spikequant.numerics.surrogate import Compare, Surrogate, spike
 
 Scaling = Literal["normalized", "plain"]
@@ -105,9 +106,14 @@ def trace_scan(
 ) -> tuple[Tensor, Tensor]:
     """What the synapses weigh in every step, and Q after it, ``[time, batch, ...]`` each, from traces at 0.
 
+    Raises:
+        MismatchError: an empty time or batch axis.
+        SpecError: what arrives holds NaN.
+
     >>> trace_scan(torch.tensor([[1.0], [0.0], [0.0]]), torch.tensor(0.5), torch.tensor(0.5))[0].flatten().tolist()
     [0.0, 0.25, 0.25]
     """
+    check_sound(x)
     held, weighed = Traced(torch.zeros_like(x[0]), torch.zeros_like(x[0])), []
     for step, spikes in enumerate(x):
         given, held = trace(spikes, held, alpha, beta, scaling, step, rounds)
@@ -119,12 +125,17 @@ def trace_scan(
 def refractory_scan(current: Tensor, neuron: Refractory, rounds: tuple[Round, Round] = (kept, kept)) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes, membranes U and refractory states R of every step, ``[time, batch, ...]`` each, from rest.
 
+    Raises:
+        MismatchError: an empty time or batch axis.
+        SpecError: the current holds NaN.
+
     Source: Kaiser, Mostafa, Neftci, "Synaptic plasticity dynamics for deep continuous local learning (DECOLLE)", 2020; Q-SpiNN, Eq. 2.
 
     >>> neuron = Refractory(torch.tensor(0.5), torch.tensor(0.0), scaling="plain")
     >>> refractory_scan(torch.zeros(3, 1), neuron)[0].flatten().tolist()
     [1.0, 0.0, 0.0]
     """
+    check_sound(current)
     zero, found = torch.zeros_like(current[0]), []
     held = Refrained(zero, zero)
     for step, x in enumerate(current):

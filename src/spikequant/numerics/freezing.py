@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.rounding import uniform
-from spikequant.numerics.scan import Dynamics, charge, check
+from spikequant.numerics.scan import Dynamics, charge, check_sound
 from spikequant.numerics.surrogate import spike
 
 
@@ -53,13 +53,14 @@ def graded_scan(
     a value a detached ``[s >= 1/2]``. Shapes: ``frozen`` is bool, one step of one sample: the same for all steps and samples.
 
     Raises:
-        SpecError: a reset in a later step, for which no grade is defined, or a window not above 0.
+        MismatchError: an empty time or batch axis.
+        SpecError: the current holds NaN; a reset in a later step, for which no grade is defined; or a window not above 0.
 
     >>> d = Dynamics(torch.tensor(1.0), decay=torch.tensor(1.0))
     >>> graded_scan(torch.full((2, 1, 2), 0.75), d, torch.tensor([True, False]))[0].tolist()
     [[[0.0, 0.25]], [[1.0, 0.75]]]
     """
-    check(current, None, steps)
+    check_sound(current, None, steps)
     if dynamics.reset_timing != "now" or dynamics.state_shift or not window > 0:
         raise SpecError(
             f"graded spikes need reset_timing='now', no state shift and a window above 0, got {dynamics.reset_timing!r}, "

@@ -126,11 +126,9 @@ def lif_scan(
     >>> spikes.flatten().tolist(), v.item()
     ([0.0, 1.0, 0.0, 1.0], 0.0)
     """
-    check(current, start, steps)
+    check_sound(current, start, steps)
     if steps is not None:
         current = current.expand(steps, *current.shape[1:])
-    if has_nan(current):
-        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
     v = torch.zeros_like(current[0]) if start is None else start
     spikes = []
     for index, x in enumerate(current):
@@ -164,6 +162,18 @@ def check(current: Tensor, start: Tensor | None, steps: int | None = None) -> No
         )
     if start is not None and has_nan(start):
         raise SpecError(f"the start of a neuron holds {int(torch.isnan(start).sum())} NaN; begin from a sound membrane")
+
+
+def check_sound(current: Tensor, start: Tensor | None = None, steps: int | None = None) -> None:
+    """``check``, and that the current holds no NaN, which twins look for as they read it.
+
+    Raises:
+        MismatchError: as ``check``.
+        SpecError: the current or the start holds NaN.
+    """
+    check(current, start, steps)
+    if has_nan(current):
+        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
 
 
 def step(

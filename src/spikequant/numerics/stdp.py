@@ -11,6 +11,7 @@ from torch import Tensor
 from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics.grid import Affine
 from spikequant.numerics.rounding import Rounding, uniform
+from spikequant.numerics.scan import check_sound
 from spikequant.numerics.snap import snap
 
 Holding = Literal["on_change", "every_step", "in_place"]
@@ -298,9 +299,14 @@ def compete(
     ``current`` is the weighted sum of the spikes that arrive; ``round_membrane(step, v)`` puts membranes on their grid; ``seen`` takes the
     membrane of every step before that.
 
+    Raises:
+        MismatchError: an empty time or batch axis.
+        SpecError: the current holds NaN.
+
     >>> compete(torch.full((3, 1, 1), 20.0), Competition(), torch.tensor([-52.0]))[0].flatten().tolist()
     [1.0, 0.0, 0.0]
     """
+    check_sound(current)
     c, v = competition, torch.full_like(current[0], competition.rest)
     left, spikes, conductances = torch.zeros_like(v), torch.zeros_like(v), (torch.zeros_like(v), torch.zeros_like(v))
     fired = []

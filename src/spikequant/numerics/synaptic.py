@@ -10,7 +10,6 @@ from spikequant.errors import SpecError
 from spikequant.numerics import scan
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import snap
-from spikequant.numerics.soundness import has_nan
 from spikequant.numerics.surrogate import spike
 
 Form = Literal["decay", "rate"]
@@ -72,7 +71,7 @@ def synaptic_scan(
     >>> spikes.flatten().tolist(), held.i.item()
     ([0.0, 1.0, 0.0], 1.75)
     """
-    _check(current, None if start is None else start.v)
+    scan.check_sound(current, None if start is None else start.v)
     zeros = torch.zeros_like(current[0])
     v, i, s = Held(zeros, zeros, zeros) if start is None else start
     spikes = []
@@ -114,7 +113,7 @@ def alpha_scan(
     >>> alpha_scan(torch.ones(3, 1, 1), Dynamics(torch.tensor(0.5), reset="value"), decays)[0].flatten().tolist()
     [0.0, 0.0, 1.0]
     """
-    _check(current, None if start is None else start.v)
+    scan.check_sound(current, None if start is None else start.v)
     a, b = decays
     if not bool((a > b).all()) or not bool((b > 0).all()):
         raise SpecError("an alpha neuron needs its excitatory decay above the inhibitory one, and both above 0; exchange them")
@@ -133,12 +132,6 @@ def alpha_scan(
         e, h, v = _on_grid(risen, current_state), _on_grid(fallen, current_state), _on_grid(v, state)
         spikes.append(spike(v - dynamics.threshold, dynamics.compare, dynamics.surrogate))
     return torch.stack(spikes), AlphaHeld(v, e, h)
-
-
-def _check(current: Tensor, start: Tensor | None) -> None:
-    scan.check(current, start)
-    if has_nan(current):
-        raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
 
 
 def _arriving(i: Tensor, x: Tensor, synapse: Synapse) -> Tensor:

@@ -13,6 +13,4 @@ def refuse_second_order() -> None:
         SpecError: a gradient of the gradient may be asked for.
     """
     if torch.is_grad_enabled():
-        raise SpecError(
-            "create_graph=True asks for second derivatives, which fast neurons and convolutions do not have; leave it out"
-        )
+        raise SpecError("create_graph=True asks for second derivatives, which fast neurons and convolutions do not have; leave it out")
