@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from spikequant.errors import SpecError
-from spikequant.models import Network, build
+from spikequant.models import Network, Wiring, build, chain
 from spikequant.models.narrowing import couplings, narrowed
+from spikequant.models.wiring import Args
 from spikequant.quantizers import Uniform
 from spikequant.recipes import Recipe, quantize
 
@@ -33,6 +34,15 @@ def test_a_channel_taken_out_is_a_channel_that_never_fires() -> None:
 
 def test_residual_sums_tie_the_channels_that_they_add() -> None:
     assert list(couplings(build("sew-resnet8", width=4).wiring)) == [f"block{place}_first_lif" for place in (1, 2, 3)]
+
+
+def test_a_recurrence_ties_the_channels_of_its_neuron() -> None:
+    back: Args = {"recurrent": {"kind": "linear", "in_features": 4, "out_features": 4}, "decay": 0.5}
+    for kind, args, expected in (("lif", {"decay": 0.5}, ["neuron"]), ("synaptic", back, [])):
+        layers = [("first", "linear", {"in_features": 3, "out_features": 4}), ("neuron", kind, args)]
+        nodes = chain(("encode", "encode", {}), *layers, ("readout", "linear", {"in_features": 4, "out_features": 2}))
+        wiring = Wiring(name="small", time=2, input_shape=(3,), readout="mean", nodes=nodes)
+        assert list(couplings(wiring)) == expected
 
 
 def test_what_cannot_be_taken_out_is_refused() -> None:

@@ -24,7 +24,8 @@ class Coupling(NamedTuple):
 def couplings(wiring: Wiring) -> dict[str, Coupling]:
     """The neurons that can lose channels, with what loses them too.
 
-    That is where one layer feeds the neuron and only layers read it: a residual sum ties the channels of all that it adds.
+    That is where one layer feeds the neuron and only layers read it: a residual sum ties the channels of all that it adds, and a
+    recurrence those of its neuron.
 
     >>> from spikequant.models.sew import sew_resnet8
     >>> couplings(sew_resnet8())["block1_first_lif"].readers
@@ -40,7 +41,7 @@ def couplings(wiring: Wiring) -> dict[str, Coupling]:
     found = {}
     for node in wiring.of_kind(*NEURONS):
         before, after = _before(node, nodes, reading), _after(node, reading)
-        if before is not None and after and not any(isinstance(value, list) for value in node.args.values()):
+        if before is not None and after and not any(isinstance(value, list | dict) for value in node.args.values()):
             found[node.name] = Coupling(*before, tuple(after))
     return found
 
