@@ -186,7 +186,7 @@ class ParametricLIF(LIF):
 
     def broadcast(self, current: Tensor) -> Dynamics:
         """The dynamics, with the rate that the parameter gives."""
-        return super().broadcast(current)._replace(gain=self.w.sigmoid().to(current.dtype))
+        return super().broadcast(current)._replace(gain=self.w.sigmoid().to(torch.promote_types(current.dtype, torch.float32)))
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Refuse a decay: it is a parameter that training moves.
