@@ -7,6 +7,8 @@ import pytest
 
 from spikequant.deploy import Program
 from spikequant.deploy.nir import READERS, read_nir
+from spikequant.deploy.operations import Add
+from spikequant.deploy.program import Header
 from spikequant.errors import FormatError, SpecError
 
 
@@ -34,6 +36,34 @@ def test_edges_that_meet_are_a_sum(residual: Program, tmp_path) -> None:
     tensors = residual.tensors | {"dense.weight": np.ones((5, 32), np.int64)}
     Program(residual.header.model_copy(update={"operations": tuple(operations)}), tensors).write_nir(tmp_path / "net.nir")
     assert {("lif1", "sums"), ("lif2", "sums")} <= set(nir.read(tmp_path / "net.nir").edges)
+
+
+def test_names_that_are_nirs_own_are_left_to_it(expressible: Program, tmp_path) -> None:
+    """The last neurons are called as NIR's output, the first as the pool before the or-pool's neurons."""
+    header = expressible.header.model_dump_json().replace('"lif3"', '"output"').replace('"lif1"', '"ors_pool"')
+    tensors = {name.replace("lif3.", "output.").replace("lif1.", "ors_pool."): value for name, value in expressible.tensors.items()}
+    program = Program(Header.model_validate_json(header), tensors)
+    program.write_nir(tmp_path / "net.nir")
+    assert read_nir(tmp_path / "net.nir").hash == program.hash
+    edges = nir.read(tmp_path / "net.nir").edges
+    assert {("ors_pool", "conv2"), ("ors_pool_", "ors"), ("dense", "output_"), ("output_", "output")} <= set(edges)
+
+
+def test_a_value_added_to_itself_is_refused(expressible: Program, tmp_path) -> None:
+    add = Add(name="twice", inputs=("lif1", "lif1"))
+    conv1, lif1, conv2, *rest = expressible.header.operations
+    operations = (conv1, lif1, add, conv2.model_copy(update={"inputs": ("twice",)}), *rest)
+    program = Program(expressible.header.model_copy(update={"operations": operations}), expressible.tensors)
+    with pytest.raises(SpecError, match="twice: NIR has one edge between two nodes"):
+        program.write_nir(tmp_path / "net.nir")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_read_is_not_written(expressible: Program, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("spikequant.deploy.nir.writing._bytes", lambda graph: b"no HDF5")
+    with pytest.raises(FormatError, match="bears no sound program"):
+        expressible.write_nir(tmp_path / "net.nir")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_changed_integer_is_refused(expressible: Program, tmp_path) -> None:

@@ -38,6 +38,7 @@ def write_nir(program: Program, path: str | Path, images: Any = None, reader: st
 
     Raises:
         SpecError: the reader is unknown, or NIR has nothing for an operation.
+        MismatchError: the images do not fit the program.
         SpikequantError: the file cannot be written.
     """
     if reader not in READERS:
@@ -45,6 +46,7 @@ def write_nir(program: Program, path: str | Path, images: Any = None, reader: st
     parts = viewed(program, READERS[reader])
     spikes, different = differing(program, parts, READERS[reader], drawn(program, IMAGES) if images is None else images)
     content = _bytes(graph(program, parts, reader))
+    _borne(content, str(path))
     files.write(Path(path), content)
     return Written(len(content), spikes, different)
 
@@ -55,7 +57,10 @@ def read_nir(path: str | Path) -> Program:
     Raises:
         FormatError: the file is absent, damaged, or none of ours.
     """
-    content = files.read(Path(path), LIMIT)
+    return _borne(files.read(Path(path), LIMIT), str(path))
+
+
+def _borne(content: bytes, place: str) -> Program:
     try:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "net.nir").write_bytes(content)
@@ -66,26 +71,33 @@ def read_nir(path: str | Path) -> Program:
             tensors |= {name.removeprefix("tensor:"): value for name, value in node.metadata.items() if name.startswith("tensor:")}
         program = Program(Header.model_validate_json(canonical(held["header"])), tensors)
     except Exception as error:  # h5py, nir and pydantic raise classes of their own for damaged files
-        raise FormatError(f"{path} bears no sound program: {type(error).__name__}: {error}") from None
+        raise FormatError(f"{place} bears no sound program: {type(error).__name__}: {error}") from None
     if program.hash != held["hash"]:
-        raise FormatError(f"{path} does not fit its hash: it is damaged, or was changed by hand")
+        raise FormatError(f"{place} does not fit its hash: it is damaged, or was changed by hand")
     return program
 
 
 def graph(program: Program, parts: Parts, reader: str) -> nir.NIRGraph:
-    """The graph; several edges into a node are their sum."""
-    how, shapes = READERS[reader], program.shapes
+    """The graph; several edges into a node are their sum.
+
+    Raises:
+        SpecError: a value is added to itself.
+    """
+    how, shapes, taken = READERS[reader], program.shapes, {"output", *program.shapes}
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(input_type={"input": np.array(shapes[INPUT])})}
     edges: list[tuple[str, str]] = []
     given = {INPUT: ["input"]}
     for op in program.header.operations:
         sources = [name for each in op.inputs for name in given[each]]
+        if len(set(sources)) < len(sources):
+            raise SpecError(f"{op.name}: NIR has one edge between two nodes, so nothing is added to itself; use C or ONNX")
         if isinstance(op, Add):
             given[op.name] = sources
             continue
         made = _nodes(program, op, parts.get(op.name), how)
-        for name, node in made.items():
-            node.metadata = _about(program, op.name) if name == op.name else {}
+        made[-1].metadata = _about(program, op.name)
+        own = _free("output", taken) if op.name == "output" else op.name
+        for name, node in zip([_free(f"{op.name}_pool", taken), own][-len(made) :], made, strict=True):
             nodes[name] = node
             edges += [(source, name) for source in sources]
             sources = [name]
@@ -100,25 +112,30 @@ def graph(program: Program, parts: Parts, reader: str) -> nir.NIRGraph:
     return nir.NIRGraph(nodes=nodes, edges=edges, metadata=meta, type_check=False)
 
 
-def _nodes(program: Program, op: Any, part: Synapses | Neurons | None, reader: Reader) -> dict[str, Any]:
-    """The nodes of an operation in order; the last bears its name."""
+def _free(name: str, taken: set[str]) -> str:
+    """The name, apart from those that are NIR's or the program's own."""
+    return name if name not in taken else _free(f"{name}_", taken)
+
+
+def _nodes(program: Program, op: Any, part: Synapses | Neurons | None, reader: Reader) -> list[Any]:
+    """The nodes of an operation in order: at most a pool, and what bears its name."""
     shape, before = program.shapes[op.name], program.shapes[op.inputs[0]]
     if isinstance(op, SumPool | OrPool):
         sizes = {"kernel_size": np.array(op.size), "stride": np.array(op.stride), "padding": np.zeros(2, np.int64)}
         pool = getattr(nir, reader.pool)(**sizes)
         if not isinstance(part, Neurons):
-            return {op.name: pool}
-        return {f"{op.name}_pool": pool, op.name: _lif(part, shape, reader)}
+            return [pool]
+        return [pool, _lif(part, shape, reader)]
     if isinstance(op, Flatten):
-        return {op.name: nir.Flatten(input_type={"input": np.array(before)}, start_dim=0, end_dim=-1)}
+        return [nir.Flatten(input_type={"input": np.array(before)}, start_dim=0, end_dim=-1)]
     if isinstance(op, Lif):
         assert isinstance(part, Neurons), "the view has one for every layer of neurons"
-        return {op.name: _lif(part, shape, reader)}
+        return [_lif(part, shape, reader)]
     assert isinstance(part, Synapses), "the view has them for every layer of synapses"
     if not isinstance(op, Conv2d):
-        return {op.name: nir.Affine(weight=part.weight, bias=part.bias)}
+        return [nir.Affine(weight=part.weight, bias=part.bias)]
     window = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
-    return {op.name: nir.Conv2d(input_shape=before[1:], weight=part.weight, bias=part.bias, **window)}
+    return [nir.Conv2d(input_shape=before[1:], weight=part.weight, bias=part.bias, **window)]
 
 
 def _lif(part: Neurons, shape: tuple[int, ...], reader: Reader) -> nir.LIF:
