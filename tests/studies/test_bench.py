@@ -3,9 +3,10 @@ import copy
 import pytest
 import torch
 
+from spikequant.data import Batches
 from spikequant.errors import Diverged, SpecError
 from spikequant.models import Network
-from spikequant.quantizers import LQNet, Uniform
+from spikequant.quantizers import LQNet, Membrane, Uniform
 from spikequant.recipes import Recipe, memory, quantize
 from spikequant.studies.bench import Bench, Loaders, check_objectives, with_time
 from spikequant.training import Training, evaluate
@@ -46,6 +47,19 @@ def test_training_with_quantizers_in_place_leaves_the_float_network_alone(bench:
     trained = bench.build(SMALL, None, "itq")
     assert any(not torch.equal(before[name], value) for name, value in trained.state_dict().items() if name in before)
     assert all(torch.equal(before[name], value) for name, value in digits_network.state_dict().items())
+
+
+def test_a_candidate_does_not_depend_on_those_trained_before(digits_network: Network, digits_loaders: Loaders) -> None:
+    train = Batches(digits_loaders.train.split, 8, 16.0, seed=0)  # type: ignore[attr-defined]
+    bench = Bench(digits_network, Loaders(train, train), Training(epochs=2, lr=1e-3, start="float"), batches=1)
+    fitted = Recipe(weights=LQNet(bits=4), state=Membrane(bits=4))
+    first = bench.build(fitted, None, "ptq")
+    measures = bench.measure(first, None)
+    bench.build(SMALL, None, "itq")
+    again = bench.build(fitted, None, "ptq").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in first.state_dict().items())
+    bench.build(SMALL, None, "itq")
+    assert bench.measure(first, None) == measures
 
 
 def test_from_scratch_starts_anew(digits_network: Network, digits_loaders: Loaders) -> None:

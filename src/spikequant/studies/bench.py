@@ -74,7 +74,7 @@ class Bench:
         begun = time.monotonic()
         with self.prefixes.shared(model):
             with tally(model, lambda *_: None):  # its counts are kept for the recorder
-                self.right: list[Tensor] = list(judged(model, loaders.validation))
+                self.right: list[Tensor] = list(judged(model, from_start(loaders.validation)))
             self.samples = sum(map(len, self.right))
             if not self.samples:
                 raise SpecError("the validation loader gave no sample; it must be iterable anew each time, and hold at least 1")
@@ -88,7 +88,7 @@ class Bench:
         if scheme == "itq" and self._trained().start == "scratch":
             torch.manual_seed(self._trained().seed)
             start = Network(self.model.wiring)
-        network = quantize(with_time(start, steps), recipe, self.loaders.train)
+        network = quantize(with_time(start, steps), recipe, from_start(self.loaders.train))
         if scheme == "itq":
             fit(network, self.loaders.train, self._trained())
         return network
@@ -103,7 +103,7 @@ class Bench:
         right = seen = 0
         with self.prefixes.shared(network):
             with tally(network, lambda *_: None):  # its counts are kept, so that the recorder need not run the network again
-                for float_right, answers in zip(self.right, judged(network, self.loaders.validation), strict=True):
+                for float_right, answers in zip(self.right, judged(network, from_start(self.loaders.validation)), strict=True):
                     right, seen = right + int(answers.sum()), seen + len(answers)
                     test = test and test.told((float_right.int() - answers.int()).tolist())
                     if test is not None and test.hopeless:
@@ -143,6 +143,14 @@ class Bench:
         moved = {"traffic_bits": traffic(network, used).total_bits}
         emd = self.firing.emd(record(network, self.loaders.validation, self.batches))
         return self._sized(network, accuracy, samples).model_copy(update=moved | {"emd": emd})
+
+
+def from_start(loader: Loader) -> Loader:
+    """The loader in the order of its first epoch: a training leaves it in that of its last, and candidates must not depend on others."""
+    set_epoch = getattr(loader, "set_epoch", None)
+    if set_epoch is not None:
+        set_epoch(0)
+    return loader
 
 
 def with_time(model: Network, steps: int | None) -> Network:
