@@ -4,10 +4,12 @@ import copy
 from types import ModuleType
 from typing import NamedTuple
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from spikequant.models.adopt import host, observers
+from spikequant.errors import SpecError
+from spikequant.models.adopt import adopt, host, observers
 from spikequant.neurons import Synaptic
 
 
@@ -68,3 +70,12 @@ def test_observers_are_shown_currents_and_where_they_start(foreign: ModuleType) 
     guest(torch.full((1, 2), 0.5))
     guest(torch.full((1, 2), 0.5))
     assert seen == [((1, 1, 2), 0.0), ((1, 1, 2), 1.0)]
+
+
+def test_refuses(foreign: ModuleType) -> None:
+    with pytest.raises(SpecError, match=r"here \(store_v_seq\) .* our neuron hands out the last membrane alone"):
+        host("here", foreign.IFNode(store_v_seq=True))
+    hosted = foreign.IFNode()
+    host("here", hosted)
+    with pytest.raises(SpecError, match=r"0 \(IFNode\) .* its state is quantized already; adopt the float network"):
+        adopt(nn.Sequential(hosted), (2,), time=2)

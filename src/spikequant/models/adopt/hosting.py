@@ -29,6 +29,8 @@ def host(place: str, guest: Any) -> LIF:
     assert isinstance(own, LIF), "a neuron is described as a neuron"
     if found.kind == "parametric_lif":
         raise refuse(place, "ParametricLIFNode", "its learned time constant would be learned twice; adopt the network instead")
+    if getattr(guest, "store_v_seq", False):
+        raise refuse(place, "store_v_seq", "our neuron hands out the last membrane alone; set store_v_seq to False")
     guest.add_module(STAND_IN, own)
     if library(guest) == "spikingjelly":
         guest.forward = _Steps(guest)

@@ -8,8 +8,9 @@ from torch import nn
 
 from spikequant.models.adopt.described import Described, closed_over, constant, curve, refuse, stateless
 from spikequant.models.wiring import Args
-from spikequant.neurons import library
+from spikequant.neurons import STAND_IN, library
 
+QUANTIZED = "its state is quantized already; adopt the float network and quantize that"
 RESETS = {"subtract": "subtract", "zero": "value", "none": "none"}
 # Ours by the name of theirs; the argument that sets the slope.
 SNNTORCH_CURVES = {"atan": ("arctan", "alpha"), "fast_sigmoid": ("fast_sigmoid", "slope"), "sigmoid": ("sigmoid", "slope")}
@@ -34,6 +35,8 @@ def neuron(place: str, module: nn.Module, surrogate: str | None, axes: int | Non
     known = table.get(type(module).__name__) if type(module).__module__.startswith(f"{family}.") else None
     if known is None:
         raise refuse(place, type(module).__name__, f"of {family}, {', '.join(sorted(table))} can be")
+    if hasattr(module, STAND_IN):
+        raise refuse(place, type(module).__name__, QUANTIZED)
     return known(place, module, Asked(surrogate, axes))
 
 
@@ -42,7 +45,7 @@ def _snntorch(place: str, module: Any, asked: Asked) -> Args:
     if module.inhibition:
         raise refuse(place, "inhibition", "only the neuron with the highest membrane may fire, which no neuron here knows")
     if module.state_quant:
-        raise refuse(place, "state_quant", "its state is quantized already; adopt the float network and quantize that")
+        raise refuse(place, "state_quant", QUANTIZED)
     if float(module.graded_spikes_factor) != 1:
         raise refuse(place, "graded_spikes_factor", f"its spikes are worth {float(module.graded_spikes_factor)}; only 1 is a spike here")
     theirs = getattr(module.spike_grad, "__qualname__", type(module.spike_grad).__name__).partition(".")[0]
