@@ -1,3 +1,5 @@
+from types import ModuleType
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,6 +56,14 @@ def test_a_neuron_used_twice_is_heard_twice() -> None:
     with tap(nn.Sequential(neuron, neuron), lambda name, spikes: names.append(name)) as nothing:
         nn.Sequential(neuron, neuron)(torch.ones(1, 1, 1))
     assert (names, nothing) == (["0", "0"], None)
+
+
+def test_guests_do_not_count(foreign: ModuleType) -> None:
+    with (
+        pytest.raises(MismatchError, match=r"layer '1' \(IFNode\) of another library .* use tap"),
+        tally(nn.Sequential(IF(), foreign.IFNode()), print),
+    ):
+        pass
 
 
 def test_taps_nest() -> None:

@@ -58,9 +58,9 @@ def tally(model: nn.Module, listener: CountListener) -> Iterator[None]:
     Counts are ``[batch, channel]``, summed over the channel's positions, float32, and the listener's own.
 
     Raises:
-        MismatchError: the model has no spiking neuron.
+        MismatchError: the model has no spiking neuron, or one of another library, which does not count.
     """
-    found, before = _found(model), dict[str, tuple[Counter, ...]]()
+    found, before = _counting(model), dict[str, tuple[Counter, ...]]()
     for name, neuron in found.items():
         before[name], neuron.counters = neuron.counters, (*neuron.counters, functools.partial(listener, name))
     try:
@@ -70,7 +70,9 @@ def tally(model: nn.Module, listener: CountListener) -> Iterator[None]:
             neuron.counters = before[name]
 
 
-def _found(model: nn.Module) -> dict[str, LIF]:
+def _counting(model: nn.Module) -> dict[str, LIF]:
+    for name, guest in guests(model).items():
+        raise MismatchError(f"layer {name!r} ({type(guest).__name__}) of another library does not count its spikes; use tap")
     found = spiking(model)
     if not found:
         raise _nothing(model)
