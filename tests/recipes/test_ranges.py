@@ -40,5 +40,5 @@ def test_every_layer_of_a_network() -> None:
 
 
 def test_refuses_an_empty_loader() -> None:
-    with pytest.raises(SpecError, match="the loader gave no batch"):
+    with pytest.raises(SpecError, match="the calibration loader gave no batch"):
         observe_ranges(build("digits"), [])

@@ -1,7 +1,8 @@
 """Which grid hangs where, and how it is hung: apply, calibrate, bake; the memory ledger."""
 
+from spikequant.recipes.calibration import calibrate
 from spikequant.recipes.clipping import beyond_clip, idle_clip
-from spikequant.recipes.hang import attach, bake, calibrate, quantize
+from spikequant.recipes.hang import attach, bake, quantize
 from spikequant.recipes.integer import accumulator_shift, fed
 from spikequant.recipes.ledger import Ledger, auxiliary, memory, widths
 from spikequant.recipes.plan import Hung, original, plan, weighted

@@ -1,7 +1,6 @@
 """Batch norm, time constants and pools folded into weights: what each neuron adds to its membrane, in real units."""
 
 import copy
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -11,8 +10,8 @@ from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import LIF, TrainedThreshold
+from spikequant.recipes.calibration import Loader
 
-Loader = Iterable[tuple[Tensor, Tensor]]
 PASSING = ("dropout", "flatten", "max_pool")
 CURRENTS = ("dropout", "max_pool")
 FIRING = ("lif", "trained_threshold")

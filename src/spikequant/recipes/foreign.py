@@ -94,18 +94,19 @@ def fix_constant(name: str, guest: Any, constant: str, on_grid: Callable[[Tensor
 
 
 @contextlib.contextmanager
-def watched(name: str, guest: Any, neuron: LIF | None, quantizer: Quantizer, part: str) -> Iterator[None]:
-    """Within the block a guest runs float, and the quantizer sees what its grid should cover."""
+def watched(guest: Any, neuron: LIF | None, observe: Callable[[Tensor], None], part: str) -> Iterator[None]:
+    """Within the block a guest runs float, and ``observe`` sees what its grid should cover."""
     if neuron is None:
+        seat = guest.state_quant
         del guest.state_quant
-        guest.state_quant = _Seeing(quantizer)
+        guest.state_quant = _Seeing(observe)
         try:
             yield
         finally:
-            seat(name, guest, quantizer)
+            guest.state_quant = seat
         return
     found = observers(guest)
-    found.append(lambda own, sequence, start: quantizer.observe(_reached(own, part, sequence, start)))
+    found.append(lambda own, sequence, start: observe(_reached(own, part, sequence, start)))
     try:
         yield
     finally:
@@ -118,9 +119,9 @@ def _reached(own: Any, part: str, sequence: Tensor, start: Any) -> Tensor:
 
 
 class _Seeing:
-    def __init__(self, quantizer: Quantizer) -> None:
-        self.quantizer = quantizer
+    def __init__(self, observe: Callable[[Tensor], None]) -> None:
+        self.observe = observe
 
     def __call__(self, x: Tensor) -> Tensor:
-        self.quantizer.observe(x.detach())
+        self.observe(x.detach())
         return x

@@ -1,8 +1,7 @@
 """How grids are hung on a model: quantize, calibrate, bake. Only here is it known that weights are parametrized."""
 
-import contextlib
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TypeVar, cast
 
@@ -12,19 +11,17 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, activations
-from spikequant.neurons import LIF, Competing, Refraining, SecondOrder, Traces, enroll, guests, rest, spiking
+from spikequant.neurons import LIF, Competing, enroll, guests, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
+from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
 from spikequant.recipes.norms import reestimate, without_norms
-from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
+from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, stateful, weighted
 from spikequant.recipes.recipe import Recipe
 from spikequant.recipes.sharing import share_steps
 
-Loader = Iterable[tuple[Tensor, Tensor]]
 Extremes = Mapping[str, tuple[float, float]]
-CALIBRATION_BATCHES = 8
-PLACES: tuple[Part, ...] = ("current", "p", "q", "r")  # states that go by ``neuron.part``; the membrane goes by its neuron
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -130,44 +127,6 @@ def _of_fixed_range(spec: QuantizerSpec, shape: tuple[int, ...]) -> Quantizer:
     if quantizer.needs_data:
         raise SpecError(f"activations take a grid of a fixed range, and {spec.label()} asks for data; give its range, or scale='one'")
     return quantizer
-
-
-def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:
-    """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float.
-
-    ``quantizers`` go by neuron, or by ``neuron.part`` for grids of other states (``PLACES``).
-    """
-    neurons, guest, training = stateful(model), guests(model), model.training
-    with contextlib.ExitStack() as stack:
-        for place, quantizer in quantizers.items():
-            name, part = _part(place)
-            neuron = neurons.get(name)
-            if neuron is not None:
-                setattr(neuron, HOLDERS[part], None)
-                stack.callback(setattr, neuron, HOLDERS[part], quantizer)
-            if name in guest:
-                stack.enter_context(foreign.watched(name, guest[name], spiking(model).get(name), quantizer, part))
-            elif neuron is not None:
-                stack.callback(neuron.register_forward_pre_hook(_observe(quantizer, part)).remove)
-        stack.callback(model.train, training)
-        with torch.no_grad():
-            seen = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if _shown(model.eval(), x))
-    if not seen:
-        raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
-    for quantizer in quantizers.values():
-        quantizer.fit()
-
-
-def _shown(model: nn.Module, x: Tensor) -> bool:
-    rest(model)
-    model(x)
-    rest(model)
-    return True
-
-
-def _part(place: str) -> tuple[str, Part]:
-    name, _, part = place.rpartition(".")
-    return (name, part) if name and part in PLACES else (place, "state")
 
 
 def bake(model: Model) -> Model:
@@ -281,16 +240,3 @@ def constant_quantizer(spec: QuantizerSpec, value: Tensor) -> Quantizer:
     quantizer.observe(value.reshape(-1))
     quantizer.fit()
     return quantizer
-
-
-class _observe:
-    def __init__(self, quantizer: Quantizer, part: Part) -> None:
-        self.quantizer, self.part = quantizer, part
-
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        if self.part == "current" and isinstance(neuron, SecondOrder):
-            self.quantizer.observe(neuron.stored_currents(*inputs).flatten(0, 1))
-        elif isinstance(neuron, Refraining | Traces) and self.part != "state":
-            self.quantizer.observe(neuron.stored(self.part, *inputs).flatten(0, 1))
-        elif isinstance(neuron, LIF):
-            self.quantizer.observe(neuron.charged(*inputs).flatten(0, 1))

@@ -16,7 +16,8 @@ from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Args, Node, Wiring
 from spikequant.neurons import LIF
 from spikequant.quantizers import Binary, FixedPoint, QuantizerSpec, Uniform
-from spikequant.recipes.folding import FIRING, Folded, Loader, fold, is_fresh, largest_input, measured, retention, units, window
+from spikequant.recipes.calibration import Loader
+from spikequant.recipes.folding import FIRING, Folded, fold, is_fresh, largest_input, measured, retention, units, window
 from spikequant.recipes.plan import Part, plan
 from spikequant.recipes.recipe import Arithmetic, Recipe
 

@@ -1,15 +1,14 @@
 """What post-training quantization does with batch norm: folded into the weights before, or its statistics estimated again after."""
 
 import copy
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, Node, Wiring
+from spikequant.recipes.calibration import Loader, evaluating, show
 
-Loader = Iterable[tuple[Tensor, Tensor]]
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
@@ -39,7 +38,6 @@ def without_norms(model: Network) -> Network:
     return folded.train(model.training)
 
 
-@torch.no_grad()
 def reestimate(model: nn.Module, loader: Loader, batches: int) -> None:
     """Take the mean and variance of every batch norm anew from ``batches`` of training data, by the network as it stands.
 
@@ -47,19 +45,15 @@ def reestimate(model: nn.Module, loader: Loader, batches: int) -> None:
         SpecError: the loader gave no batch.
     """
     norms = [module for module in model.modules() if isinstance(module, Norm)]
-    momenta, modes = [norm.momentum for norm in norms], [module.training for module in model.modules()]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # an average over all batches
-        norm.train()
-    seen = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if model(x) is not None)
+    momenta = [norm.momentum for norm in norms]
+    with evaluating(model):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # an average over all batches
+            norm.train()
+        show(model, loader, batches)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    for module, mode in zip(model.modules(), modes, strict=True):
-        module.training = mode
-    if not seen:
-        raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
 
 
 def _folds_into(norm: Node, wiring: Wiring) -> str:

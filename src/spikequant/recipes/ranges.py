@@ -1,17 +1,18 @@
 """Which values the parameters of a network take when it runs, and the integer bits that fixed point needs for them."""
 
-from collections.abc import Iterable
+import contextlib
+from collections import defaultdict
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.errors import SpecError
-from spikequant.neurons import LIF, spiking
+from spikequant.neurons import spiking
 from spikequant.quantizers import integer_bits
+from spikequant.recipes.calibration import Loader, evaluating, listened, refuse_silent, show
 from spikequant.recipes.plan import original, weighted
 
-Loader = Iterable[tuple[Tensor, Tensor]]
 FINEST = 16  # fraction bits of the finest format that the paper tries
 
 
@@ -39,23 +40,19 @@ def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[R
     """The range of every weight, membrane, threshold and decay, layer by layer, over the first ``batches`` of a loader.
 
     Raises:
-        SpecError: the loader gave nothing.
+        SpecError: the loader gave nothing, or a neuron was never called.
 
+    >>> from spikequant.neurons import LIF
     >>> [found.parameter for found in observe_ranges(nn.Sequential(LIF(decay=0.5)), [(torch.ones(2, 1, 1), torch.zeros(1))])]
     ['V', 'V_th', 'decay']
     """
-    neurons, seen = spiking(model), dict[str, list[Tensor]]()
-    handles = [neuron.register_forward_pre_hook(_watch(seen.setdefault(name, []))) for name, neuron in neurons.items()]
-    training = model.training
-    try:
-        with torch.no_grad():
-            shown = sum(1 for _, (x, _) in zip(range(batches), loader, strict=False) if model.eval()(x) is not None)
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    if not shown:
-        raise SpecError("the loader gave no batch: ranges are watched on at least 1")
+    neurons, seen = spiking(model), defaultdict[str, list[Tensor]](list)
+    with contextlib.ExitStack() as stack:
+        for name, neuron in neurons.items():
+            stack.callback(listened(neuron, "state", partial(_keep, seen, name)).remove)
+        with evaluating(model):
+            show(model, loader, batches)
+    refuse_silent(neurons, seen)
     found = [_of(name, "w", weight) for name, layer in weighted(model).items() if (weight := original(layer, "weight")) is not None]
     for name, neuron in neurons.items():
         found.append(_of(name, "V", torch.stack(seen[name])))
@@ -63,15 +60,10 @@ def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[R
     return found
 
 
+def _keep(seen: dict[str, list[Tensor]], name: str, membranes: Tensor) -> None:
+    seen[name].append(torch.stack(torch.aminmax(membranes)))
+
+
 def _of(layer: str, parameter: str, values: Tensor) -> Range:
     low, high = torch.aminmax(values.detach())
     return Range(layer, parameter, float(low), float(high))
-
-
-class _watch:
-    def __init__(self, seen: list[Tensor]) -> None:
-        self.seen = seen
-
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        if isinstance(neuron, LIF):
-            self.seen.append(torch.stack(torch.aminmax(neuron.charged(*inputs))))

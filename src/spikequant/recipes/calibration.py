@@ -1,0 +1,123 @@
+"""What a model is shown to fit its states: the first batches of training data, in evaluation, each from rest."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from spikequant.errors import SpecError
+from spikequant.neurons import Refraining, SecondOrder, Traces, guests, rest, spiking
+from spikequant.quantizers import Quantizer
+from spikequant.recipes import foreign
+from spikequant.recipes.plan import HOLDERS, Part, stateful
+
+Loader = Iterable[tuple[Tensor, Tensor]]
+Observe = Callable[[Tensor], None]
+CALIBRATION_BATCHES = 8
+PLACES: tuple[Part, ...] = ("current", "p", "q", "r")  # states that go by ``neuron.part``; the membrane goes by its neuron
+
+
+def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader, batches: int = CALIBRATION_BATCHES) -> None:
+    """Fit state quantizers to the membranes of ``batches`` of data, while these states are still float.
+
+    ``quantizers`` go by neuron, or by ``neuron.part`` for grids of other states (``PLACES``).
+
+    Raises:
+        SpecError: the loader gave nothing, or a neuron was never called.
+    """
+    neurons, guest, heard = stateful(model), guests(model), set[str]()
+    with contextlib.ExitStack() as stack:
+        for place, quantizer in quantizers.items():
+            name, part = _part(place)
+            neuron, observe = neurons.get(name), partial(_hear, heard, place, quantizer)
+            if neuron is not None:
+                setattr(neuron, HOLDERS[part], None)
+                stack.callback(setattr, neuron, HOLDERS[part], quantizer)
+            if name in guest:
+                stack.enter_context(foreign.watched(guest[name], spiking(model).get(name), observe, part))
+            elif neuron is not None:
+                stack.callback(listened(neuron, part, observe).remove)
+        with evaluating(model):
+            show(model, loader, batches)
+    refuse_silent(quantizers, heard)
+    for quantizer in quantizers.values():
+        quantizer.fit()
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def show(model: nn.Module, loader: Loader, batches: int) -> None:
+    """Run a model on the first ``batches`` of a loader, guests from rest and to rest.
+
+    Raises:
+        SpecError: the loader gave no batch.
+    """
+    for x in inputs(loader, batches):
+        rest(model)
+        model(x)
+        rest(model)
+
+
+def inputs(loader: Loader, batches: int) -> Iterator[Tensor]:
+    """The inputs of the first ``batches`` of a loader.
+
+    Raises:
+        SpecError: it gave no batch.
+    """
+    x = None
+    for x, _ in itertools.islice(loader, batches):
+        yield x
+    if x is None:
+        raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
+
+
+def listened(neuron: nn.Module, part: Part, observe: Observe) -> RemovableHandle:
+    """Show ``observe`` a state of a neuron, unrounded, ``[time * batch, ...]``, whenever the neuron is called."""
+
+    def hook(neuron: Any, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if part == "current" and isinstance(neuron, SecondOrder):
+            seen = neuron.stored_currents(*given, **named)
+        elif isinstance(neuron, Refraining | Traces) and part != "state":
+            seen = neuron.stored(part, *given, **named)
+        else:
+            seen = neuron.charged(*given, **named)
+        observe(seen.flatten(0, 1))
+
+    return neuron.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def refuse_silent(names: Iterable[str], heard: Collection[str]) -> None:
+    """Raise where a state was not seen.
+
+    Raises:
+        SpecError: names them.
+    """
+    silent = ", ".join(name for name in names if name not in heard)
+    if silent:
+        raise SpecError(f"{silent}: never called in the calibration pass (a loop over `scan` is not seen); call the neuron itself")
+
+
+def _hear(heard: set[str], place: str, quantizer: Quantizer, x: Tensor) -> None:
+    heard.add(place)
+    quantizer.observe(x)
+
+
+def _part(place: str) -> tuple[str, Part]:
+    name, _, part = place.rpartition(".")
+    return (name, part) if name and part in PLACES else (place, "state")

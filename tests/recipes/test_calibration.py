@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spikequant.errors import SpecError
+from spikequant.neurons import LIF
+from spikequant.quantizers import LSQ, Membrane, QuantizerSpec, Uniform
+from spikequant.recipes import Recipe, observe_ranges, quantize
+from spikequant.recipes.norms import reestimate
+
+CURRENT = [(torch.full((2, 3), 0.2), torch.zeros(2))]
+FITTED = Uniform(bits=8, symmetric=False)
+
+
+class Held(nn.Module):
+    """A current that stands for eight steps, said in one way or the other."""
+
+    def __init__(self, by_name: bool) -> None:
+        super().__init__()
+        self.lif, self.by_name = LIF(decay=0.9), by_name
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = x.unsqueeze(0)
+        return self.lif(current=current, steps=8) if self.by_name else self.lif(current, 8)
+
+
+class Stepped(nn.Module):
+    """Steps of ``scan``, and a neuron that nobody calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif, self.spare = LIF(decay=0.9), LIF(decay=0.9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lif.scan(x.unsqueeze(0))[0]
+
+
+class Frozen(nn.Module):
+    """Training, but for a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.lif = nn.BatchNorm1d(3), LIF(decay=0.5)
+        self.train()
+        self.norm.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lif(self.norm(x).unsqueeze(0))
+
+
+def test_arguments_by_name_are_seen() -> None:
+    ends = {by_name: quantize(Held(by_name), Recipe(state=FITTED), CURRENT).lif.state.high.item() for by_name in (True, False)}
+    ranges = {by_name: observe_ranges(Held(by_name), CURRENT) for by_name in (True, False)}
+    assert ends[True] == ends[False] > 0.9  # 0.2, then 0.38, ...
+    assert ranges[True] == ranges[False]
+
+
+@pytest.mark.parametrize("spec", [FITTED, LSQ(bits=4), Membrane(bits=2)], ids=lambda spec: spec.kind)
+def test_a_neuron_that_is_never_called_is_named(spec: QuantizerSpec) -> None:
+    with pytest.raises(SpecError, match="lif, spare: never called in the calibration pass"):
+        quantize(Stepped(), Recipe(state=spec), CURRENT)
+    with pytest.raises(SpecError, match="lif, spare: never called in the calibration pass"):
+        observe_ranges(Stepped(), CURRENT)
+
+
+def test_every_module_keeps_its_mode() -> None:
+    model = Frozen()
+    small = quantize(model, Recipe(state=FITTED), CURRENT)
+    observe_ranges(model, CURRENT)
+    reestimate(small, CURRENT, 1)
+    for each in (model, small):
+        assert (each.training, each.norm.training, each.lif.training) == (True, False, True)
