@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikequant.behavior.recorder import watching
 from spikequant.deploy.arithmetic import charged, compared, rest
 from spikequant.deploy.machine import constants, encode, moments
 from spikequant.deploy.operations import emitting
@@ -100,11 +101,10 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
         MismatchError: the network has other layers of neurons than the program, or the program does not take these images.
         SpecError: the loader gave nothing.
     """
-    simulation, training, last = Simulation(program), network.training, program.header.operations[-1].name
+    simulation, last = Simulation(program), program.header.operations[-1].name
     tallies = {name: Tally(name) for name in emitting(program.header.operations)}
     first, images, right = None, 0, [0, 0]
-    network.eval()
-    try:
+    with watching(network):
         for x, y in loader if batches is None else (batch for _, batch in zip(range(batches), loader, strict=False)):
             spikes, logits = _heard(network, x, tallies)
             codes = shown(program, network, x)
@@ -115,8 +115,6 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
             scores = simulation.scores(values[last])
             right = [so_far + int((each.argmax(1) == y).sum()) for so_far, each in zip(right, (scores, logits), strict=True)]
             images += len(y)
-    finally:
-        network.train(training)
     if not images:
         raise SpecError("the loader gave no sample to compare on; it must hold at least 1")
     return Check(images, tuple(each.result() for each in tallies.values()), first, right[0] / images, right[1] / images)
@@ -130,7 +128,6 @@ def shown(program: Program, network: Network, x: Tensor) -> Integers:
     return encode(program, layer(x, program.header.time).numpy())
 
 
-@torch.no_grad()
 def _heard(network: Network, x: Tensor, layers: dict[str, Tally]) -> tuple[dict[str, Tensor], Tensor]:
     """The spikes of every layer of a network, and its logits.
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from spikequant.behavior import emd
+from spikequant.behavior.recorder import watching
 from spikequant.deploy.checking import Check, check
 from spikequant.deploy.competing import competed
 from spikequant.deploy.nearest import approximated
@@ -42,9 +43,7 @@ def lower(
     """
     if model.wiring.readout == "votes":
         raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
-    training = model.training
-    model.eval()
-    try:
+    with watching(model):
         if isinstance(model.recipe, Recipe) and model.recipe.arithmetic is not None:
             return _reported(transcribed(model, pixels, events), [])
         if calibration is None:
@@ -58,8 +57,6 @@ def lower(
             step = largest_input(calibration, batches) / 127 if still else 1.0
             program, changed = approximated(model, step, pixels, events)
         return _reported(program, changed, check(program, model, calibration, batches))
-    finally:
-        model.train(training)
 
 
 def _reported(program: Program, changed: list[str], found: Check | None = None) -> Program:
