@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -497,7 +498,37 @@ def test_the_other_loops_refuse_nan_and_emptiness_too(name: str) -> None:
         getattr(numerics, name)(torch.zeros(0, 1, 2), *given[name])
 
 
-def test_an_unknown_charge_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(SpecError, match=r"unknown charge 'shft': must be one of .*; did you mean 'shift'"):
-        reference.lif_scan(torch.zeros(1, 1, 1), Dynamics(ONE, "shft"))
-    assert set(CHARGES) == {"scale", "relax", "relax_input", "rate", "rate_input", "shift", "shift_min1", "multiply_shift"}
+@pytest.mark.parametrize(
+    ("field", "value", "nearest"),
+    [
+        ("charge", "shft", "; did you mean 'shift'"),
+        ("leak_rounding", "ceil", ""),
+        ("reset", "zero", ""),
+        ("reset_timing", "later", ""),
+        ("compare", "=>", ""),
+        ("compare_at", "fulll", "; did you mean 'full'"),
+        ("surrogate", "atan", "; did you mean 'arctan'"),
+        ("rounding", "nearest", ""),
+        ("gradient", "ste", ""),
+        ("snapped", "before", ""),
+    ],
+)
+def test_an_unknown_choice_is_refused_with_the_nearest_name(lif: Scan, field: str, value: str, nearest: str) -> None:
+    given: Any = {field: Surrogate(value) if field == "surrogate" else value}
+    of_state = field in State._fields
+    state = State(affine(0.0, 1.0, 4), **given) if of_state else None
+    d = Dynamics(ONE) if of_state else Dynamics(ONE, **given)
+    message = f"unknown {field.replace('_', ' ')} '{value}': must be one of .*{nearest}"
+    with pytest.raises(SpecError, match=message):
+        lif(torch.zeros(1, 1, 1), d, state)
+    with pytest.raises(SpecError, match=message):
+        twins.norm_scan(torch.zeros(1, 1, 1, 1, 1), numerics.Norm(ONE, ONE), d, state)
+
+
+def test_a_table_has_no_rounding_to_choose(lif: Scan) -> None:
+    with pytest.raises(SpecError, match="rounding 'truncate' does not fit a table"):
+        lif(torch.zeros(1, 1, 1), Dynamics(ONE), State(table(torch.tensor([0.0, 1.0])), "truncate"))
+
+
+def test_charges_are_those_of_the_type() -> None:
+    assert set(CHARGES) == set(get_args(reference.Charge))

@@ -212,6 +212,8 @@ def test_threads_change_no_bit() -> None:
         (torch.ones(1, 1, 1, dtype=torch.float64), {}),
         (torch.ones(1, 1, 1), {"decay": torch.tensor(1.0, requires_grad=True)}),
         (torch.ones(1, 2, 3), {"threshold": torch.ones(2, 3)}),
+        (torch.ones(1, 1, 1), {"charge": "relax_input", "tau": torch.tensor(2.0, requires_grad=True)}),
+        (torch.ones(1, 1, 1), {"reset": "value", "reset_value": torch.tensor(0.5)}),
     ],
 )
 def test_what_the_twin_does_not_cover_runs_as_the_reference(current: Tensor, options: dict[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.rounding import uniform
-from spikequant.numerics.scan import Dynamics, charge, check_sound
+from spikequant.numerics.scan import Dynamics, charge, check_sound, refuse_unknown
 from spikequant.numerics.surrogate import spike
 
 
@@ -54,13 +54,14 @@ def graded_scan(
 
     Raises:
         MismatchError: an empty time or batch axis.
-        SpecError: the current holds NaN; a reset in a later step, for which no grade is defined; or a window not above 0.
+        SpecError: the current holds NaN; an unknown choice; a reset in a later step, for which no grade is defined; a window not above 0.
 
     >>> d = Dynamics(torch.tensor(1.0), decay=torch.tensor(1.0))
     >>> graded_scan(torch.full((2, 1, 2), 0.75), d, torch.tensor([True, False]))[0].tolist()
     [[[0.0, 0.25]], [[1.0, 0.75]]]
     """
     check_sound(current, None, steps)
+    refuse_unknown(dynamics, None)
     if dynamics.reset_timing != "now" or dynamics.state_shift or not window > 0:
         raise SpecError(
             f"graded spikes need reset_timing='now', no state shift and a window above 0, got {dynamics.reset_timing!r}, "

@@ -1,7 +1,9 @@
 """The one time loop: leaky integrate-and-fire over ``[time, batch, ...]``, with every choice in which libraries differ."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from operator import attrgetter
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ from spikequant.numerics.ranging import Ranging
 from spikequant.numerics.rounding import Rounding, round_to_integer
 from spikequant.numerics.snap import Gradient, snap, through
 from spikequant.numerics.soundness import has_nan
-from spikequant.numerics.surrogate import Compare, Surrogate, spike
+from spikequant.numerics.surrogate import DERIVATIVES, Compare, Surrogate, spike
 
 Charge = Literal["scale", "relax", "relax_input", "rate", "rate_input", "shift", "shift_min1", "multiply_shift"]
 ResetTiming = Literal["now", "next", "next_charged", "now_once"]
@@ -102,6 +104,14 @@ class State(NamedTuple):
 Noise = Callable[[int, Tensor], Tensor]
 
 
+def _names(group: type) -> dict[str, tuple[str, ...]]:
+    return {name: get_args(kind) for name, kind in get_type_hints(group).items() if get_origin(kind) is Literal}
+
+
+OF_NEURON, OF_STATE = _names(Dynamics) | {"surrogate": tuple(DERIVATIVES)}, _names(State)
+CHOSEN, CHOSEN_OF_STATE = attrgetter(*_names(Dynamics), "surrogate.kind"), attrgetter(*OF_STATE)
+
+
 def lif_scan(
     current: Tensor,
     dynamics: Dynamics,
@@ -118,7 +128,7 @@ def lif_scan(
 
     Raises:
         MismatchError: an empty time or batch axis, or a start of another shape.
-        SpecError: the current holds NaN.
+        SpecError: the current or the start holds NaN, or an unknown choice.
 
     Source: Beyond Accuracy, section 3.3 (order of steps); SQUAT, Eq. 2 and 3.
 
@@ -127,6 +137,7 @@ def lif_scan(
     ([0.0, 1.0, 0.0, 1.0], 0.0)
     """
     check_sound(current, start, steps)
+    refuse_unknown(dynamics, state)
     if steps is not None:
         current = current.expand(steps, *current.shape[1:])
     v = torch.zeros_like(current[0]) if start is None else start
@@ -176,6 +187,22 @@ def check_sound(current: Tensor, start: Tensor | None = None, steps: int | None 
         raise SpecError(f"the current of a neuron holds {int(torch.isnan(current).sum())} NaN; look at the layer before it")
 
 
+def refuse_unknown(d: Dynamics, state: State | None) -> None:
+    """Refuse what is chosen by a name that there is not; it is looked at once for equal choices.
+
+    Raises:
+        SpecError: an unknown name.
+    """
+    _refuse_unknown(CHOSEN(d), () if state is None else CHOSEN_OF_STATE(state))
+
+
+@lru_cache(maxsize=256)
+def _refuse_unknown(of_neuron: tuple[str, ...], of_state: tuple[str, ...]) -> None:
+    for (name, valid), value in zip((OF_NEURON | OF_STATE).items(), of_neuron + of_state, strict=False):
+        if value not in valid:
+            raise SpecError(unknown(name.replace("_", " "), str(value), valid))
+
+
 def step(
     x: Tensor, v: Tensor, d: Dynamics, state: State | None = None, noise: Tensor | None = None, feedback: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -202,8 +229,6 @@ def step(
 
 def charge(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
     """The membrane before it fires: see ``Dynamics``."""
-    if d.charge not in CHARGES:
-        raise SpecError(unknown("charge", d.charge, CHARGES))
     return CHARGES[d.charge](v, x, d)
 
 

@@ -63,7 +63,7 @@ def synaptic_scan(
 
     Raises:
         MismatchError: an empty time or batch axis, or a start of another shape.
-        SpecError: the current holds NaN.
+        SpecError: the current or the start holds NaN, or an unknown choice.
 
     Source: SQUAT, section III-B (synaptic currents); snnTorch's Synaptic and RLeaky, Norse's LIF in their operational forms.
 
@@ -72,6 +72,7 @@ def synaptic_scan(
     ([0.0, 1.0, 0.0], 1.75)
     """
     scan.check_sound(current, None if start is None else start.v)
+    scan.refuse_unknown(dynamics, state)
     zeros = torch.zeros_like(current[0])
     v, i, s = Held(zeros, zeros, zeros) if start is None else start
     spikes = []
@@ -105,7 +106,7 @@ def alpha_scan(
 
     Raises:
         MismatchError: an empty time or batch axis, or a start of another shape.
-        SpecError: the current holds NaN, or a is not above b.
+        SpecError: the current or the start holds NaN, an unknown choice, or a is not above b.
 
     Source: snnTorch's Alpha in its operational form.
 
@@ -114,6 +115,7 @@ def alpha_scan(
     [0.0, 0.0, 1.0]
     """
     scan.check_sound(current, None if start is None else start.v)
+    scan.refuse_unknown(dynamics, state)
     a, b = decays
     if not bool((a > b).all()) or not bool((b > 0).all()):
         raise SpecError("an alpha neuron needs its excitatory decay above the inhibitory one, and both above 0; exchange them")

@@ -153,6 +153,7 @@ def lif_scan(
     ([1.0, 1.0], 2.0)
     """
     scan.check(current, start, steps)
+    scan.refuse_unknown(dynamics, state)
     if start is not None:
         start = start.to(torch.promote_types(current.dtype, torch.float32))  # as membranes are: a twin reads its memory as float32
     state = settled(state, scan.widened(current), dynamics, start, steps)
@@ -211,6 +212,7 @@ def norm_scan(
     tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
     """``spikequant.numerics.norm.norm_scan`` by its fastest admitted twin: same spikes, bit for bit."""
+    scan.refuse_unknown(dynamics, state)
     if norm_native.fits(current, dynamics, state, tail):
         return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
     if norm_ranging.fits(current, dynamics, state, tail):

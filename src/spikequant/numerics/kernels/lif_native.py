@@ -66,11 +66,11 @@ def learned(d: Dynamics, state: State | None) -> tuple[Tensor | None, Tensor | N
 
 def computes(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
     """As ``covers``, but threshold and step may be learned."""
-    if noise is not None:
+    if noise is not None or d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
         return False
-    if d.charge not in CHARGE or d.reset_timing not in ("now", "next") or d.rest is not None:
-        return False
-    if isinstance(d.gain, Tensor) or (isinstance(d.decay, Tensor) and d.decay.requires_grad):
+    if isinstance(d.tau, Tensor) or isinstance(d.gain, Tensor) or isinstance(d.reset_value, Tensor):
+        return False  # what C takes is kept for the next call, and a tensor may change until then
+    if isinstance(d.decay, Tensor) and d.decay.requires_grad:
         return False
     if not all(_is_per_channel(each, current) for each in (d.threshold, d.decay) if isinstance(each, Tensor)):
         return False
@@ -85,7 +85,8 @@ def _grid_fits(state: State) -> bool:
     if isinstance(state.grid, Ranging) or state.squash or (state.gradient == "stacked" and state.wrap):
         return False
     if isinstance(state.grid, Table):
-        return state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536 and state.gradient != "stacked"
+        fits = state.grid.levels.ndim == 1 and 2 <= state.grid.size <= 65536
+        return fits and state.gradient != "stacked" and state.rounding == "nearest_even"
     return state.grid.step.ndim == 0 and not (state.grid.step.requires_grad and state.wrap) and state.rounding in ROUNDING
 
 
