@@ -1,13 +1,18 @@
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
+from spikequant.models import build
+from spikequant.recipes import save
 from spikequant.search import paper_rows
+from spikequant.studies import folder
 from spikequant.studies.grid import drafts
 from spikequant.studies.planning import plan, shipped
 from spikequant.studies.study import Study, grouped
+from spikequant.studies.supervised import weight_bytes
 
 
 def told(study: str, only: str = "") -> list[str]:
@@ -53,6 +58,22 @@ def test_keys_follow_what_decides_the_numbers_and_nothing_else(write_study: Call
     assert trained[0] != first[0]
     assert trained[1] != first[1]
     assert plan(write_study(), deterministic=True).trials[0].key != first[0]
+
+
+def test_the_key_of_a_saved_network_follows_what_its_folder_holds(write_study: Callable[..., str], tmp_path: Path) -> None:
+    saved = write_study(**{'{ name = "digits", args = { width = 2, time = 1 } }': f'"{tmp_path / "saved"}"'})
+    planned, sizes = [], []
+    for seed, width in ((0, 2), (0, 2), (1, 2), (1, 3)):
+        save(build("digits", seed=seed, width=width, time=1), tmp_path / "saved")
+        planned.append(plan(saved))
+        sizes.append(weight_bytes(planned[-1].trials[1].setup))
+    folder.describe(tmp_path / "out", planned[0], {})
+    first, same, other, wider = (each.trials[1] for each in planned)
+    assert same.key == first.key
+    assert len({first.key, other.key, wider.key}) == 3
+    assert sizes[3] > sizes[2] == sizes[0]
+    with pytest.raises(MismatchError, match=r"ptq/s0: files_sha256\.model\.json"):
+        folder.refuse_changed(tmp_path / "out", [other], [])
 
 
 def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., str]) -> None:

@@ -230,6 +230,8 @@ class Reader:
         hashes, absent = self._hashes(setup.data)
         configuration = {"procedure": name, "threads": study.threads, "setup": said(setup)}
         configuration |= {"reference": reference, "twins": list(twins), "pairing": pairing}
+        files = setup.files_sha256()
+        configuration |= {"files_sha256": files} if files else {}
         configuration |= {"deterministic": True} if self.deterministic else {}
         key = key_of(configuration, hashes)
         made[draft.name] = Trial(draft.name, draft.tags, name, setup, key, configuration, hashes, reference, twins, pairing, absent)

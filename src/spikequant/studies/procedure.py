@@ -25,6 +25,10 @@ class Setup(Spec):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     measures: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
+    def files_sha256(self) -> dict[str, str]:
+        """SHA-256 of the files that the numbers follow from beside the data, by name: they enter the trial's key."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Bench:

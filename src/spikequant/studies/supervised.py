@@ -1,6 +1,7 @@
 """The procedures ``supervised`` and ``post_training``: train a network, in float or with quantizers in place; or quantize a trained one."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import lru_cache
@@ -53,6 +54,11 @@ class Model(Spec):
         except (FormatError, MismatchError) as error:
             raise SpecError(str(error)) from None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of a saved network; a name has none."""
+        return () if self.name in names() else (Path(self.name) / "model.json", Path(self.name) / "model.safetensors")
+
 
 class Pictured(Setup):
     """What all procedures of networks say: network, recipe, and how it is measured.
@@ -68,6 +74,10 @@ class Pictured(Setup):
     calibration_batches: Annotated[int, Field(ge=1)] = 8
     measure_batches: Annotated[int, Field(ge=1)] = measures.BATCHES
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def files_sha256(self) -> dict[str, str]:
+        """SHA-256 of the files of the saved network that the trial begins from, if it does."""
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.model.files}
 
     @field_validator("model", mode="before")
     @classmethod
@@ -212,7 +222,7 @@ def check(setup: Pictured) -> None:
     """
     measures.check(setup.measures)
     with _at("model"):
-        network = _blank(json.dumps(setup.model.fields(), sort_keys=True))
+        network = _blank(setup.model)
     with _at("data"):
         data = cached_data(setup.data)
         if data.shape != network.wiring.input_shape:
@@ -244,12 +254,17 @@ def needs(setup: Pictured) -> frozenset[str]:
 
 def weight_bytes(setup: Pictured) -> int:
     """Bytes of the network's tensors."""
-    tensors = _blank(json.dumps(setup.model.fields(), sort_keys=True)).state_dict().values()
+    tensors = _blank(setup.model).state_dict().values()
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def _blank(model: Model) -> Network:
+    """A network of a model; a saved one is read anew, since another may lie there by now."""
+    return model.build(0) if model.files else _named(json.dumps(model.fields(), sort_keys=True))
+
+
 @lru_cache(maxsize=16)
-def _blank(model: str) -> Network:
+def _named(model: str) -> Network:
     return Model.read(json.loads(model)).build(0)
 
 
