@@ -61,8 +61,11 @@ def test_refuses_what_it_cannot_run() -> None:
         Competing(neurons=3).scan(CURRENT, torch.zeros(2, 3))
     with pytest.raises(SpecError, match=r"unknown reading 'curent'.*did you mean 'current'"):
         Competing(neurons=3, reading="curent")
-    with pytest.raises(TypeError, match="unknown argument 'tau'"):
+    with pytest.raises(SpecError, match=r"unknown argument 'tau'.*did you mean 'tau_ms'"):
         Competing(neurons=3, tau=2.0)
+    for tau in (0.0, -5.0):
+        with pytest.raises(SpecError, match=f"tau_ms must be above 0 ms, got {tau}"):
+            Competing(neurons=3, tau_ms=tau)
     layer = Competing(neurons=3)
     layer.state = FixedPoint(integer=7, fraction=2, rounding="stochastic")
     with pytest.raises(SpecError, match="draws no noise"):

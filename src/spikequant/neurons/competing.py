@@ -9,6 +9,7 @@ from torch import Tensor
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid
 from spikequant.neurons.rounder import Round, rounder
+from spikequant.neurons.sequence import sequence
 from spikequant.numerics import Competition, Conductance, compete
 
 Reading = Literal["current", "conductance"]
@@ -81,7 +82,7 @@ class Competing(LIF):
     def _sequence(self, current: Tensor, steps: int | None) -> Tensor:
         if current.ndim != 3 or current.shape[2] != self.neurons:
             raise MismatchError(f"current must be [time, batch, {self.neurons}], got {list(current.shape)}")
-        return current if steps is None else current.expand(steps, *current.shape[1:])
+        return sequence(current, steps)
 
     def _rounds(self) -> Round | None:
         return None if self.state is None else rounder(self.state)
@@ -93,6 +94,8 @@ def _converted(choices: dict[str, float]) -> dict[str, Any]:
     plain = {"rest", "reset", "threshold", "refractory", "theta_plus"}
     for name in choices:
         if name not in taus and name not in plain:
-            raise TypeError(f"unknown argument {name!r}: must be one of {', '.join(sorted(plain | set(taus)))}")
+            raise SpecError(unknown("argument", name, plain | set(taus)))
+        if name in taus and not choices[name] > 0:
+            raise SpecError(f"{name} must be above 0 ms, got {choices[name]}")
     given: dict[str, Any] = {name: value for name, value in choices.items() if name in plain}
     return given | {taus[name]: math.exp(-1 / value) for name, value in choices.items() if name in taus}

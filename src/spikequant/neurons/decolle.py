@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid, constant
 from spikequant.neurons.rounder import Round, rounder
-from spikequant.numerics import Refractory, Scaling, refractory_scan, trace_scan, widened
+from spikequant.neurons.sequence import as_given, sequence
+from spikequant.numerics import Refractory, Scaling, refractory_scan, trace_scan
 from spikequant.numerics.decolle import kept
 
 
@@ -41,12 +42,12 @@ class Traces(nn.Module):
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """P of every step, from rest; with ``steps``, one time step stands for that many."""
-        return trace_scan(_wide(x, steps), self.alpha, self.beta, self.scaling, self.rounds)[0].to(x.dtype)
+        return as_given(trace_scan(sequence(x, steps), self.alpha, self.beta, self.scaling, self.rounds)[0], x)
 
     @torch.no_grad()
     def stored(self, part: str, x: Tensor, steps: int | None = None) -> Tensor:
         """``p`` or ``q`` of every step, unrounded: what its grid should cover."""
-        return trace_scan(_wide(x, steps), self.alpha, self.beta, self.scaling)[part == "q"]
+        return trace_scan(sequence(x, steps), self.alpha, self.beta, self.scaling)[part == "q"]
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized decay in place."""
@@ -85,20 +86,20 @@ class Refraining(LIF):
     def _scan(self, current: Tensor, start: Tensor | None, steps: int | None, counts: Tensor | None) -> tuple[Tensor, Tensor]:
         if start is not None:
             raise MismatchError("a refractory neuron begins from rest: pass no start")
-        spikes, u, _ = refractory_scan(_wide(current, steps), self.settings, self.rounds)
+        spikes, u, _ = refractory_scan(sequence(current, steps), self.settings, self.rounds)
         if counts is not None:
             counts.copy_(spikes.detach().sum(0))
-        return spikes.to(current.dtype), u[-1]
+        return as_given(spikes, current), u[-1]
 
     @torch.no_grad()
     def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:
         """The membrane U of every step before it is rounded and fires, ``[time, batch, ...]``."""
-        return refractory_scan(_wide(current, steps), self.settings, self.rounds if on_grid else (kept, kept))[1]
+        return refractory_scan(sequence(current, steps), self.settings, self.rounds if on_grid else (kept, kept))[1]
 
     @torch.no_grad()
     def stored(self, part: str, current: Tensor, steps: int | None = None) -> Tensor:
         """R of every step, unrounded: what its grid should cover."""
-        return refractory_scan(_wide(current, steps), self.settings)[2]
+        return refractory_scan(sequence(current, steps), self.settings)[2]
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Put a quantized constant in place."""
@@ -107,10 +108,6 @@ class Refraining(LIF):
 
 def _rounds(first: HoldsGrid | None, second: HoldsGrid | None) -> tuple[Round, Round]:
     return (kept if first is None else rounder(first), kept if second is None else rounder(second))
-
-
-def _wide(current: Tensor, steps: int | None) -> Tensor:
-    return widened(current if steps is None else current.expand(steps, *current.shape[1:]))
 
 
 def tracing(model: nn.Module) -> dict[str, Traces]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.neurons.sequence import sequence
 from spikequant.numerics import (
     DERIVATIVES,
     Charge,
@@ -25,6 +26,7 @@ from spikequant.numerics import (
     settled,
     widened,
 )
+from spikequant.numerics.scan import check
 
 
 class HoldsGrid(Protocol):
@@ -183,7 +185,7 @@ class LIF(nn.Module):
 
         ``on_grid``: on the way that the state's grid leads, else on that of a float state.
         """
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        wide = sequence(current, steps)
         dynamics, v = self.broadcast(wide), self._resting(wide) if start is None else start
         held = settled(self.held(), wide, dynamics, v) if on_grid else None
         noise = getattr(self.state, "noise", None) if held is not None and self.is_noisy else None
@@ -228,6 +230,7 @@ class LIF(nn.Module):
     def _resting(self, current: Tensor) -> Tensor | None:
         if not self.rest:
             return None
+        check(current, None)
         return torch.full_like(current[0], self.rest, dtype=torch.promote_types(current.dtype, torch.float32))
 
     def quantize_constant(self, name: str, value: Tensor) -> None:

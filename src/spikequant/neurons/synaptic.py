@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant
-from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan, widened
+from spikequant.neurons.sequence import as_given, sequence
+from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan
 
 
 class SecondOrder(LIF):
@@ -80,9 +81,9 @@ class Synaptic(SecondOrder):
     def scan(self, current: Tensor, start: Held | None = None, steps: int | None = None) -> tuple[Tensor, Held]:  # type: ignore[override]
         """Spikes, and what the neuron holds after the last step; ``start`` is what it held before the first."""
         self._refuse_noise()
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        wide = sequence(current, steps)
         found, last = self._run(wide, self.broadcast(wide), self.held(), self.held_current(), start)
-        return found.to(current.dtype), last
+        return as_given(found, current), last
 
     def _run(
         self, wide: Tensor, dynamics: Dynamics, state: State | None, current_state: State | None, start: Held | None
@@ -102,7 +103,7 @@ class Synaptic(SecondOrder):
         return self._watched(current, steps, start)[1]
 
     def _watched(self, current: Tensor, steps: int | None, start: Held | None) -> tuple[Tensor, Tensor]:
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        wide = sequence(current, steps)
         dynamics, held, seen = self.broadcast(wide), start, list[Held]()
         for x in wide:
             seen.append(self._run(x.unsqueeze(0), charging(dynamics), None, None, held)[1])
@@ -138,9 +139,9 @@ class Alpha(SecondOrder):
     def scan(self, current: Tensor, start: AlphaHeld | None = None, steps: int | None = None) -> tuple[Tensor, AlphaHeld]:  # type: ignore[override]
         """Spikes, and what the neuron holds after the last step; ``start`` is what it held before the first."""
         self._refuse_noise()
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        wide = sequence(current, steps)
         found, last = self._run(wide, self.held(), self.held_current(), start)
-        return found.to(current.dtype), last
+        return as_given(found, current), last
 
     def _run(self, wide: Tensor, state: State | None, current_state: State | None, start: AlphaHeld | None) -> tuple[Tensor, AlphaHeld]:
         dynamics = self.broadcast(wide)
@@ -158,7 +159,7 @@ class Alpha(SecondOrder):
         return self._watched(current, steps, start)[1]
 
     def _watched(self, current: Tensor, steps: int | None, start: AlphaHeld | None) -> tuple[Tensor, Tensor]:
-        wide = widened(current if steps is None else current.expand(steps, *current.shape[1:]))
+        wide = sequence(current, steps)
         held, seen = start, list[AlphaHeld]()
         for x in wide:
             _, held = self._run(x.unsqueeze(0), None, None, held)

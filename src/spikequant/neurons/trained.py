@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError
 from spikequant.neurons.lif import LIF
+from spikequant.neurons.sequence import as_given
 from spikequant.numerics import positive, raw_of
+from spikequant.numerics.scan import check
 
 NORMAL_PERCENTILE = 3.09  # below which 99.9 % of what a batch norm gives lie
 
@@ -52,7 +54,7 @@ class TrainedThreshold(LIF):
 
     def counted(self, current: Tensor, steps: int | None, counts: Tensor | None) -> Tensor:
         """Spikes, each worth the threshold."""
-        return super().counted(current, steps, counts) * self.fires_at.to(current.dtype)
+        return super().counted(current, steps, counts) * as_given(self.fires_at, current)
 
     def quantize_constant(self, name: str, value: Tensor) -> None:
         """Refuse the threshold: it is a parameter that training moves.
@@ -67,5 +69,6 @@ class TrainedThreshold(LIF):
     def _resting(self, current: Tensor) -> Tensor | None:
         if not self.share:
             return None
+        check(current, None)
         wide = torch.promote_types(current.dtype, torch.float32)
         return torch.zeros_like(current[0], dtype=wide) + (self.share * self.fires_at).to(wide)
