@@ -10,7 +10,7 @@ from spikequant.deploy import Executor, Program, executor
 from spikequant.deploy.c.vectors import drawn
 from spikequant.deploy.executor import Engine, multiplications
 from spikequant.deploy.machine import encode, run
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 
 needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no cc")
 
@@ -71,6 +71,20 @@ def test_scores_beyond_32_bits_are_left_to_the_interpreter(summing: Callable[...
     engine = Engine(summing(16, 40))
     assert engine.run(np.ones((1, 8), np.int64)).tolist() == [[40 * (1016 * 2**16 + 1), 0]]
     assert engine.executor is None
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (np.full((1, 1, 8, 8), 500), "holds 500 to 500, must lie in -127 to 127"),
+        (np.full((1, 1, 8, 8), 0.5), "got float64; program.run takes real images"),
+        (np.zeros((1, 64), np.int8), "takes"),
+    ],
+)
+def test_what_no_encoding_gives_is_refused(residual: Program, codes: np.ndarray, message: str) -> None:
+    with pytest.raises(MismatchError, match=message):
+        Executor(residual).run(codes)
 
 
 def test_refusals(residual: Program, monkeypatch) -> None:

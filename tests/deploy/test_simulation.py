@@ -8,6 +8,7 @@ import torch
 
 from spikequant.deploy import Program, Simulation
 from spikequant.deploy.machine import encode, moments
+from spikequant.errors import MismatchError
 
 
 def test_every_value_of_a_network(residual: Program) -> None:
@@ -45,6 +46,24 @@ def test_readouts_agree(residual: Program, rule: str) -> None:
     program = Program(residual.header.model_copy(update={"readout": rule}), residual.tensors)
     codes = encode(program, np.random.default_rng(4).uniform(-1, 1, (9, 1, 8, 8)).astype(np.float32))
     assert np.array_equal(Simulation(program)(torch.from_numpy(codes)).numpy(), program.run(codes))
+
+
+def test_autocast_changes_nothing(residual: Program) -> None:
+    """Thresholds of 9 bits and more: bfloat16 keeps 8."""
+    heavy = residual.tensors | {"conv2.basis": np.array([[301, 703], [205, 509]])}
+    program = Program(residual.header, heavy)
+    codes = encode(program, np.random.default_rng(4).uniform(-1, 1, (9, 1, 8, 8)).astype(np.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = dict(Simulation(program).values(torch.from_numpy(codes)))
+    for t, moment in enumerate(moments(program, codes)):
+        for name, value in values.items():
+            assert np.array_equal(value[min(t, len(value) - 1)].numpy(), moment.values[name]), (t, name)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 1, 3, 3), (7, 2, 1, 3, 3), (6, 2, 1, 3, 4), (6, 1, 3, 3)])
+def test_other_shapes_are_refused(competing: Program, shape: tuple[int, ...]) -> None:
+    with pytest.raises(MismatchError, match="competing takes"):
+        Simulation(competing)(torch.zeros(shape))
 
 
 @pytest.mark.gpu

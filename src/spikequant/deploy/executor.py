@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from spikequant.deploy.c.emit import sources
 from spikequant.deploy.c.layout import Form
 from spikequant.deploy.c.loading import loaded
-from spikequant.deploy.machine import encode, encode_narrow, interpret
+from spikequant.deploy.machine import encode, encode_narrow, interpret, refuse_beyond, refuse_shape
 from spikequant.deploy.operations import Conv2d, Dense
 from spikequant.deploy.program import Program
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 
 Integers = NDArray[np.int64]
 PAYS = 10**9  # multiplications: for them the interpreter takes about as long as a compiler for its work
@@ -54,9 +54,18 @@ class Executor:
         self.scores.restype = None
 
     def run(self, codes: Integers | NDArray[np.int8]) -> Integers:
-        """Scores ``[batch, class]`` of codes as ``machine.encode`` or ``machine.encode_narrow`` gives them."""
+        """Scores ``[batch, class]`` of codes as ``machine.encode`` or ``machine.encode_narrow`` gives them.
+
+        Raises:
+            MismatchError: codes of another shape than the program's, out of range, or no whole numbers.
+        """
+        source = self.program.header.source
+        if codes.dtype.kind not in "iub":
+            raise MismatchError(f"an executor takes the codes that machine.encode gives, got {codes.dtype}; program.run takes real images")
+        refuse_shape(self.program, codes.shape)
+        refuse_beyond(self.program, codes, source.low, source.high)
         narrow = codes.astype(np.int8, copy=False)  # before they are laid out anew: an eighth of the memory
-        images = np.ascontiguousarray(narrow if self.program.header.source.still else np.moveaxis(narrow, 1, 0)).reshape(-1, self.size)
+        images = np.ascontiguousarray(narrow if source.still else np.moveaxis(narrow, 1, 0)).reshape(-1, self.size)
         scores = np.empty((len(images), self.program.classes), np.int32)
         parts = np.array_split(np.arange(len(images)), min(torch.get_num_threads(), len(images)))
         bounds = [(int(part[0]), len(part)) for part in parts]

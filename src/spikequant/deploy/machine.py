@@ -1,5 +1,6 @@
 """The reference interpreter, in NumPy int64: the judge of every other form of a program."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -59,12 +60,7 @@ def _codes(program: Program, images: Any) -> NDArray[Any]:
         raise MismatchError(f"the input of {program.header.name} holds {int((~np.isfinite(x)).sum())} values that are not finite")
     if source.rate is not None and x.shape[1:] == source.shape and x.size:
         return drawn_spikes(x, source.rate, program.header.time)
-    lead = 1 if source.still else 2
-    if x.shape[lead:] != source.shape or x.ndim != lead + len(source.shape) or not x.size:
-        axes = "batch" if source.still else "time, batch"
-        raise MismatchError(f"{program.header.name} takes [{axes}, {', '.join(map(str, source.shape))}], got {list(x.shape)}")
-    if not source.still and len(x) != program.header.time:
-        raise MismatchError(f"{program.header.name} takes {program.header.time} time steps, got {len(x)}")
+    refuse_shape(program, x.shape)
     if x.dtype.kind == "f":
         # float32 as in training: the same division, the same rounding.
         real = x.astype(np.float32) / np.float32(source.step)
@@ -73,18 +69,38 @@ def _codes(program: Program, images: Any) -> NDArray[Any]:
             return np.asarray(np.clip(whole, source.low, source.high))
         if not np.array_equal(whole, real):
             raise MismatchError(f"{program.header.name} takes whole numbers of events, got {x[whole != real].flat[0]}; count them first")
-        _refuse_beyond(program, whole, source.low, source.high)
+        refuse_beyond(program, whole, source.low, source.high)
         return np.asarray(whole)
     codes = x.astype(np.int64)
     if not source.table:
-        _refuse_beyond(program, codes, source.low, source.high)
+        refuse_beyond(program, codes, source.low, source.high)
         return codes
-    _refuse_beyond(program, codes, 0, 255)
+    refuse_beyond(program, codes, 0, 255)
     channel = np.arange(source.shape[0]).reshape(-1, *[1] * (len(source.shape) - 1))
     return np.asarray(program.tensors["input.table"][channel, codes])
 
 
-def _refuse_beyond(program: Program, codes: NDArray[Any], low: int, high: int) -> None:
+def refuse_shape(program: Program, shape: tuple[int, ...]) -> None:
+    """Codes are ``[batch, ...]``, or ``[time, batch, ...]`` where they are not still.
+
+    Raises:
+        MismatchError: these are not, or there are none.
+    """
+    source, time = program.header.source, program.header.time
+    lead = 1 if source.still else 2
+    if shape[lead:] != source.shape or len(shape) != lead + len(source.shape) or not math.prod(shape):
+        axes = "batch" if source.still else "time, batch"
+        raise MismatchError(f"{program.header.name} takes [{axes}, {', '.join(map(str, source.shape))}], got {list(shape)}")
+    if not source.still and shape[0] != time:
+        raise MismatchError(f"{program.header.name} takes {time} time steps, got {shape[0]}")
+
+
+def refuse_beyond(program: Program, codes: NDArray[Any], low: int, high: int) -> None:
+    """Codes lie in a range.
+
+    Raises:
+        MismatchError: some do not.
+    """
     least, most = int(codes.min()), int(codes.max())
     if least < low or most > high:
         source = program.header.source

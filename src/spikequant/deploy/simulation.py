@@ -3,12 +3,15 @@
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spikequant.deploy.bounds import FLOAT32, weights
 from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
+from spikequant.deploy.machine import refuse_shape
 from spikequant.deploy.membranes import Neurons, State
 from spikequant.deploy.operations import Conv2d, Dense, Lif, OrPool, SumPool
 from spikequant.deploy.program import INPUT, Program
@@ -30,14 +33,14 @@ class Simulation(nn.Module):
         self.dtype, self.score_dtype = (self.dtype_of(each) for each in (widest, max(widest, program.reach_of_scores.largest)))
         for op in program.header.operations:
             if isinstance(op, Dense | Conv2d):
-                self._hold(f"{op.name}.weight", torch.from_numpy(weights(op, program.tensors) << op.shift))
+                self._hold(f"{op.name}.weight", weights(op, program.tensors) << op.shift)
                 if op.bias:
-                    self._hold(f"{op.name}.bias", torch.from_numpy(program.tensors[f"{op.name}.bias"]))
+                    self._hold(f"{op.name}.bias", program.tensors[f"{op.name}.bias"])
             if isinstance(op, Lif):
                 for part in op.slots([program.shapes[op.name]]):
-                    self._hold(f"{op.name}.{part}", torch.from_numpy(program.tensors[f"{op.name}.{part}"]))
+                    self._hold(f"{op.name}.{part}", program.tensors[f"{op.name}.{part}"])
             if isinstance(op, Winner):
-                self._hold(f"{op.name}.draws", torch.from_numpy(program.tensors[f"{op.name}.draws"]))
+                self._hold(f"{op.name}.draws", program.tensors[f"{op.name}.draws"])
         self.looks_back = any(isinstance(op, Delay) for op in program.header.operations)
 
     @staticmethod
@@ -45,8 +48,8 @@ class Simulation(nn.Module):
         """The float type that holds every whole number up to this magnitude."""
         return torch.float32 if largest < FLOAT32 else torch.float64
 
-    def _hold(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name.replace(".", "__"), value.to(self.dtype))
+    def _hold(self, name: str, value: NDArray[np.int64]) -> None:
+        self.register_buffer(name.replace(".", "__"), torch.tensor(value, dtype=self.dtype))
 
     def tensor(self, name: str) -> Tensor | None:
         """A tensor of the program, None where it has none of this name."""
@@ -54,7 +57,11 @@ class Simulation(nn.Module):
 
     @torch.no_grad()
     def forward(self, codes: Tensor) -> Tensor:
-        """Scores ``[batch, class]``; see ``Header.readout``."""
+        """Scores ``[batch, class]``; see ``Header.readout``.
+
+        Raises:
+            MismatchError: codes of another shape than the program's.
+        """
         ((_, last),) = self.values(codes, [self.program.header.operations[-1].name])
         return self.scores(last)
 
@@ -71,7 +78,12 @@ class Simulation(nn.Module):
 
     @torch.no_grad()
     def values(self, codes: Tensor, wanted: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Every value ``[time, batch, ...]`` by the name of its operation, or those ``wanted``; time 1 where all steps are alike."""
+        """Every value ``[time, batch, ...]`` by the name of its operation, or those ``wanted``; time 1 where all steps are alike.
+
+        Raises:
+            MismatchError: codes of another shape than the program's.
+        """
+        refuse_shape(self.program, codes.shape)
         x = codes.to(self.dtype)
         names = [op.name for op in self.program.header.operations if wanted is None or op.name in wanted]
         if self.looks_back:
@@ -116,8 +128,8 @@ class Simulation(nn.Module):
             yield now
 
     def _plain(self, op: Any, inputs: list[Tensor]) -> Tensor:
-        # cuDNN may choose Winograd, whose transforms round; the plain algorithm only adds.
-        with torch.backends.cudnn.flags(enabled=False):
+        # cuDNN may choose Winograd, whose transforms round; the plain algorithm only adds. Autocast rounds whatever needs more than 8 bits.
+        with torch.backends.cudnn.flags(enabled=False), torch.autocast(inputs[0].device.type, enabled=False):
             return VALUES[op.kind](self, op, inputs)
 
     def _won(self, op: Winner, x: Tensor, t: int) -> Tensor:
