@@ -30,11 +30,22 @@ def test_hash_covers_header_and_tensors(residual: Program) -> None:
         ("conv1.weight", np.full((2, 1, 3, 3), 8), "must lie in -8 to 7"),
         ("lif3.threshold", np.array([1, 2, 3, 4, 32]), "must lie in 1 to 31"),
         ("other", np.array([1]), "not part"),
+        ("lif1.threshold", np.array([60, 89.5]), r"holds 89\.5, must hold whole numbers"),
+        ("lif1.threshold", np.array([60, np.nan]), "holds nan, must hold whole numbers"),
     ],
 )
 def test_unfit_tensors_are_refused(residual: Program, name: str, value: np.ndarray, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Program(residual.header, residual.tensors | {name: value})
+
+
+def test_what_was_proven_cannot_be_changed(residual: Program) -> None:
+    mine = np.array([60, 90])
+    program = Program(residual.header, residual.tensors | {"lif1.threshold": mine})
+    mine[:] = 0
+    assert program.tensors["lif1.threshold"].tolist() == [60, 90]
+    with pytest.raises(ValueError, match="read-only"):
+        program.tensors["lif1.threshold"][0] = 0
 
 
 def test_an_absent_tensor_is_named(residual: Program) -> None:

@@ -139,7 +139,7 @@ def _feeder(program: Program, name: str) -> str:
 
 def _layer(program: Program, op: Weighted) -> nn.Conv2d | nn.Linear:
     """The layer as torch has it, with its whole numbers."""
-    w = torch.from_numpy(weights(op, program.tensors)).double()
+    w = torch.tensor(weights(op, program.tensors), dtype=torch.float64)
     made: nn.Conv2d | nn.Linear
     if isinstance(op, Conv2d):
         window: dict[str, Any] = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}

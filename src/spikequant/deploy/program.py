@@ -88,15 +88,16 @@ class Header(Spec):
 class Program:
     """A network as whole numbers: what it computes is defined by ``machine.run``, and every other form must equal it.
 
-    ``tensors`` are int64 by name (``conv1.weight``); ``shapes``, ``proofs`` are per operation, in order.
+    ``tensors`` are int64 by name (``conv1.weight``), copies that cannot be written to; ``shapes``, ``proofs`` are per operation, in order.
 
     Raises:
-        SpecError: tensors are absent, of another shape or out of range; shapes do not fit; an overflow bound cannot be proven.
+        SpecError: tensors are absent, of another shape, out of range or no whole numbers; shapes do not fit; an overflow bound cannot
+            be proven.
     """
 
     def __init__(self, header: Header, tensors: Mapping[str, Any]) -> None:
         self.header = header
-        self.tensors: dict[str, Integers] = {name: np.asarray(value, dtype=np.int64) for name, value in sorted(tensors.items())}
+        self.tensors: dict[str, Integers] = {name: _kept(name, value) for name, value in sorted(tensors.items())}
         self.shapes, self.slots = layout(header)
         _refuse_others(self.slots, self.tensors)
         for name, slot in self.slots.items():
@@ -278,6 +279,16 @@ def layout(header: Header) -> tuple[dict[str, Shape], dict[str, Slot]]:
 def _refuse_huge(name: str, shape: Shape) -> None:
     if math.prod(shape) > LARGEST:
         raise SpecError(f"{name}: shape {tuple(shape)} has more than {LARGEST} elements")
+
+
+def _kept(name: str, value: Any) -> Integers:
+    """A copy that nothing can change, for the proofs hold of what is stored now."""
+    given = np.asarray(value)
+    if given.dtype.kind not in "iub" and not np.array_equal(given, np.rint(given)):
+        raise SpecError(f"tensor {name!r} holds {given[given != np.rint(given)].flat[0]}, must hold whole numbers")
+    kept = given.astype(np.int64)
+    kept.setflags(write=False)
+    return kept
 
 
 def _refuse_others(slots: Mapping[str, Slot], tensors: Mapping[str, Integers]) -> None:
