@@ -21,6 +21,14 @@ def test_nothing_differs(small: Network) -> None:
     assert [(layer.spikes, layer.different) for layer in found.layers] == [(16 * 4 * 1024, 0), (16 * 4 * 512, 0)]
 
 
+def test_accuracy_is_that_of_the_programs_own_choice(small: Network) -> None:
+    """Of first spikes the earliest wins, not the latest."""
+    program = lower(small)
+    first = Program(program.header.model_copy(update={"readout": "first_spike"}), program.tensors)
+    own = [(x, torch.from_numpy(first.predict(x.numpy()))) for x, _ in BATCHES]
+    assert first.check(small, own).program_accuracy == 1
+
+
 def test_the_first_divergence_is_named(small: Network) -> None:
     """A threshold one higher: the first neuron that differs is exactly at the old threshold, 1 below the new one."""
     program = lower(small)

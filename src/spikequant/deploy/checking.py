@@ -112,8 +112,8 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
             places = {name: tally.add(values[name], spikes[name]) for name, tally in tallies.items()}
             if first is None and any(places.values()):
                 first = first_divergence(program, codes, places, images)
-            scores = simulation.scores(values[last])
-            right = [so_far + int((each.argmax(1) == y).sum()) for so_far, each in zip(right, (scores, logits), strict=True)]
+            found = program.chosen(simulation.scores(values[last]).numpy()), logits.argmax(1).numpy()
+            right = [so_far + int((each == y.numpy()).sum()) for so_far, each in zip(right, found, strict=True)]
             images += len(y)
     if not images:
         raise SpecError("the loader gave no sample to compare on; it must hold at least 1")
