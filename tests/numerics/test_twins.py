@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import torch
 
+from spikequant.errors import MismatchError
 from spikequant.numerics import (
     Dynamics,
     Grid,
@@ -56,6 +57,51 @@ def test_moments_do_not_depend_on_the_number_of_threads() -> None:
         found.append(torch.stack(moments(x)))
     torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("channels", [3, 4096])
+@pytest.mark.parametrize("without_c", [False, True])
+def test_moments_are_those_of_every_type_and_number_of_channels(
+    dtype: torch.dtype, channels: int, without_c: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if without_c:
+        monkeypatch.setattr(norm_native, "library", lambda: None)
+    x = torch.randn(2, 3, channels, 2, 2).to(dtype)
+    mean, variance = moments(x)
+    assert mean.dtype == variance.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(mean.double(), x.double().mean((0, 1, 3, 4)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(variance.double(), x.double().var((0, 1, 3, 4), correction=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_norm_and_a_branch_that_are_broadcast_run_as_the_reference() -> None:
+    current = 2 * torch.randn(3, 2, 4, 5, 5)
+    one, plus, counts = Norm(torch.ones(1), torch.zeros(1)), torch.ones(1, 2, 4, 5, 5), torch.empty(2, 4)
+    expected = norm_scan(current, Norm(torch.ones(4), torch.zeros(4)), D, tail=Tail(counts=counts))
+    assert torch.equal(norm_scan(current, one, D), expected)
+    assert torch.equal(norm_scan(current, one, D, tail=Tail(plus=plus)), expected + 1)
+    assert torch.equal(counts, expected.sum((0, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("norm", "steps", "tail"),
+    [
+        (Norm(torch.ones(3), torch.zeros(3)), None, Tail()),
+        (Norm(torch.ones(4), torch.zeros(4)), 4, Tail()),
+        (Norm(torch.ones(4), torch.zeros(4)), None, Tail(plus=torch.ones(2, 2, 4, 5, 5))),
+        (Norm(torch.ones(4), torch.zeros(4)), None, Tail(counts=torch.empty(1, 3))),
+    ],
+)
+def test_what_does_not_fit_the_images_is_refused(norm: Norm, steps: int | None, tail: Tail) -> None:
+    with pytest.raises((RuntimeError, MismatchError)):
+        norm_scan(torch.randn(3, 2, 4, 5, 5), norm, D, steps=steps, tail=tail)
+
+
+def test_sparse_convolutions_take_no_bias_that_is_not_of_their_channels_and_type() -> None:
+    x, weight = (torch.rand(4, 16, 32, 32) < 0.05).float(), torch.randn(64, 16, 3, 3)
+    for bias in (torch.zeros(1), torch.zeros(64, dtype=torch.float64)):
+        with pytest.raises(RuntimeError, match="bias"):
+            conv2d(x, weight, bias, padding=1)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 5, 7, 8, 12])

@@ -76,3 +76,4 @@ def test_what_the_twin_does_not_cover() -> None:
     assert not stdp_native.fits(learned, Formats(v=Format(affine(-1.0, 1.0, 16))))
     assert not stdp_native.fits(learned, Formats(v=fixed(2, 2, "nearest_even")))
     assert not stdp_native.fits(Learned(learned.weight.double(), learned.theta), None)
+    assert not stdp_native.fits(Learned(learned.weight, learned.theta.double()), None)

@@ -115,7 +115,8 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     if stride > 1 and padding == 0 and tuple(weight.shape[2:]) == (1, 1) and weight.shape[1] < BLOCK:
         x, stride = x[..., ::stride, ::stride], 1
     form = events_native.Form(weight.shape[-1], padding)
-    if stride == 1 and events_native.fits(x, weight, form) and events_native.is_promising(x, weight):
+    plain = bias is None or (bias.dtype == torch.float32 and bias.shape == weight.shape[:1])
+    if plain and stride == 1 and events_native.fits(x, weight, form) and events_native.is_promising(x, weight):
         events = events_native.events_in(events_native.ready(), x)
         codes = None if unit is None else whole_native.codes(x, weight, unit, events)
         if unit is not None and codes is not None:
@@ -197,8 +198,15 @@ def norm_scan_fits(current: Tensor, dynamics: Dynamics, state: State | None, tai
 def moments(current: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel of ``[time, batch, channel, height, width]``, without gradient.
 
-    Summed in float64 over fixed blocks in one order, so that any number of threads gives the same bits.
+    Summed in float64; by C over fixed blocks in one order, so that any number of threads gives the same bits.
+
+    >>> [each.tolist() for each in moments(torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1, 1))]
+    [[2.0], [1.0]]
     """
+    if not norm_native.has_moments(current):
+        variance, mean = torch.var_mean(current.detach().double(), (0, 1, 3, 4), correction=0)
+        dtype = torch.promote_types(current.dtype, torch.float32)
+        return mean.to(dtype), variance.to(dtype)
     rows = norm_native.channels_last(current.detach())
     return norm_native.moments(rows.reshape(-1, rows.shape[-1]))
 
@@ -212,11 +220,15 @@ def norm_scan(
     tail: Tail = Tail(),  # noqa: B008 - an immutable default
 ) -> Tensor:
     """``spikequant.numerics.norm.norm_scan`` by its fastest admitted twin: same spikes, bit for bit."""
+    scan.check(current, None, steps)
     scan.refuse_unknown(dynamics, state)
+    run = None
     if norm_native.fits(current, dynamics, state, tail):
-        return norm_native.norm_scan(current, norm, dynamics, state, steps, tail)
-    if norm_ranging.fits(current, dynamics, state, tail):
-        return norm_native.norm_scan(current, norm, dynamics, state, steps, tail, run=norm_ranging.run)
+        run = norm_native.run_all
+    elif norm_ranging.fits(current, dynamics, state, tail):
+        run = norm_ranging.run
+    if run is not None and norm_native.agree(current, norm, steps, tail):
+        return norm_native.norm_scan(current, norm, dynamics, state, steps, tail, run=run)
     return reference.norm_scan(current, norm, dynamics, state, steps, tail)
 
 

@@ -46,6 +46,20 @@ def fits(current: Tensor, dynamics: Dynamics, state: State | None, tail: Tail) -
     return lif_native.covers(current, dynamics, state, None)
 
 
+def agree(current: Tensor, norm: Norm, steps: int | None, tail: Tail) -> bool:
+    """Whether all that goes with these images is of their shape, as C takes it to be; where something is broadcast, the reference runs."""
+    shown, channels = current.shape[0] if steps is None else steps, current.shape[2]
+    plus, counts = (None if each is None else tuple(each.shape) for each in (tail.plus, tail.counts))
+    of_channels = all(each is None or each.shape == (channels,) for each in norm)
+    return of_channels and plus in (None, (shown, *current.shape[1:])) and counts in (None, tuple(current.shape[1:3]))
+
+
+def has_moments(current: Tensor) -> bool:
+    """Whether ``moments`` covers these images."""
+    covered = current.dtype == torch.float32 or (current.dtype == torch.bfloat16 and current.shape[2] <= TILE)
+    return covered and current.device.type == "cpu" and library() is not None
+
+
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (biased) of each channel of ``x`` ``[row, channel]``, summed in float64 over fixed blocks."""
     total = sums(_c(), x)
@@ -88,8 +102,7 @@ def _is_half(x: Tensor) -> bool:
 
 def _c() -> ctypes.CDLL:
     c = library()
-    if c is None:
-        raise SpecError("the C library is gone; set SPIKEQUANT_KERNELS=torch")
+    assert c is not None, "fits() asked for it"
     return _declared(c)
 
 

@@ -43,7 +43,8 @@ class CShow(ctypes.Structure):
 def fits(learned: Learned, formats: Formats | None) -> bool:
     """Whether the twin covers a call: float32 on the CPU, whole multiples of a power of two as grids."""
     wanted = [] if formats is None else [each for each in formats[:3] if each is not None]
-    return learned.weight.device.type == "cpu" and learned.weight.dtype == torch.float32 and all(map(_covered, wanted)) and bool(library())
+    plain = all(each.device.type == "cpu" and each.dtype == torch.float32 for each in learned)
+    return plain and all(map(_covered, wanted)) and bool(library())
 
 
 def _covered(form: Format) -> bool:
