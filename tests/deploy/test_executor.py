@@ -1,3 +1,5 @@
+import copy
+import pickle
 import shutil
 import warnings
 from collections.abc import Callable
@@ -42,6 +44,18 @@ def test_it_is_compiled_when_that_pays(residual: Program, monkeypatch) -> None:
     for compiled in (False, False, True, True):
         assert np.array_equal(engine.run(images), expected)
         assert (engine.executor is not None) == compiled
+
+
+@needs_cc
+def test_a_compiled_program_is_copied_and_pickled(residual: Program, monkeypatch) -> None:
+    monkeypatch.setattr(executor, "PAYS", 0)
+    images = drawn(residual, 2)
+    expected = residual.run(images)
+    assert residual._engine.executor is not None
+    for other in (copy.deepcopy(residual), pickle.loads(pickle.dumps(residual))):
+        assert other.hash == residual.hash
+        assert np.array_equal(other.run(images), expected)
+        assert not other.tensors["lif1.threshold"].flags.writeable
 
 
 @pytest.mark.parametrize(("variable", "value"), [("CC", "/no/compiler"), ("CC", "false"), ("SPIKEQUANT_KERNELS", "torch")])

@@ -107,6 +107,10 @@ class Program:
                 _refuse_unsorted(op, self.tensors[f"{op.name}.levels"])
         self.proofs = _proofs(header, self.shapes, self.tensors)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies are made anew, from what is stored: what runs a program is a library in this process."""
+        return Program, (self.header, self.tensors)
+
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 over header and tensors; every form of the program bears it."""
