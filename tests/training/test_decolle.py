@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spikequant.errors import MismatchError, SpecError
+from spikequant.errors import Diverged, MismatchError, SpecError
 from spikequant.models import Network, build
 from spikequant.recipes import Recipe, quantize
 from spikequant.training import Decolle, Epoch, Step, learn_locally
@@ -105,3 +105,11 @@ def test_refusals() -> None:
         list(learn_locally(network(), [], Decolle()))
     with pytest.raises(MismatchError, match="target 3 is none"):
         list(learn_locally(network(), [(batch(3, 0)[0], torch.tensor([0, 1, 3]))], Decolle(burn_in=1)))
+
+
+def test_what_is_not_finite_is_told_though_the_loss_does_not_show_it() -> None:
+    """A weight of NaN gives no spike, and so a finite loss."""
+    (x, y), once = batch(6, 0), Decolle(epochs=1, burn_in=2, settling=0)
+    x[3, 0, 0, 0, 0] = torch.nan
+    with pytest.raises(Diverged, match="at batch 2 in epoch 1: the input batch is not finite; leave out the samples"):
+        list(learn_locally(network(), [batch(6, 1), (x, y)], once))

@@ -72,3 +72,7 @@ def test_a_neuron_that_refuses_nan_does_not_hide_the_layer_before_it():
 def test_the_error_names_what_and_where():
     told = "training diverged at step 7 in epoch 2: the output of layer 'conv1' is not finite; lower lr, or set grad_clip"
     assert str(diverged("the output of layer 'conv1'", "step 7 in epoch 2")) == told
+
+
+def test_broken_data_are_not_cured_by_a_lower_rate():
+    assert str(diverged("the input batch", "step 1 in epoch 1")).endswith("not finite; leave out the samples that hold NaN or infinity")

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikequant.errors import Diverged, MismatchError, SpecError
+from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network, draw_readout
 from spikequant.neurons import Refraining, Traces
 from spikequant.numerics import Refrained, Traced, fired, refrain, trace
 from spikequant.training.accuracy import evaluate
+from spikequant.training.divergence import INPUT, diverged, finite
 from spikequant.training.events import Epoch, Step
 from spikequant.training.outputs import Loader, device_of, refuse_targets
 from spikequant.training.plasticity import Decolle
@@ -84,7 +85,7 @@ def learn_locally(network: Network, loader: Loader, decolle: Decolle, validation
     Raises:
         MismatchError: a network of another kind, or targets that do not fit.
         SpecError: a loader that gives nothing, or sequences no longer than the burn-in.
-        Diverged: a loss that is not finite.
+        Diverged: a loss or weight that is not finite; names batch and epoch.
     """
     layers, step = blocks(network, decolle.seed), 0
     parameters = [each for block in layers for each in block.synapses.parameters() if each.requires_grad]
@@ -101,6 +102,9 @@ def learn_locally(network: Network, loader: Loader, decolle: Decolle, validation
             if step == 0 and decolle.settling:
                 settle(layers, x[:, : decolle.settling].to(device_of(network)), noise)
             losses.append(_learned(layers, optimizer, (x, y), decolle, noise))
+            if not finite([torch.tensor(losses[-1]), *(each.detach() for each in parameters)]):
+                what = "a local loss or weight" if torch.isfinite(x).all() else INPUT
+                raise diverged(what, f"batch {len(losses)} in epoch {epoch + 1}", "lower lr")
             step, seen = step + 1, seen + len(y)
             yield Step(losses[-1], step, total, epoch + 1, seen / (time.perf_counter() - began))
         if not losses:
@@ -130,8 +134,6 @@ def _learned(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach()
-    if not torch.isfinite(total):
-        raise Diverged("the local losses are not finite; take a smaller lr")
     return float(total) / (len(x) - decolle.burn_in)
 
 

@@ -11,6 +11,8 @@ from spikequant.errors import Diverged, SpikequantError
 from spikequant.training.outputs import step_outputs
 from spikequant.training.spec import Precision
 
+INPUT = "the input batch"
+
 
 def finite(tensors: Iterable[Tensor]) -> bool:
     """Whether no value is NaN or infinite; in one pass, by the largest magnitude.
@@ -21,9 +23,10 @@ def finite(tensors: Iterable[Tensor]) -> bool:
     return bool(torch.isfinite(get_total_norm(tensors, torch.inf)))
 
 
-def diverged(what: str, place: str) -> Diverged:
-    """The error that names what is not finite, and where in training it was met."""
-    return Diverged(f"training diverged at {place}: {what} is not finite; lower lr, or set grad_clip")
+def diverged(what: str, place: str, cure: str = "lower lr, or set grad_clip") -> Diverged:
+    """The error that names what is not finite, where in training it was met, and what to do: ``cure``, unless the data are broken."""
+    told = "leave out the samples that hold NaN or infinity" if what == INPUT else cure
+    return Diverged(f"training diverged at {place}: {what} is not finite; {told}")
 
 
 def culprit(model: nn.Module, x: Tensor, precision: Precision) -> str | None:
@@ -36,7 +39,7 @@ def culprit(model: nn.Module, x: Tensor, precision: Precision) -> str | None:
     "the parameter 'bias' of layer '1'"
     """
     if _broken(x):
-        return "the input batch"
+        return INPUT
     for name, parameter in model.named_parameters():
         if _broken(parameter):
             return f"the parameter {_place(name)}"
