@@ -319,6 +319,9 @@ def test_shows_what_it_does() -> None:
         ({"decay": 0.5, "compare_at": "store"}, "unknown compare_at 'store': must be one of full, stored; did you mean 'stored'"),
         ({"decay": 0.5, "leak_rounding": "ceil"}, "unknown leak_rounding 'ceil'"),
         ({"decay": 0.5, "snapped": "before"}, "unknown snapped 'before'"),
+        ({"decay": 0.5, "reset": "value", "reset_value": 1.0}, "threshold must be above 1, to which a reset puts the membrane, got 1.0"),
+        ({"decay": 0.5, "state": 4}, r"state must be a spec or quantizer, such as Uniform\(.*\), got 4"),
+        ({"decay": 0.5, "surrogate": None}, "unknown surrogate 'None'"),
         ({"decay": 0.5, "surrogate": "arctn"}, "unknown surrogate 'arctn': must be one of .*; did you mean 'arctan'"),
     ],
 )
@@ -342,8 +345,13 @@ def test_refuses_constants_of_other_channels(channels: int) -> None:
 
 
 def test_refuses_a_rest_with_a_quantized_decay() -> None:
-    with pytest.raises(SpecError, match=r"rest at 0, not at -0\.5"):
-        LIF(tau=2.0, reset="value", reset_value=-0.5).quantize_constant("decay", torch.tensor(0.5))
+    for neuron in (LIF(tau=2.0, reset="value", reset_value=-0.5), LIF(tau=2.0, rest=-0.5)):
+        with pytest.raises(SpecError, match=r"rest at 0, not at -0\.5"):
+            neuron.quantize_constant("decay", torch.tensor(0.5))
+
+
+def test_a_surrogate_with_its_slope() -> None:
+    assert LIF(decay=0.5, surrogate=("sigmoid", 4.0)).dynamics.surrogate == Surrogate("sigmoid", 4.0)
 
 
 @pytest.mark.parametrize("shape", [(3,), (0, 1, 1), (1, 0, 1)])

@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypedDict, Unpack, cast, get_args, get_type_hints
+from typing import Any, Protocol, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.neurons.choices import Choices, refuse_choices
 from spikequant.neurons.sequence import sequence
 from spikequant.numerics import (
     DERIVATIVES,
-    Charge,
-    Compare,
     Dynamics,
     Grid,
-    Reset,
-    ResetTiming,
     Snapped,
     State,
     Surrogate,
@@ -47,28 +44,6 @@ class HoldsGrid(Protocol):
 Counter = Callable[[Tensor, int, int], object]
 
 
-class Choices(TypedDict, total=False):
-    """In what libraries differ: the fields of ``spikequant.numerics.Dynamics``, and when the state is rounded."""
-
-    charge: Charge
-    tau: float
-    gain: float
-    multiplier: int
-    shift: int
-    leak_rounding: Literal["floor", "trunc", "half_up"]
-    reset: Reset
-    reset_value: float
-    reset_timing: ResetTiming
-    detach_reset: bool
-    compare: Compare
-    compare_at: Literal["stored", "full"]
-    state_shift: int
-    rest: float
-
-
-VALID = {name: get_args(kind) for name, kind in get_type_hints(Choices).items() if get_args(kind)} | {"snapped": get_args(Snapped)}
-
-
 class LIF(nn.Module):
     """Leaky integrate-and-fire: ``v = decay v + gain x; v = snap(v); s = [v >= threshold]; reset``.
 
@@ -80,7 +55,8 @@ class LIF(nn.Module):
     Shapes: current and spikes are ``[time, batch, channel, *space]``.
 
     Raises:
-        SpecError: neither or both of ``decay`` and ``tau``; a threshold that is not positive; an unknown choice.
+        SpecError: neither or both of ``decay`` and ``tau``; a threshold that is not above 0, or not above where a reset puts the
+            membrane; a choice that is unknown, or that its charge does not read.
 
     >>> LIF(decay=0.5)(torch.ones(3, 1, 1)).flatten().tolist()
     [1.0, 1.0, 1.0]
@@ -96,7 +72,7 @@ class LIF(nn.Module):
         threshold: float | Tensor = 1.0,
         state: HoldsGrid | None = None,
         snapped: Snapped = "before_fire",
-        surrogate: Surrogate | str = "arctan",
+        surrogate: Surrogate | tuple[str, float] | str = "arctan",
         **choices: Unpack[Choices],
     ) -> None:
         super().__init__()
@@ -104,17 +80,20 @@ class LIF(nn.Module):
             raise SpecError(f"a LIF needs either decay or tau, got decay={decay} and tau={choices.get('tau')}")
         if "tau" in choices and choices["tau"] < 1:
             raise SpecError(f"tau must be at least 1 time step, got {choices['tau']}; nearest valid value: 1.0")
-        _refuse_unknown({**choices, "snapped": snapped})
-        tau = choices.setdefault("tau", 1.0)
         choices.setdefault("charge", "relax_input" if decay is None else "scale")
+        refuse_choices({**choices, "snapped": snapped, **({} if decay is None else {"decay": decay})})
+        tau = choices.setdefault("tau", 1.0)
         self.register_buffer("threshold", constant(threshold))
         self.register_buffer("decay", constant(1 - 1 / tau if decay is None else decay))
         rest = choices.get("reset_value", 0.0) if choices.get("reset") == "value" else 0.0
-        if not (self.threshold > min(rest, 0.0)).all():
-            raise SpecError(f"threshold must be above {min(rest, 0.0):g}, got {float(self.threshold.min())}")
-        curve = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
+        if not (self.threshold > rest).all():
+            where = ", to which a reset puts the membrane" if rest else ""
+            raise SpecError(f"threshold must be above {rest:g}{where}, got {float(self.threshold.min())}")
+        curve = Surrogate(*surrogate) if isinstance(surrogate, tuple) else Surrogate(surrogate)
         if curve.kind not in DERIVATIVES:
             raise SpecError(unknown("surrogate", str(curve.kind), DERIVATIVES))
+        if state is not None and not callable(getattr(state, "grid", None)):
+            raise SpecError(f"state must be a spec or quantizer, such as Uniform(bits=4, low=-1.0, high=1.0), got {state!r}")
         self.dynamics = Dynamics(self.threshold, surrogate=curve, **choices)
         self.state, self.snapped = state, snapped
         self.counters: tuple[Counter, ...] = ()
@@ -242,8 +221,8 @@ class LIF(nn.Module):
                 f"the charge {self.dynamics.charge!r} has no decay to quantize; adopt the network with decays, or leave it float"
             )
         if name == "decay" and self.dynamics.charge in ("relax", "relax_input"):
-            if self.dynamics.reset == "value" and self.dynamics.reset_value != 0:
-                raise SpecError(f"a decay can be quantized only where membranes rest at 0, not at {self.dynamics.reset_value}")
+            if self.rest:
+                raise SpecError(f"a decay can be quantized only where membranes rest at 0, not at {self.rest}")
             gain = 1 / self.dynamics.tau if self.dynamics.charge == "relax_input" else 1.0
             self.dynamics = self.dynamics._replace(charge="scale", gain=gain)
         getattr(self, name).copy_(value)
@@ -266,7 +245,7 @@ class IF(LIF):
         threshold: float | Tensor = 1.0,
         state: HoldsGrid | None = None,
         snapped: Snapped = "before_fire",
-        surrogate: Surrogate | str = "arctan",
+        surrogate: Surrogate | tuple[str, float] | str = "arctan",
         **choices: Unpack[Choices],
     ) -> None:
         super().__init__(1.0, threshold, state, snapped, surrogate, **choices)
@@ -278,12 +257,6 @@ def asked(holder: HoldsGrid | None, snapped: Snapped) -> State | None:
         return None
     follows = getattr(holder, "ranging", None)
     return State(follows or holder.grid(), holder.rounding_rule, holder.gradient, snapped, squash=getattr(holder, "squash", False))
-
-
-def _refuse_unknown(choices: dict[str, Any]) -> None:
-    for name, value in choices.items():
-        if name in VALID and value not in VALID[name]:
-            raise SpecError(unknown(name, str(value), VALID[name]))
 
 
 def constant(value: float | Tensor) -> Tensor:
