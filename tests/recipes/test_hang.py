@@ -175,6 +175,11 @@ def test_calibration_can_be_repeated(model: Network, loader: list[Batch]) -> Non
     assert small.lif1.state.high.equal(again.lif1.state.high)
 
 
+def test_extremes_of_a_neuron_that_does_not_exist_are_refused(model: Network) -> None:
+    with pytest.raises(SpecError, match="extremes: unknown neuron 'lif9': must be one of lif1, lif2; did you mean"):
+        quantize(model, Recipe(state=Uniform(bits=4)), extremes={"lif1": (0.0, 1.0), "lif2": (0.0, 1.0), "lif9": (0.0, 1.0)})
+
+
 @pytest.mark.parametrize("spec", FITTED, ids=name_of)
 def test_refuses_without_calibration(model: Network, spec: QuantizerSpec) -> None:
     with pytest.raises(SpecError, match="the states of lif1, lif2 need data to fit their range; pass calibration=loader"):

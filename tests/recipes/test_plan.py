@@ -77,7 +77,7 @@ def test_the_last_matching_override_decides(model: Network) -> None:
 
 
 def test_an_override_keeps_what_it_leaves_out(model: Network) -> None:
-    overrides = {"conv1": Override(weights=B), "conv?": Override(state=D)}
+    overrides = {"conv1": Override(weights=B), "conv?": Override(biases=D)}
     assert grids(model, Recipe(weights=A, overrides=overrides), "weights") == {"conv1": B, "conv2": A, "readout": A}
 
 
@@ -115,6 +115,37 @@ def test_refuses_a_pattern_that_matches_nothing(model: Network, pattern: str, me
         plan(model, Recipe(overrides={pattern: Override(weights="float")}))
     with pytest.raises(SpecError, match=message):
         quantize(model, Recipe(weights=A, overrides={pattern: Override(weights="float")}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"conv1": Override(state=A)}, "layer pattern 'conv1' gives state and matches no neuron; there are lif1, lif2"),
+        ({"conv*": Override(constants={"decay": A})}, r"layer pattern 'conv\*' gives constants and matches no neuron"),
+        ({"lif1": Override(weights=A)}, "layer pattern 'lif1' gives weights and matches no layer; there are conv1, conv2, readout"),
+        ({"lif1": Override(activations=A)}, "layer pattern 'lif1' gives activations and matches no activation; there are none"),
+    ],
+)
+def test_refuses_a_pattern_whose_layers_lack_the_part(model: Network, overrides: dict[str, Override], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        plan(model, Recipe(overrides=overrides))
+
+
+def test_refuses_what_the_model_does_not_have(model: Network) -> None:
+    for recipe in (Recipe(state=A), Recipe(state={"v": A}), Recipe(constants=A)):
+        with pytest.raises(SpecError, match=r"the model has no neuron; leave (state|constants) out"):
+            quantize(nn.Linear(1, 1), recipe)
+    with pytest.raises(SpecError, match="activations: the model has no activation; leave activations out"):
+        quantize(model, Recipe(activations=A))
+
+
+def test_refuses_layers_that_take_no_grid_unless_they_stay_float() -> None:
+    module = nn.Sequential(nn.Conv1d(1, 1, 1), nn.ConvTranspose2d(1, 1, 1))
+    for recipe in (Recipe(weights=A), Recipe(biases=A), Recipe(overrides={"1": Override(weights=A)})):
+        with pytest.raises(SpecError, match="1: no grid is hung on a ConvTranspose2d, only on Conv1d, Conv2d and Linear; leave it float"):
+            plan(module, recipe)
+    assert grids(module, Recipe(weights=A, overrides={"1": Override(weights="float")}), "weights") == {"0": A}
+    assert grids(module, Recipe(), "weights") == {"0": None}
 
 
 def test_original_is_the_float_tensor_behind_the_grid(model: Network) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spikequant.errors import SpecError
+from spikequant.errors import SpecError, unknown
 from spikequant.models import Network, activations
-from spikequant.neurons import LIF, Competing, enroll, guests, rest, spiking
+from spikequant.neurons import LIF, Competing, enroll, guests, observable, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate
@@ -39,7 +39,8 @@ def quantize(
     neuron by its name, as ``spikequant.behavior.extremes`` collects them over a whole training run.
 
     Raises:
-        SpecError: a layer pattern matches nothing, the model is quantized already, holds NaN, needs calibration, or has no integer form.
+        SpecError: the recipe asks for what the model does not have, or the model is quantized already, holds NaN, needs calibration, or
+            has no integer form.
 
     >>> from spikequant.models import build
     >>> from spikequant.quantizers import Uniform
@@ -53,11 +54,15 @@ def quantize(
     enroll(copied)
     _fit_weights(copied)
     _fit_thresholds(copied)
-    waiting = {name: quantizer for name, quantizer in _state_quantizers(copied).items() if quantizer.needs_data}
-    for name in waiting.keys() & (extremes or {}).keys():
-        quantizer = waiting.pop(name)
-        quantizer.observe(torch.tensor((extremes or {})[name]).reshape(-1, 1).expand(-1, quantizer.shape[quantizer.axis]))
-        quantizer.fit()
+    states = _state_quantizers(copied)
+    waiting = {name: quantizer for name, quantizer in states.items() if quantizer.needs_data}
+    for name, ends in (extremes or {}).items():
+        if name not in {*states, *observable(copied)}:
+            raise SpecError(unknown("neuron", name, {*states, *observable(copied)}, "extremes"))
+        quantizer = waiting.pop(name, None)
+        if quantizer is not None:
+            quantizer.observe(torch.tensor(ends).reshape(-1, 1).expand(-1, quantizer.shape[quantizer.axis]))
+            quantizer.fit()
     if waiting:
         if calibration is None:
             needy = ", ".join(waiting)

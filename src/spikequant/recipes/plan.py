@@ -1,6 +1,6 @@
 """From a recipe and a model to the list of tensors and their grids."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple, cast
 
@@ -18,6 +18,8 @@ NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
 HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state", "bound": "threshold_state"}
 HOLDERS |= {"p": "p_state", "q": "q_state", "r": "r_state"}
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
+UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d  # layers whose weights no grid is hung on
+OWNERS = {"weights": "layer", "biases": "layer", "activations": "activation", "state": "neuron", "constants": "neuron"}
 LIF_CONSTANTS: tuple[Constant, ...] = ("threshold", "decay")
 RIVAL_CONSTANTS: tuple[Constant, ...] = ("reset", "theta")
 TRACED: tuple[tuple[Literal["p", "q"], ...], tuple[Constant, ...]] = (("p", "q"), ("alpha", "beta"))
@@ -52,11 +54,12 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     """Every tensor of the model with its grid, float ones among them.
 
     Raises:
-        SpecError: a pattern of the recipe matches no layer.
+        SpecError: the recipe asks for what the model does not have, or a pattern matches nothing.
     """
     layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
-    traces = list(tracing(model))
-    _refuse_unmatched(recipe, [*layers, *acts, *neurons, *traces])
+    traces, unheld = list(tracing(model)), {name: module for name, module in model.named_modules() if isinstance(module, UNHELD)}
+    _refuse_idle(recipe, {"layer": [*layers, *unheld], "activation": acts, "neuron": [*neurons, *traces]})
+    _refuse_unheld_layers(recipe, unheld)
     hung = []
     ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
     for name, layer in layers.items():
@@ -162,7 +165,26 @@ def _own_width(spec: QuantizerSpec | None, value: Tensor) -> QuantizerSpec | Non
     return FixedPoint(integer=integer, fraction=max(0, CONSTANT_BITS - 1 - integer), rounding=spec.rounding)
 
 
-def _refuse_unmatched(recipe: Recipe, names: list[str]) -> None:
-    for pattern in recipe.overrides:
+def _refuse_idle(recipe: Recipe, owned: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what would be asked for and silently not done."""
+    for field in ("activations", "state", "constants"):
+        if getattr(recipe, field) and not owned[OWNERS[field]]:
+            raise SpecError(f"recipe: {field}: the model has no {OWNERS[field]}; leave {field} out")
+    names = [name for each in owned.values() for name in each]
+    for pattern, override in recipe.overrides.items():
         if not any(fnmatchcase(name, pattern) for name in names):
             raise SpecError(f"recipe: layer pattern {pattern!r} matches nothing{nearest(pattern, names)}; layers are {', '.join(names)}")
+        for field, owner in OWNERS.items():
+            if getattr(override, field) is not None and not any(fnmatchcase(name, pattern) for name in owned[owner]):
+                there = ", ".join(owned[owner]) or "none"
+                raise SpecError(f"recipe: layer pattern {pattern!r} gives {field} and matches no {owner}; there are {there}")
+
+
+def _refuse_unheld_layers(recipe: Recipe, unheld: Mapping[str, nn.Module]) -> None:
+    for name, layer in unheld.items():
+        for field, wanted in (("weights", recipe.weights), ("biases", recipe.biases)):
+            if _overridden(recipe, name, field, wanted) is not None:  # type: ignore[arg-type]
+                raise SpecError(
+                    f"{name}: no grid is hung on a {type(layer).__name__}, only on Conv1d, Conv2d and Linear; "
+                    f"leave it float: overrides={{{name!r}: Override({field}='float')}}"
+                )

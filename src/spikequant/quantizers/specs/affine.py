@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 End = Annotated[float, Field(ge=-1e30, le=1e30)]
 LevelsAt = Literal["ends", "zero", "twos"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+PERCENTILE = 99.9
 
 
 class Uniform(RangedSpec):
@@ -50,7 +51,7 @@ class Uniform(RangedSpec):
     per_channel: bool = False
     symmetric: bool = True
     observer: Observer = "minmax"
-    percentile: Percentile = 99.9
+    percentile: Percentile = PERCENTILE
     range: Literal["frozen", Scope] = "frozen"
     below: Annotated[int, Field(ge=1)] | None = None
     rounding: Rounding = "nearest_even"
@@ -64,6 +65,14 @@ class Uniform(RangedSpec):
                     raise ValueError(
                         f"range={self.range!r} finds the range anew each time: {name} must be {only!r}, got {getattr(self, name)!r}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _observing_is_used(self) -> Self:
+        if self.percentile != PERCENTILE and self.observer != "percentile":
+            raise ValueError(f"percentile belongs to observer='percentile', got {self.percentile} with {self.observer!r}; leave it out")
+        if self.low is not None and (self.per_channel or self.observer != "minmax"):
+            raise ValueError("low and high fix one range for all: per_channel must be False and observer 'minmax', or leave them out")
         return self
 
     @model_validator(mode="after")
