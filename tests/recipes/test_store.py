@@ -11,10 +11,22 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from spikequant import files
-from spikequant.errors import FormatError, MismatchError, SpikequantError
+from spikequant.errors import FormatError, MismatchError, SpecError, SpikequantError
 from spikequant.models import Network, Node, Wiring, build
 from spikequant.models.layers import Convolution
-from spikequant.quantizers import LSQ, Binary, FixedPoint, LQNet, QSNNBinary, QSNNMembrane, SpikeFit, SpQuant, ThresholdCentered, Uniform
+from spikequant.quantizers import (
+    LSQ,
+    MINT,
+    Binary,
+    FixedPoint,
+    LQNet,
+    QSNNBinary,
+    QSNNMembrane,
+    SpikeFit,
+    SpQuant,
+    ThresholdCentered,
+    Uniform,
+)
 from spikequant.recipes import Override, Recipe, bake, load, quantize, save
 from spikequant.recipes.store import JSON_LIMIT, read_document
 
@@ -127,9 +139,39 @@ def test_a_missing_folder_is_made(model: Network, tmp_path: Path) -> None:
 
 def test_refuses_a_record_that_is_not_json_before_anything_is_written(model: Network, saved: Path) -> None:
     before = contents(saved)
-    with pytest.raises(TypeError):
+    with pytest.raises(SpecError, match="record: must be plain values, as JSON holds them: Object of type Network"):
         save(build("digits", width=8), saved, record={"model": model})
     assert contents(saved) == before
+    with pytest.raises(SpecError, match="record"):
+        save(model, saved / "new", record={"accuracy": torch.ones(())})
+    assert not (saved / "new").exists()
+
+
+def test_refuses_to_write_what_load_would_refuse(model: Network, saved: Path) -> None:
+    before = contents(saved)
+    mint = quantize(model, Recipe(weights=LSQ(bits=4), state=MINT(bits=4), batch_norm="folded"))
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.conv1.weight[0, 0, 0, 0] = torch.nan
+    for network, message in (
+        (copy.deepcopy(model).double(), "digits could not be read back: tensor 'conv1.weight' is torch.float64 .* needs torch.float32"),
+        (copy.deepcopy(model).half(), "tensor 'conv1.weight' is torch.float16"),
+        (bake(mint), "the weights of conv1 are float and have no step to share"),
+        (broken, "tensor 'conv1.weight' holds values that are not finite"),
+    ):
+        with pytest.raises((MismatchError, FormatError), match=message):
+            save(network, saved)
+    with pytest.raises(SpecError, match="save takes a Network, got Linear; adopt it first"):
+        save(torch.nn.Linear(1, 1), saved)  # type: ignore[arg-type]
+    assert contents(saved) == before
+    save(mint, saved)
+    assert load(saved).recipe == mint.recipe
+
+
+def test_saving_draws_no_random_number(model: Network, tmp_path: Path) -> None:
+    state = torch.get_rng_state()
+    save(model, tmp_path)
+    assert torch.get_rng_state().equal(state)
 
 
 def test_refuses_a_place_under_a_file(model: Network, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikequant import files, tensorfile
 from spikequant.documents import parse_json
-from spikequant.errors import FormatError, MismatchError
+from spikequant.errors import FormatError, MismatchError, SpecError
 from spikequant.models import Network, Wiring
 from spikequant.models.layers import layer
 from spikequant.recipes.hang import attach
@@ -25,13 +25,21 @@ def save(model: Network, folder: str | Path, record: dict[str, Any] | None = Non
     """Write a network to ``folder``; ``record`` is kept beside it, as how it was trained.
 
     Raises:
+        SpecError: it is no network of ours, or the record is no JSON.
+        MismatchError: ``load`` would refuse it.
         SpikequantError: the folder cannot be written.
     """
-    place = files.folder(Path(folder))
+    if not isinstance(model, Network):
+        raise SpecError(f"save takes a Network, got {type(model).__name__}; adopt it first")
+    _refuse_unreadable(model)
     tensors = tensorfile.content_of(model.state_dict())
     recipe = model.recipe.fields() if isinstance(model.recipe, Recipe) else None
     document = {"format": FORMAT, "version": VERSION, "wiring": model.wiring.fields(), "recipe": recipe, "record": record or {}}
-    text = json.dumps({**document, "sha256": _seal(document, tensors)}, indent=1) + "\n"
+    try:
+        text = json.dumps({**document, "sha256": _seal(document, tensors)}, indent=1) + "\n"
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"record: must be plain values, as JSON holds them: {error}") from None
+    place = files.folder(Path(folder))
     files.write(place / "model.safetensors", tensors)
     files.write(place / "model.json", text)
 
@@ -49,16 +57,15 @@ def load(folder: str | Path) -> Network:
         tensors = _read_tensors(place / "model.safetensors", document)
         wiring = Wiring.read(document["wiring"])
         _refuse_larger(wiring, tensors, place / "model.json")
-        network = Network(wiring)
-        if document["recipe"] is not None:
-            attach(network, Recipe.read(document["recipe"]))
+        network = _blank(wiring, None if document["recipe"] is None else Recipe.read(document["recipe"]))
     except FormatError:
         raise
     except KeyError as error:
         raise FormatError(f"{place / 'model.json'}: {error} is absent") from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{place / 'model.json'}: {error}") from None
-    _fill(network, tensors, place / "model.safetensors")
+    _refuse_unlike(network.state_dict(), tensors, str(place / "model.safetensors"))
+    network.load_state_dict(tensors)
     return network.eval()
 
 
@@ -107,15 +114,28 @@ def _refuse_larger(wiring: Wiring, tensors: dict[str, Tensor], path: Path) -> No
         raise FormatError(f"{path}: the wiring declares {declared} values, model.safetensors beside it holds {held}")
 
 
-def _fill(network: Network, tensors: dict[str, Tensor], path: Path) -> None:
-    wanted = network.state_dict()
+def _blank(wiring: Wiring, recipe: Recipe | None) -> Network:
+    network = Network(wiring)
+    return network if recipe is None else attach(network, recipe)
+
+
+def _refuse_unreadable(model: Network) -> None:
+    """Refuse to write what ``load`` would not read."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            blank = _blank(model.wiring, model.recipe if isinstance(model.recipe, Recipe) else None)
+        except SpecError as error:
+            raise MismatchError(f"{model.wiring.name} could not be read back: {error}") from None
+    _refuse_unlike(blank.state_dict(), model.state_dict(), f"{model.wiring.name} could not be read back")
+
+
+def _refuse_unlike(wanted: dict[str, Tensor], tensors: dict[str, Tensor], place: str) -> None:
     for name in sorted(wanted.keys() ^ tensors.keys()):
-        raise MismatchError(f"{path}: tensor {name!r} is {'absent' if name in wanted else 'not part of this model'}")
+        raise MismatchError(f"{place}: tensor {name!r} is {'absent' if name in wanted else 'not part of this model'}")
     for name, tensor in tensors.items():
         like = wanted[name]
         if tensor.shape != like.shape or tensor.dtype != like.dtype:
             found, needed = (f"{each.dtype} {tuple(each.shape)}" for each in (tensor, like))
-            raise MismatchError(f"{path}: tensor {name!r} is {found}, the model needs {needed}")
+            raise MismatchError(f"{place}: tensor {name!r} is {found}, the model needs {needed}")
         if tensor.is_floating_point() and (torch.isinf(tensor) | (tensor.isnan() & ~like.isnan().any())).any():
-            raise FormatError(f"{path}: tensor {name!r} holds values that are not finite")
-    network.load_state_dict(tensors)
+            raise FormatError(f"{place}: tensor {name!r} holds values that are not finite")
