@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import Tensor
 
 from spikequant.data import Batches, hold_out, load
 from spikequant.errors import MismatchError, SpecError
@@ -36,7 +37,22 @@ def test_a_network_without_a_spike_is_right_about_nothing() -> None:
     assert voted(model, images) == 0.0
 
 
-def test_labels_beyond_the_classes_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (torch.tensor([0, 2]), "target 2 is none of the model's 2 classes"),
+        (torch.tensor([[0], [1]]), r"targets must be int64 of shape \(2,\), got torch.int64 of shape \(2, 1\)"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels: Tensor, told: str) -> None:
     model = build("stdp-net", inputs=4, neurons=2, classes=2, time=5)
-    with pytest.raises(MismatchError, match="labels from 0 to 2 do not fit the 2 classes of stdp-net"):
-        assign(model, [(torch.ones(2, 1, 2, 2), torch.tensor([0, 2]))])
+    torch.nn.init.zeros_(model.synapses.weight)
+    for judge in (assign, evaluate):
+        with pytest.raises(MismatchError, match=told):
+            judge(model, [(torch.ones(2, 1, 2, 2), labels)])
+
+
+def test_a_network_without_a_vote_is_refused() -> None:
+    for judge in (assign, voted):
+        with pytest.raises(MismatchError, match="STDP trains networks like stdp-net"):
+            judge(build("digits"), [])

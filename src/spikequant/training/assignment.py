@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from spikequant.errors import MismatchError, SpecError
+from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.training.outputs import Loader
-from spikequant.training.stdp import responses
+from spikequant.training.outputs import Loader, refuse_targets
+from spikequant.training.stdp import parts, responses
 
 
 def assign(network: Network, loader: Loader, seed: int = 0) -> Tensor:
@@ -16,14 +16,13 @@ def assign(network: Network, loader: Loader, seed: int = 0) -> Tensor:
     images, never test images. Neurons of a network quantized after training keep their float labels unless this is called again.
 
     Raises:
-        MismatchError: a label outside the network's classes.
+        MismatchError: the network is built otherwise, or labels are none of its classes.
     """
+    vote = parts(network).vote
     counts, y = responses(network, loader, seed)
-    classes = vote_classes(network)
-    if int(y.max()) >= classes or int(y.min()) < 0:
-        raise MismatchError(f"labels from {int(y.min())} to {int(y.max())} do not fit the {classes} classes of {network.wiring.name}")
-    labels = labels_of(counts, y, classes)
-    _vote(network).copy_(labels)
+    refuse_targets(vote(counts.float()), y)
+    labels = labels_of(counts, y, vote.classes)
+    vote.labels.copy_(labels)
     return labels
 
 
@@ -44,22 +43,12 @@ def voted(network: Network, loader: Loader, seed: int = 0) -> float:
 
     Raises:
         SpecError: neurons fire, and none has a label yet.
+        MismatchError: the network is built otherwise, or targets are none of its classes.
     """
-    labels = _vote(network)
+    vote = parts(network).vote
     counts, y = responses(network, loader, seed)
-    if (labels < 0).all() and counts.any():
+    if (vote.labels < 0).all() and counts.any():
         raise SpecError("no neuron has a class yet: call assign with training images first")
-    votes = network.get_submodule("vote")(counts.float())
+    votes = vote(counts.float())
+    refuse_targets(votes, y)
     return float(((votes.argmax(1) == y) & (counts.sum(1) > 0)).float().mean())
-
-
-def vote_classes(network: Network) -> int:
-    """How many classes the network tells apart."""
-    return int(network.get_submodule("vote").classes)  # type: ignore[arg-type]
-
-
-def _vote(network: Network) -> Tensor:
-    labels = network.get_submodule("vote").labels
-    if not isinstance(labels, Tensor):
-        raise MismatchError(f"{network.wiring.name} has no vote")
-    return labels

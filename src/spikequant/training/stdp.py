@@ -4,13 +4,14 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
+from spikequant.models.layers import Vote
 from spikequant.neurons import Competing, HoldsGrid
 from spikequant.numerics import Format, Formats, Learned, Plasticity, Shown, Stream, present
 from spikequant.quantizers import Quantizer
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
     scale: float
     synapses: nn.Module
     neurons: Competing
+    vote: Vote
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Showing:
 
 
 def parts(network: Network) -> Parts:
-    """Encoding, synapses and neurons of a network of one competing layer.
+    """Encoding, synapses, neurons and vote of a network of one competing layer.
 
     Raises:
         MismatchError: the network is built otherwise.
@@ -49,10 +51,10 @@ def parts(network: Network) -> Parts:
     kinds = [node.kind for node in network.wiring.nodes]
     if kinds != ["encode", "flatten", "linear", "competing", "vote"]:
         raise MismatchError(f"STDP trains networks like stdp-net, of one competing layer; {network.wiring.name} has {', '.join(kinds)}")
-    encode, _, synapses, neurons, _ = (network.get_submodule(node.name) for node in network.wiring.nodes)
+    encode, _, synapses, neurons, vote = (network.get_submodule(node.name) for node in network.wiring.nodes)
     if not isinstance(neurons, Competing):
         raise MismatchError(f"{network.wiring.name}: its competing layer is {type(neurons).__name__}")
-    return Parts(float(getattr(encode, "scale", 1.0)), synapses, neurons)
+    return Parts(float(getattr(encode, "scale", 1.0)), synapses, neurons, cast(Vote, vote))
 
 
 def learn(network: Network, loader: Loader, stdp: Stdp) -> Iterator[Showing]:
@@ -65,7 +67,6 @@ def learn(network: Network, loader: Loader, stdp: Stdp) -> Iterator[Showing]:
         MismatchError: a network of another kind.
         SpecError: grids that are not fixed point of a fixed range, or a loader that gave nothing.
     """
-    found = parts(network)
     seen, total = 0, _images(loader, stdp)
     for epoch in range(stdp.epochs):
         begun, before = time.perf_counter(), seen
@@ -78,7 +79,6 @@ def learn(network: Network, loader: Loader, stdp: Stdp) -> Iterator[Showing]:
             yield Showing(seen, total, epoch + 1, float(counts.sum(1).float().mean()), speed)
         if seen == before:
             raise SpecError(f"the loader gave no image in epoch {epoch + 1}; it must be iterable anew for every epoch")
-    found.neurons.eval()
     network.eval()
 
 
