@@ -134,6 +134,7 @@ def test_where_the_channels_of_a_constant_lie() -> None:
 
 def test_curves() -> None:
     assert curve("here", ("sigmoid", 4.0), None, "Sigmoid") == {"surrogate": "sigmoid", "slope": 4.0}
+    assert curve("here", ("sigmoid", 4.0), "arctan", "Sigmoid") == {"surrogate": "sigmoid", "slope": 4.0}
     assert curve("here", None, "arctan", "Erf") == {"surrogate": "arctan"}
     with pytest.raises(SpecError, match="Erf has no equal here"):
         curve("here", None, None, "Erf")

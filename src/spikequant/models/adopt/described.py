@@ -166,11 +166,11 @@ def curve(place: str, found: tuple[str, float] | None, wanted: str | None, said:
     Raises:
         SpecError: neither.
     """
+    if found is not None:
+        return {"surrogate": found[0], "slope": found[1]}
     if wanted is not None:
         return {"surrogate": wanted}
-    if found is None:
-        raise refuse(place, "surrogate", f"{said} has no equal here; name one of ours: adopt(..., surrogate='arctan')")
-    return {"surrogate": found[0], "slope": found[1]}
+    raise refuse(place, "surrogate", f"{said} has no equal here; name one of ours: adopt(..., surrogate='arctan')")
 
 
 def closed_over(function: Any) -> dict[str, Any]:
