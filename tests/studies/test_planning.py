@@ -76,6 +76,27 @@ def test_the_key_of_a_saved_network_follows_what_its_folder_holds(write_study: C
         folder.refuse_changed(tmp_path / "out", [other], [])
 
 
+@pytest.mark.parametrize(
+    ("validation", "group", "told_of"),
+    [
+        ("", "validation = 0.2", "holds out validation = 0 by seed 0; it must be 0.2 by seed 0, as here"),
+        ("validation = 0.2", "seeds = [1]\nreference_seed = 0", "holds out validation = 0.2 by seed 0; it must be 0.2 by seed 1"),
+        ("validation = 0.2", "", None),
+        ("", 'procedure = "supervised"\nvalidation = 0.2', None),
+    ],
+)
+def test_no_trial_validates_on_what_its_reference_has_learned(
+    write_study: Callable[..., str], validation: str, group: str, told_of: str | None
+) -> None:
+    measured = '"accuracy", "validation_accuracy", "emd"]\n' + group
+    procedure = {'procedure = "post_training"\n': ""} if "procedure" in group else {}
+    study = write_study(**{"batch_size = 512": f"batch_size = 512\n{validation}", '"accuracy", "emd"]': measured}, **procedure)
+    if told_of is None:
+        assert len(plan(study).trials) == 2
+    else:
+        assert told_of in told(study)[0]
+
+
 def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., str]) -> None:
     study = write_study(
         **{"epochs = 1": "epochs = 0", "batch_size": "batch_sze", '"lqnet"': '"lqnt"', '"accuracy", "emd"': '"accuracy", "emdd"'}

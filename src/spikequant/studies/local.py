@@ -29,6 +29,11 @@ class Local(Pictured):
     decolle: Decolle = Decolle()
     init: Literal["scratch", "float"] = "scratch"
 
+    @property
+    def starts(self) -> bool:
+        """Whether it learns on from its reference."""
+        return self.init == "float"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.decolle.seed:
@@ -73,9 +78,4 @@ def check_local(setup: Local) -> None:
         raise SpecError(f"Setup.model: {error}") from None
 
 
-def needed(setup: Local) -> frozenset[str]:
-    """The other trials that this one needs."""
-    return needs(setup) | (frozenset({"reference"}) if setup.init == "float" else frozenset())
-
-
-DECOLLE = Procedure(Local, learn_and_measure, check_local, needed, weight_bytes)
+DECOLLE = Procedure(Local, learn_and_measure, check_local, needs, weight_bytes)

@@ -221,6 +221,10 @@ class Reader:
         needs, found = self.procedures[name].needs(setup), referred(study, every, draft)
         reference, twins, pairing = None, tuple[str, ...](), None
         if found is not None and "reference" in needs:
+            try:
+                setup.refuse_reference(setups[found[0].name])
+            except SpecError as error:
+                raise Misplaced(("trials", draft.group, "reference"), f"trial {draft.name!r}: {error}") from None
             reference = self._trial(study, every, found[0], setups, made, (*above, draft.name)).key
             pairing = "same" if found[0].seed == draft.seed else "independent"
         if found is not None and "twins" in needs:

@@ -29,6 +29,9 @@ class Setup(Spec):
         """SHA-256 of the files that the numbers follow from beside the data, by name: they enter the trial's key."""
         return {}
 
+    def refuse_reference(self, reference: "Setup") -> None:
+        """Raise SpecError where the reference of the trial, by its setup, does not go with this one."""
+
 
 @dataclass(frozen=True)
 class Bench:

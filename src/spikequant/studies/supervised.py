@@ -75,6 +75,21 @@ class Pictured(Setup):
     measure_batches: Annotated[int, Field(ge=1)] = measures.BATCHES
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def starts(self) -> bool:
+        """Whether the network is that of the trial's reference, at first."""
+        return False
+
+    def refuse_reference(self, reference: Setup) -> None:
+        """Refuse to validate on images that the reference has learned from."""
+        if not (self.starts and measures.VALIDATED in self.measures and isinstance(reference, Pictured)):
+            return
+        if (reference.seed, reference.validation) != (self.seed, self.validation):
+            raise SpecError(
+                f"{measures.VALIDATED} would be that of images which its reference has learned from: that holds out validation = "
+                f"{reference.validation:g} by seed {reference.seed}; it must be {self.validation:g} by seed {self.seed}, as here"
+            )
+
     def files_sha256(self) -> dict[str, str]:
         """SHA-256 of the files of the saved network that the trial begins from, if it does."""
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.model.files}
@@ -104,6 +119,11 @@ class Supervised(Pictured):
     init: Literal["scratch", "float"] = "scratch"
     augment: Literal["none", "crop_and_flip"] = "none"
 
+    @property
+    def starts(self) -> bool:
+        """Whether it trains on from its reference."""
+        return self.init == "float"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.training.patience is not None and not self.validation:
@@ -124,6 +144,11 @@ class PostTraining(Pictured):
 
     recipe: Recipe
     correction: Correction | None = None
+
+    @property
+    def starts(self) -> bool:
+        """It always is the reference's."""
+        return True
 
 
 def supervise(setup: Supervised, bench: Bench) -> Work:
@@ -246,10 +271,8 @@ def _at(field: str) -> Iterator[None]:
 
 def needs(setup: Pictured) -> frozenset[str]:
     """The other trials that this one needs."""
-    starts = isinstance(setup, PostTraining) or (
-        isinstance(setup, Supervised) and (setup.init == "float" or setup.training.rates is not None)
-    )
-    return measures.needs(setup.measures) | (frozenset({"reference"}) if starts else frozenset())
+    wishes = isinstance(setup, Supervised) and setup.training.rates is not None
+    return measures.needs(setup.measures) | (frozenset({"reference"}) if setup.starts or wishes else frozenset())
 
 
 def weight_bytes(setup: Pictured) -> int:
