@@ -39,6 +39,13 @@ def test_all_that_flows_is_whole(small: Network) -> None:
     assert small.conv1.weight.abs().max() == 7
 
 
+def test_a_double_network_stays_one_and_computes_the_same_codes(small: Network) -> None:
+    double = quantize(build("digits").double(), Recipe.integer(), [(x.double(), y) for x, y in BATCHES])
+    assert (double.conv1.weight.dtype, build("digits").conv1.weight.dtype) == (torch.float64, torch.float32)
+    assert torch.equal(double.conv1.weight.float(), small.conv1.weight)
+    assert torch.equal(double(BATCHES[0][0].double()).float(), small(BATCHES[0][0]))
+
+
 def test_batch_norm_is_gone_and_firing_is_alike(small: Network) -> None:
     assert not small.wiring.of_kind("batch_norm")
     float_network = build("digits")

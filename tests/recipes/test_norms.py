@@ -40,6 +40,13 @@ def test_the_folded_network_is_the_same(trained: Network) -> None:
     assert trained.wiring.of_kind("batch_norm") != []
 
 
+def test_the_folded_network_keeps_the_precision(trained: Network) -> None:
+    x = loader(5)[0][0].double()
+    folded = without_norms(trained.double())
+    assert folded.conv1.bias.dtype == torch.float64
+    assert torch.allclose(currents(folded, x), currents(trained, x), rtol=1e-12, atol=1e-12)
+
+
 def test_a_norm_that_follows_something_else_is_refused() -> None:
     nodes = (Node(name="norm", kind="batch_norm", inputs=("input",), args={"channels": 2, "space": 1}),)
     with pytest.raises(SpecError, match="norm follows 'input'"):

@@ -95,7 +95,8 @@ def _in_integers(model: nn.Module, recipe: Recipe, calibration: Loader | None, b
     network, scalings = integer_network(model, recipe, calibration, batches)
     attach(network, recipe)
     set_scales(network, scalings)
-    return network
+    like = next(model.parameters())
+    return network.to(like.device, torch.promote_types(like.dtype, torch.float32))
 
 
 def attach(model: Model, recipe: Recipe) -> Model:

@@ -4,6 +4,7 @@ Weights and biases stay real parameters; what the network computes with are thei
 numbers per layer, found once, when the recipe is applied.
 """
 
+import copy
 import math
 from typing import Any, NamedTuple, cast
 
@@ -68,6 +69,7 @@ def integer_network(model: Network, recipe: Recipe, calibration: Loader | None, 
     if is_fresh(model):
         model = measured(model, _needed(calibration, "its batch norms have seen no data"), batches)
     step = _input_step(model, how.input_bits, calibration, batches)
+    model = copy.deepcopy(model).cpu()
     unit_of = units(model, step)
     folded = fold(model, unit_of)
     scalings = {name: scaling(model, name, each, specs, how) for name, each in folded.items()}

@@ -34,7 +34,7 @@ def without_norms(model: Network) -> Network:
         bias = state.get(f"{layer}.bias", torch.zeros_like(shift))
         state[f"{layer}.weight"] = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         state[f"{layer}.bias"] = scale * bias + shift
-    folded.load_state_dict(state)
+    folded.to(next(model.parameters())).load_state_dict(state)
     return folded.train(model.training)
 
 
