@@ -4,9 +4,9 @@ import torch
 
 from spikequant.deploy import Program, lower
 from spikequant.deploy.lateral import Delay, Inhibit
-from spikequant.deploy.operations import Add, Lif
+from spikequant.deploy.operations import Add, Dense, Leak, Lif, Synapse
 from spikequant.deploy.program import Header, Source
-from spikequant.deploy.targets import TARGETS, Violation, recipe, violations
+from spikequant.deploy.targets import PLAIN, TARGETS, Violation, recipe, violations
 from spikequant.errors import SpecError
 from spikequant.models import build
 from spikequant.recipes import quantize
@@ -48,6 +48,43 @@ def test_even_weights(residual: Program) -> None:
 
 def test_sums_that_can_reach_the_rail_of_an_event_are_said(residual: Program) -> None:
     assert [each.field for each in violations(residual, "odin") if each.layer == "lif3"].count("sums") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "weights", "leak", "fields"),
+    [
+        ("xylo", [[-3, 120]], Leak(kind="shift_min1", shift=2), {"state_bits": 16}),
+        ("speck", [[-3, 120]], Leak(), {"state_bits": 16}),
+        ("odin", [[0, 7]], Leak(kind="constant", amount=2), {"state_bits": 8, "signed": False, "reset": "value"}),
+    ],
+)
+def test_sums_that_stay_within_the_rails_pass(target: str, weights: list, leak: Leak, fields: dict) -> None:
+    def made(time: int) -> Program:
+        dense = Dense(name="dense", inputs=("input",), bits=8 if target != "odin" else 4, features=1, bias=False)
+        lif = Lif(name="lif", inputs=("dense",), leak=leak, **fields)
+        header = Header(name="one", time=time, source=Source(shape=(2,), high=9), operations=(dense, lif))
+        return Program(header, {"dense.weight": np.array(weights), "lif.threshold": np.array([190])})
+
+    assert violations(made(10), target) == []
+    wide = [each.field for each in violations(made(10_000), target)]
+    assert wide == (["sums"] if target == "speck" else [])
+
+
+def test_a_current_has_the_limits_of_a_membrane(residual: Program) -> None:
+    synapse = Synapse(bits=24, leak=Leak(kind="multiply_shift", multiplier=3, shift=2), overflow="wrap")
+    found = violations(with_neurons(residual, synapse=synapse), "xylo")
+    assert Violation("lif1", "synapse.bits", 24, 16) in found
+    assert Violation("lif1", "synapse.leak", "multiply_shift", "shift_min1") in found
+    assert Violation("lif1", "synapse.overflow", "wrap", "saturate") in found
+
+
+@pytest.mark.parametrize("field", ["timing", "compare_at", "snapped", "emits", "shift"])
+def test_what_only_code_can_do_is_refused(residual: Program, field: str) -> None:
+    other = {"timing": "next", "compare_at": "full", "snapped": "after_reset", "emits": "membrane", "shift": 2}[field]
+    changed = with_neurons(residual, **{field: other})
+    for target in ("loihi-lif", "xylo", "speck", "truenorth", "odin"):
+        assert Violation("lif1", field, other, PLAIN[field]) in violations(changed, target)
+    assert field not in {each.field for each in violations(changed, "generic-w8v16")}
 
 
 def test_one_neuron_has_few_different_weights(residual: Program) -> None:

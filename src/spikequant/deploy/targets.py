@@ -4,8 +4,9 @@ from typing import Any, Literal, NamedTuple
 
 from spikequant.deploy.bounds import weights
 from spikequant.deploy.lateral import Delay, Inhibit, Winner
-from spikequant.deploy.operations import Conv2d, Dense, Lif
+from spikequant.deploy.operations import Conv2d, Dense, Lif, Synapse
 from spikequant.deploy.program import INPUT, Program
+from spikequant.deploy.rails import midway, rails
 from spikequant.errors import SpecError, unknown
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe
@@ -18,6 +19,8 @@ class Target(Spec):
     there; ``weight_levels``: different weights, 0 apart, that one neuron can have; ``steps``: in time. ``one_threshold``: one for all
     channels of a layer. ``even_weights``: codes in even steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of
     a layer can act on each other. ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail.
+    ``current``: there can be a synaptic current, of the limits of a membrane. ``plain``: no accumulator is finer than the state, and a
+    neuron fires by its stored state, is reset at once and emits spikes, where code could do otherwise.
     ``unverified``: fields that the sources at hand do not settle.
     """
 
@@ -41,9 +44,11 @@ class Target(Spec):
     refractory: bool = False
     lateral: bool = False
     per_event: bool = False
+    plain: bool = False
     unverified: tuple[str, ...] = ()
 
 
+PLAIN = {"shift": 0, "timing": "now", "compare_at": "stored", "snapped": "before_fire", "emits": "spikes"}
 SHIFTS = ("none", "shift", "multiply_shift", "shift_min1")
 TARGETS: dict[str, Target] = {
     "generic-w4v8": Target(weight_bits=4, state_bits=8, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
@@ -58,20 +63,20 @@ TARGETS: dict[str, Target] = {
     ),
     "loihi-lif": Target(
         weight_bits=8, planes=False, even_weights=True, state_bits=24, leaks=("none", "multiply_shift"), leak_rounding="trunc",
-        one_threshold=True, compare=">", resets=("value",), refractory=True, unverified=("lateral",),
+        one_threshold=True, compare=">", resets=("value",), refractory=True, plain=True, unverified=("lateral",),
     ),
     "xylo": Target(
         weight_bits=8, planes=False, state_bits=16, leaks=("shift_min1",), current=True, resets=("subtract",), max_spikes=31,
-        per_event=True, unverified=("lateral", "refractory"),
+        per_event=True, plain=True, unverified=("lateral", "refractory"),
     ),
     "speck": Target(
-        weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True,
+        weight_bits=8, planes=False, state_bits=16, leaks=("none",), one_threshold=True, per_event=True, plain=True,
         unverified=("compare", "lateral", "overflow", "refractory"),
     ),
     # Not checked: the types of axons by which a weight is chosen are the same for all neurons of a core.
     "truenorth": Target(
         weight_bits=9, weight_levels=4, planes=False, state_bits=20, leaks=("none", "constant"), resets=("subtract", "value", "none"),
-        unverified=("bits", "compare", "lateral", "overflow", "refractory", "state_bits"),
+        plain=True, unverified=("bits", "compare", "lateral", "overflow", "refractory", "state_bits"),
     ),
     # No membrane outlasts a step: what runs there is one step of a program, its spikes counted as activations of 4 or 8 bits.
     "akida1": Target(
@@ -84,7 +89,7 @@ TARGETS: dict[str, Target] = {
     ),
     "odin": Target(
         weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True,
-        unverified=("lateral", "refractory"),
+        plain=True, unverified=("lateral", "refractory"),
     ),
 }  # fmt: skip
 
@@ -181,20 +186,32 @@ def _neurons(program: Program, op: Lif, limits: Target) -> list[Violation]:
         _within(op.name, "max_spikes", op.max_spikes, limits.max_spikes),
         _equal(op.name, "signed", op.signed, limits.signed),
         _equal(op.name, "compare", op.compare, limits.compare),
-        _equal(op.name, "overflow", op.overflow, limits.overflow),
         _among(op.name, "reset", op.reset, limits.resets),
-        None if op.leak.kind == "table" else _among(op.name, "leak", op.leak.kind, limits.leaks),
-        _equal(op.name, "leak.rounding", op.leak.rounding, limits.leak_rounding) if op.leak.kind == "multiply_shift" else None,
+        *_held(op.name, "", op, limits),
         Violation(op.name, "levels", op.levels, 0) if op.levels and not limits.codebook else None,
         Violation(op.name, "synapse", "a synaptic current", None) if op.synapse is not None and not limits.current else None,
         Violation(op.name, "refractory", op.refractory, None) if op.refractory is not None and not limits.refractory else None,
     ]
     if limits.one_threshold and len(set(threshold.tolist())) > 1:
         found.append(Violation(op.name, "threshold", threshold.tolist(), round(float(threshold.mean()))))
-    reach = program.proofs[op.name].widest
-    if limits.per_event and (reach.low < op.low or reach.high > op.high):
-        found.append(Violation(op.name, "sums", (reach.low, reach.high), (op.low, op.high)))
+    if op.synapse is not None:
+        found += [_within(op.name, "synapse.bits", op.synapse.bits, limits.state_bits), *_held(op.name, "synapse.", op.synapse, limits)]
+    if limits.plain:
+        found += [_equal(op.name, field, getattr(op, field), legal) for field, legal in PLAIN.items()]
+    if limits.per_event:
+        reach, ends = midway(program, op), rails(op)
+        found += [Violation(op.name, "sums", tuple(reach), tuple(ends))] if reach.low < ends.low or reach.high > ends.high else []
     return [each for each in found if each is not None]
+
+
+def _held(layer: str, part: str, state: Lif | Synapse, limits: Target) -> list[Violation | None]:
+    """What membranes and synaptic currents have in common."""
+    leak = state.leak
+    return [
+        _equal(layer, f"{part}overflow", state.overflow, limits.overflow),
+        None if leak.kind == "table" else _among(layer, f"{part}leak", leak.kind, limits.leaks),
+        _equal(layer, f"{part}leak.rounding", leak.rounding, limits.leak_rounding) if leak.kind == "multiply_shift" else None,
+    ]
 
 
 def _within(layer: str, field: str, value: int, most: int | None) -> Violation | None:
