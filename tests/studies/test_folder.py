@@ -42,11 +42,13 @@ def test_a_full_disk_is_told_before(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
-    (tmp_path / "trials").mkdir()
-    (tmp_path / "trials" / ".tmp-1-ab-model").write_text("half")
-    (tmp_path / "trials" / "model").write_text("whole")
+    kept = {tmp_path / name for name in ("trials/a/model", "trials/a/.tmp-mine", ".tmp-notes", "mine/.tmp-1-0123abcd-notes")}
+    halves = {tmp_path / f"{name}.tmp-1-0123abcd-model" for name in ("", "records/", "tables/", "trials/a/", "trials/a/b/")}
+    for path in kept | halves:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     folder.sweep(tmp_path)
-    assert [path.name for path in (tmp_path / "trials").iterdir()] == ["model"]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 
 def test_the_commit_is_that_of_the_tree() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from spikequant.studies.records import Record
 from spikequant.training.checkpoint import first_difference
 
 CONFIGURATION = "configuration.json"
+WRITTEN = ("*", "figures/*", "records/*", "tables/*", "trials/**/*")
+TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{8}-")  # as spikequant.files names them
 SPARE = 64 * 2**20
 DIFFERENCES = 5
 
@@ -111,8 +114,8 @@ def commit() -> str | None:
 
 
 def sweep(out: Path) -> None:
-    """Remove temporary files that a run left which was killed; only under the lock of the folder."""
-    for path in out.rglob(".tmp-*"):
+    """Remove temporary files that a run left which was killed; only under the lock of the folder, and no file of anyone else's."""
+    for path in (path for place in WRITTEN for path in out.glob(place) if TEMPORARY.match(path.name)):
         with contextlib.suppress(OSError):
             path.unlink()
 
