@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,13 +12,13 @@ from spikequant.training import accuracy_by_batch
 from spikequant.training.batch_sizes import Rebatched
 
 
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("axis", "says"), [(0, {"takes_sequence": False}), (1, {"takes_sequence": True}), (0, {}), (1, {})])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 20])
-def test_the_same_samples_in_the_same_order(size: int, axis: int) -> None:
+def test_the_same_samples_in_the_same_order(size: int, axis: int, says: dict[str, bool]) -> None:
     x, y = torch.arange(7).reshape(7, 1).expand(7, 3), torch.arange(7)
     whole = x if axis == 0 else x.T
     loader = [(part, y[at : at + part.shape[axis]]) for at, part in zip((0, 4), whole.split([4, 3], dim=axis), strict=True)]
-    batches = list(Rebatched(loader, size, axis))
+    batches = list(Rebatched(loader, size, SimpleNamespace(**says)))
     assert torch.equal(torch.cat([x for x, _ in batches], dim=axis), whole)
     assert torch.equal(torch.cat([y for _, y in batches]), y)
     assert {len(labels) for _, labels in batches[:-1]} <= {size}

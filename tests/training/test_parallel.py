@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from spikequant.errors import MismatchError
 from spikequant.training import parallel
@@ -65,7 +66,16 @@ def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -
 
 def test_one_process_takes_all(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = torch.zeros(3, 2), torch.zeros(3)
-    assert parallel.share(x, y)[0] is x
+    assert parallel.share(nn.Identity(), x, y)[0] is x
     monkeypatch.setattr(parallel, "size", lambda: 4)
     with pytest.raises(MismatchError, match="a batch of 3 cannot be shared by 4 processes"):
-        parallel.share(x, y)
+        parallel.share(nn.Identity(), x, y)
+
+
+def test_events_as_long_as_their_batch_are_shared_along_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    monkeypatch.setattr(parallel.dist, "get_rank", lambda: 1)
+    model, x = nn.Identity(), torch.arange(4).expand(4, 4)  # [time, batch], alike at every time
+    assert parallel.share(model, x.T, torch.zeros(4))[0].tolist() == [[2] * 4, [3] * 4]
+    model.takes_sequence = True
+    assert parallel.share(model, x, torch.zeros(4))[0].tolist() == [[2, 3]] * 4

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.training.accuracy import evaluate
-from spikequant.training.outputs import Loader
+from spikequant.training.outputs import Loader, batch_axis
 
 SIZES = (1, 32, 128)
 
@@ -15,7 +15,7 @@ SIZES = (1, 32, 128)
 def accuracy_by_batch(model: nn.Module, loader: Loader, sizes: Sequence[int] = SIZES) -> dict[int, float]:
     """The accuracy on the same samples, in the same order, in batches of each size.
 
-    Sequences ``[time, batch, ...]`` are cut along their second axis where the model ``takes_sequence``.
+    Sequences ``[time, batch, ...]`` are cut along their batch, as ``batch_axis`` finds it.
 
     Raises:
         SpecError: a size below 1.
@@ -25,20 +25,20 @@ def accuracy_by_batch(model: nn.Module, loader: Loader, sizes: Sequence[int] = S
     """
     if min(sizes, default=1) < 1:
         raise SpecError(f"an evaluation batch holds at least 1 sample, got sizes {tuple(sizes)}")
-    axis = int(getattr(model, "takes_sequence", False))
-    return {size: evaluate(model, Rebatched(loader, size, axis)) for size in sizes}
+    return {size: evaluate(model, Rebatched(loader, size, model)) for size in sizes}
 
 
 class Rebatched:
-    """The samples of a loader in batches of another size, the last of which may be smaller; ``axis`` is that of the batch."""
+    """The samples of a loader in batches of another size, the last of which may be smaller, for a model."""
 
-    def __init__(self, loader: Loader, size: int, axis: int = 0) -> None:
-        self.loader, self.size, self.axis = loader, size, axis
+    def __init__(self, loader: Loader, size: int, model: object = None) -> None:
+        self.loader, self.size, self.model, self.axis = loader, size, model, 0
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over the loader."""
         held: list[tuple[Tensor, Tensor]] = []
-        for x, y in self.loader:
+        for index, (x, y) in enumerate(self.loader):
+            self.axis = self.axis if index else batch_axis(self.model, x, y)  # of the first: the last may be as short as its events
             held.append((x, y))
             while sum(len(labels) for _, labels in held) >= self.size:
                 whole_x, whole_y = self._joined(held)

@@ -52,7 +52,8 @@ def train(
     every epoch reseeds torch's global generator from ``(seed, epoch)``, so all that is drawn must come from there or follow
     ``set_epoch``.
 
-    Under ``torchrun`` (see ``parallel``) every process takes its part of each batch; the first one alone writes.
+    Under ``torchrun`` (see ``parallel``) every process takes its part of each batch; the first one alone writes. A model of one's own
+    that takes events ``[time, batch, ...]`` says ``takes_sequence = True``: where both are as long, nothing else tells them apart.
 
     Raises:
         SpecError: a field of ``training`` asks for what loader or model do not have, or the loader gave nothing.
@@ -149,7 +150,7 @@ def _update(run: _Run, batch: tuple[Tensor, Tensor], place: str) -> float:
     """One optimizer step; returns the loss before it."""
     model, training = run.model, run.training
     device = device_of(model)
-    x, y, part = parallel.share(*(tensor.to(device) for tensor in batch))
+    x, y, part = parallel.share(model, *(tensor.to(device) for tensor in batch))
 
     def compute(x: Tensor, y: Tensor) -> Tensor:
         with rate_pull(model, training.rate_pull) as pull, near_rates(model, training.rates) as near:

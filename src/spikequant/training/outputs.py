@@ -19,6 +19,16 @@ def device_of(model: nn.Module) -> torch.device:
     return next((tensor.device for tensor in itertools.chain(model.parameters(), model.buffers())), torch.device("cpu"))
 
 
+def batch_axis(model: object, x: Tensor, y: Tensor) -> int:
+    """Along which axis of ``x`` its samples lie: as the model's ``takes_sequence`` says; without one, the first that is as long as ``y``.
+
+    >>> batch_axis(nn.Identity(), torch.zeros(4, 2, 3), torch.zeros(2))
+    1
+    """
+    says = getattr(model, "takes_sequence", None)
+    return int(len(x) != len(y)) if says is None else int(says)
+
+
 def step_outputs(model: nn.Module, x: Tensor, precision: Precision = "float32") -> Tensor:
     """The output of every time step, ``[time, batch, class]``: ``model.steps(x)`` where the model has it, else ``model(x)``.
 

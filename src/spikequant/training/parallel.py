@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from spikequant.errors import MismatchError
+from spikequant.training.outputs import batch_axis
 
 
 @contextlib.contextmanager
@@ -47,21 +48,20 @@ def wait() -> None:
         dist.barrier()
 
 
-def share(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
+def share(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, float]:
     """This process's part of a batch, and what part of the batch that is. Events ``[time, batch, ...]`` are split along their batch.
 
     Raises:
         MismatchError: the batch has fewer samples than there are processes.
 
-    >>> share(torch.zeros(4, 1), torch.zeros(4))[2]
+    >>> share(nn.Identity(), torch.zeros(4, 1), torch.zeros(4))[2]
     1.0
     """
     if size() == 1:
         return x, y, 1.0
     if len(y) < size():
         raise MismatchError(f"a batch of {len(y)} cannot be shared by {size()} processes; choose another batch size, or fewer processes")
-    axis = 0 if len(x) == len(y) else 1
-    parts = [tensor.tensor_split(size(), along)[dist.get_rank()] for tensor, along in ((x, axis), (y, 0))]
+    parts = [tensor.tensor_split(size(), along)[dist.get_rank()] for tensor, along in ((x, batch_axis(model, x, y)), (y, 0))]
     return parts[0], parts[1], len(parts[1]) / len(y)
 
 
