@@ -3,7 +3,19 @@ import torch
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
-from spikequant.quantizers import LSQ, Anchored, Binary, FixedPoint, LQNet, QSNNBinary, SpikeFit, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers import (
+    LSQ,
+    Anchored,
+    Binary,
+    FixedPoint,
+    LQNet,
+    Membrane,
+    QSNNBinary,
+    SpikeFit,
+    ThresholdCentered,
+    Uniform,
+    ZeroCentered,
+)
 from spikequant.recipes import Ledger, Override, Recipe, auxiliary, bake, memory, quantize
 
 # The digits network, counted by hand.
@@ -74,6 +86,8 @@ EXPECTED = {
     # Exponential levels are a table of 2^bits values for each layer.
     "threshold-centered": (Recipe(state=ThresholdCentered(bits=4)), changed(state_bits=4 * STATES, table_bits=16 * 32 * LAYERS)),
     "zero-centered": (Recipe(state={"v": ZeroCentered(bits=2)}), changed(state_bits=2 * STATES, table_bits=4 * 32 * LAYERS)),
+    # So are levels that follow their membranes, wherever they begin.
+    "membrane": (Recipe(state=Membrane(bits=4, below=3)), changed(state_bits=4 * STATES, table_bits=16 * 32 * LAYERS)),
     "threshold": (
         Recipe(constants={"threshold": NARROW}),
         changed(threshold_bits=4 * LAYERS, table_bits=64 * LAYERS),
@@ -93,11 +107,24 @@ def test_digits_by_hand(digits: Network, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (recipe, _) in EXPECTED.items() if "per channel" not in name and name != "state of lq-net"]
+    "name", [name for name, (recipe, _) in EXPECTED.items() if "per channel" not in name and name not in ("state of lq-net", "membrane")]
 )
 def test_the_quantized_model_has_the_memory_foretold(digits: Network, name: str) -> None:
     recipe, expected = EXPECTED[name]
     assert memory(quantize(digits, recipe)) == expected  # type: ignore[arg-type]
+
+
+def test_folded_norms_leave_biases_behind(digits: Network) -> None:
+    recipe = Recipe(weights=NARROW, biases=FixedPoint(integer=1, fraction=14), batch_norm="folded")
+    expected = changed(weight_bits=4 * WEIGHTS, table_bits=64 * 3, norm_bits=0, bias_bits=16 * OUTPUTS)
+    assert memory(digits, recipe) == memory(quantize(digits, recipe)) == expected
+
+
+def test_an_integer_recipe_is_not_foretold(digits: Network) -> None:
+    with pytest.raises(SpecError, match="ask for the memory of the quantized model"):
+        memory(digits, Recipe.integer())
+    small = quantize(digits, Recipe.integer(), [(torch.rand(4, 1, 8, 8), torch.zeros(4))])
+    assert memory(small) == memory(small, Recipe.integer())
 
 
 def test_total_is_the_sum_of_all_but_qspinns_own(digits: Network) -> None:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from spikequant.errors import SpecError
 from spikequant.models import Activation, Network, activations
 from spikequant.neurons import Competing, Refraining, SecondOrder, Traces, spiking
-from spikequant.quantizers import Binary, Quantizer, QuantizerSpec
+from spikequant.quantizers import Binary, Quantizer, QuantizerSpec, Uniform
 from spikequant.recipes.hang import constant_quantizer
+from spikequant.recipes.norms import without_norms
 from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
 from spikequant.recipes.recipe import Recipe
 
@@ -50,7 +51,7 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     """The ledger of a model: as it stands, or as ``recipe`` would make it.
 
     Raises:
-        SpecError: a width depends on data that the model has not seen.
+        SpecError: a width depends on data that the model has not seen, as those of an integer recipe do.
 
     >>> from spikequant.models import build
     >>> memory(build("digits")).weight_bits == 32 * (16 * 9 + 32 * 16 * 9 + 128 * 10)
@@ -58,6 +59,10 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     """
     held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
     wanted = held if recipe is None else recipe
+    if wanted != held and wanted.arithmetic is not None:
+        raise SpecError("an integer recipe finds its widths from weights and data; ask for the memory of the quantized model")
+    if wanted != held and wanted.batch_norm == "folded":
+        model = without_norms(model)
     shapes = model.shapes()
     holders = Holders.of(model)
     entries = [_entry(holders, hung, wanted == held, shapes) for hung in plan(model, wanted)]
@@ -134,9 +139,8 @@ def _entry(holders: Holders, hung: Hung, as_is: bool, shapes: dict[str, tuple[in
         return Ledger(bias_bits=bits, table_bits=tables)
     if hung.part == "activations":  # passed on at once, never stored
         return Ledger()
-    neuron, count = holders.neurons[hung.layer], math.prod(shapes[hung.layer])
-    if isinstance(neuron, SecondOrder) and hung.part == "current":
-        count *= neuron.currents
+    neuron = holders.neurons[hung.layer]
+    count = values(neuron, hung.part, shapes[hung.layer])
     if hung.part in HOLDERS:
         bits = count * _width(hung, _quantizer(holders, hung) if as_is else None)
         tables = _table_bits(hung.spec, shapes[hung.layer][0])
@@ -151,6 +155,11 @@ def _entry(holders: Holders, hung: Hung, as_is: bool, shapes: dict[str, tuple[in
     return Ledger(
         constant_bits=bits, table_bits=tables, qspinn_bits=count * width if isinstance(neuron, Competing | Refraining | Traces) else 0
     )
+
+
+def values(neuron: nn.Module, part: Part, shape: tuple[int, ...]) -> int:
+    """How many numbers the neurons of one layer, ``shape`` of them, hold of one part."""
+    return math.prod(shape) * (neuron.currents if isinstance(neuron, SecondOrder) and part == "current" else 1)
 
 
 def _width(hung: Hung, quantizer: object) -> int:
@@ -173,6 +182,6 @@ def _table_bits(spec: QuantizerSpec | None, channels: int) -> int:
         return FLOAT * (1 << spec.width)
     if isinstance(spec, Binary):
         return FLOAT * channels if spec.scale == "mean" else 0
-    if getattr(spec, "below", None) is not None:
+    if isinstance(spec, Uniform) and spec.below is not None:
         return 3 * FLOAT  # two steps and where they meet
     return spec.stored_bits(channels)

@@ -1,12 +1,12 @@
 """What a network moves while it runs one sample: bits of weights and states, read and written."""
 
-import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from spikequant.errors import MismatchError
 from spikequant.models import Network
-from spikequant.recipes.ledger import widths
+from spikequant.recipes.ledger import values, widths
+from spikequant.recipes.plan import HOLDERS, stateful
 
 
 class Traffic(NamedTuple):
@@ -35,11 +35,11 @@ def traffic(model: Network, used: Mapping[str, float]) -> Traffic:
     >>> traffic(network, {"conv1": 10, "conv2": 0, "readout": 0}).weight_bits
     320.0
     """
-    bits, shapes = widths(model), model.shapes()
+    bits, shapes, neurons = widths(model), model.shapes(), stateful(model)
     weights = {layer: width for (layer, part), width in bits.items() if part == "weights"}
     absent = [layer for layer in weights if layer not in used]
     if absent:
         raise MismatchError(f"no count of operations for {', '.join(absent)}; counted are {', '.join(used)}")
     moved = sum(used[layer] * width for layer, width in weights.items())
-    states = sum(math.prod(shapes[layer]) * width for (layer, part), width in bits.items() if part in ("state", "current"))
+    states = sum(values(neurons[layer], part, shapes[layer]) * width for (layer, part), width in bits.items() if part in HOLDERS)
     return Traffic(float(moved), 2.0 * model.wiring.time * states)

@@ -48,6 +48,10 @@ class Membrane(QuantizerSpec):
         """Levels below zero."""
         return anchored_below(self.bits, 0) if self.below is None else self.below
 
+    def stored_bits(self, channels: int) -> int:
+        """The levels, once for a layer."""
+        return 32 << self.bits
+
     def label(self) -> str:
         """A few words for tables."""
         return f"membrane levels {self.fit}" + ("" if self.anchors else ", no anchors")
