@@ -7,7 +7,8 @@ import pytest
 
 from spikequant.errors import FormatError, MismatchError, SpikequantError
 from spikequant.studies import folder
-from spikequant.studies.planning import plan
+from spikequant.studies.planning import Trial, plan
+from spikequant.studies.records import Record
 
 
 def test_the_folder_explains_itself(write_study: Callable[..., str], tmp_path: Path) -> None:
@@ -27,6 +28,25 @@ def test_a_changed_trial_is_refused_with_the_difference_and_a_new_one_is_not(wri
     folder.refuse_changed(out, plan(write_study(**{'name = "float"': 'name = "float"\nseeds = [0, 1]'})).trials, [])
     with pytest.raises(MismatchError, match=r"ptq/s0: setup\.recipe\.weights\.bits is 2 in the file and 3 here"):
         folder.refuse_changed(out, plan(write_study(**{"bits = 2": "bits = 3"})).trials, [])
+
+
+def test_deterministic_trials_are_others_than_those_on_record(write_study: Callable[..., str], tmp_path: Path) -> None:
+    plain, deterministic = plan(write_study()), plan(write_study(), deterministic=True)
+    recorded = [record_of(trial) for trial in plain.trials]
+    folder.refuse_changed(tmp_path, deterministic.trials, recorded)
+    folder.refuse_changed(tmp_path, plain.trials, [*recorded, *map(record_of, deterministic.trials)])
+    folder.describe(tmp_path, plain, {})
+    with pytest.raises(MismatchError, match=r"float/s0: deterministic is absent in the file and True here"):
+        folder.refuse_changed(tmp_path, deterministic.trials, recorded)
+    with pytest.raises(MismatchError, match=r"bits is 2 in the file and 3 here"):
+        folder.refuse_changed(tmp_path / "other", plan(write_study(**{"bits = 2": "bits = 3"})).trials, recorded)
+
+
+def record_of(trial: Trial) -> Record:
+    return Record(
+        results_version=1, study="tiny", key=trial.key, name=trial.name, tags=trial.tags, configuration=trial.configuration,
+        data_sha256=trial.data_sha256, measures={}, hashes={},
+    )  # fmt: skip
 
 
 def test_damage_is_refused(tmp_path: Path) -> None:

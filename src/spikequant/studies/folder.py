@@ -36,13 +36,15 @@ def trial_folder(out: Path, trial: Trial) -> Path:
 def refuse_changed(out: Path, trials: Iterable[Trial], records: Iterable[Record]) -> None:
     """Refuse to go on where a trial of the same name was configured otherwise.
 
+    Deterministic trials are other trials than plain ones: records of the one kind do not stand in the way of the other.
+
     Raises:
         MismatchError: shows the first differences.
     """
-    known = {record.name: record.configuration for record in records} | read_configuration(out)
-    told = []
+    texts = {(record.name, record.configuration.get("deterministic")): record.configuration for record in records}
+    held, told = read_configuration(out), []
     for trial in trials:
-        before = known.get(trial.name)
+        before = held.get(trial.name) or texts.get((trial.name, trial.configuration.get("deterministic")))
         if before is not None and _plain(before) != _plain(trial.configuration):
             told.append(f"{trial.name}: {first_difference(_plain(before), _plain(trial.configuration))}")
     if told:
