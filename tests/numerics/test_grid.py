@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError
 from spikequant.numerics.grid import affine, along, bounds, integers, levels, table, to
@@ -87,6 +90,22 @@ def test_integers_are_multiples_of_the_step() -> None:
     assert levels(integers(torch.tensor([1.0, 2.0]), 0, 3, axis=0)).tolist() == [[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "count"),
+    [
+        (0.0, 0.0, 4),
+        (1.0, -1.0, 4),
+        (0.0, math.nan, 4),
+        (-math.inf, 1.0, 4),
+        (-1.0, 1.0, 1),
+        (torch.tensor([-1.0, 0.5]), torch.tensor([1.0, 0.5]), 4),
+    ],
+)
+def test_an_affine_grid_refuses_what_has_no_step(low: Tensor | float, high: Tensor | float, count: int) -> None:
+    with pytest.raises(SpecError, match=f"at least 2 levels and a finite range, low below high, got {count} levels from "):
+        affine(low, high, count)
+
+
 def test_a_table_is_sorted_float32() -> None:
     grid = table(torch.tensor([[3.0, 1.0, 2.0], [0.5, -0.5, 0.0]], dtype=torch.float64), axis=0)
     assert grid.levels.tolist() == [[1.0, 2.0, 3.0], [-0.5, 0.0, 0.5]]
@@ -109,12 +128,12 @@ def test_grids_move_whole() -> None:
 
 def test_values_of_channels_line_up_with_their_axis() -> None:
     x = torch.zeros(4, 3, 2)
-    assert along(torch.tensor([1.0, 2.0, 3.0]), x, 1).shape == (1, 3, 1)
+    assert along(torch.tensor([1.0, 2.0, 3.0]), x, 1).shape == along(torch.tensor([1.0, 2.0, 3.0]), x, -2).shape == (1, 3, 1)
     assert along(torch.tensor(1.0), x, 1).ndim == 0
     assert along(torch.tensor([1.0, 2.0]), x, None).shape == (2,)
 
 
-@pytest.mark.parametrize(("axis", "shape"), [(1, (4, 3)), (2, (4, 2)), (0, (3,))])
+@pytest.mark.parametrize(("axis", "shape"), [(1, (4, 3)), (2, (4, 2)), (0, (3,)), (-3, (4, 2))])
 def test_other_channels_are_refused(axis: int, shape: tuple[int, ...]) -> None:
     with pytest.raises(MismatchError, match=f"2 channels cannot quantize axis {axis} of a tensor of shape"):
         along(torch.tensor([1.0, 2.0]), torch.zeros(shape), axis)

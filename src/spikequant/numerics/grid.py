@@ -1,5 +1,6 @@
 """Grids: the finite sets of numbers that hardware can hold, as plain float32 tensors, whatever the dtype of what is snapped."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -51,14 +52,24 @@ def affine(low: Tensor | float, high: Tensor | float, count: int, axis: int | No
 
     Equation: ``step = (high - low) / (count - 1)``.
 
+    Raises:
+        SpecError: a range that is empty, reversed or not finite, or fewer than two levels. Ends on a GPU are not looked at: that would
+            wait for it in every step.
+
     >>> levels(affine(-1.0, 1.0, 4)).tolist()
     [-1.0, -0.3333333432674408, 0.3333333432674408, 1.0]
     """
     # float64: in float32 the zero of a symmetric range would miss its level by a rounding error.
     low, high = (torch.as_tensor(end, dtype=torch.float32).double() for end in (low, high))
+    step = ((high - low) / (count - 1) if count > 1 else torch.zeros_like(low)).float()
+    if step.device.type == "cpu" and not all(0 < each < math.inf for each in step.flatten().tolist()):
+        raise SpecError(
+            f"a grid needs at least 2 levels and a finite range, low below high, got {count} levels "
+            f"from {low.flatten()[:8].tolist()} to {high.flatten()[:8].tolist()}"
+        )
     origin = low * (count - 1) / (high - low)
     lowest = torch.ceil(origin - 0.5)
-    step, shift = ((high - low) / (count - 1)).float(), (origin - lowest).float()
+    shift = (origin - lowest).float()
     top = (lowest + (count - 1)).float() + shift
     # Two rounding errors could leave the top level a hair below ``high``: a membrane at its rail would then never fire.
     for _ in range(2):
@@ -124,12 +135,12 @@ def to(grid: Grid, like: Tensor) -> Grid:
 
 
 def along(value: Tensor, x: Tensor, axis: int | None) -> Tensor:
-    """``value`` shaped so that it broadcasts over ``x``, its entries along ``axis``."""
+    """``value`` shaped so that it broadcasts over ``x``, its entries along ``axis``, which may count from the end."""
     if axis is None or value.ndim == 0:
         return value
-    if axis >= x.ndim or value.shape[0] != x.shape[axis]:
+    if not -x.ndim <= axis < x.ndim or value.shape[0] != x.shape[axis]:
         raise MismatchError(
             f"a grid of {value.shape[0]} channels cannot quantize axis {axis} of a tensor of shape {tuple(x.shape)}; "
             "build the quantizer for this shape"
         )
-    return value.reshape([-1 if index == axis else 1 for index in range(x.ndim)])
+    return value.reshape([-1 if index == axis % x.ndim else 1 for index in range(x.ndim)])

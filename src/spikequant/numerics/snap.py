@@ -174,7 +174,7 @@ def midpoints(grid: Grid) -> Tensor:
 def _rows(x: Tensor, grid: Table) -> Tensor:
     """``x`` as ``[channel, element]``."""
     axis = grid.axis or 0
-    if axis >= x.ndim or x.shape[axis] != grid.levels.shape[0]:
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] != grid.levels.shape[0]:
         raise MismatchError(
             f"a table of {grid.levels.shape[0]} channels cannot quantize axis {axis} of a tensor of shape {tuple(x.shape)}; "
             "build the quantizer for this shape"
