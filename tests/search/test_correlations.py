@@ -70,6 +70,14 @@ def test_against_counts_how_far_each_moved_from_its_own_baseline() -> None:
     assert (found.seeds, found.value) == (5, pytest.approx(math.atanh(0.8)))
 
 
+def test_a_run_whose_baseline_is_absent_has_not_moved_from_anything() -> None:
+    # Seed 1 has no float row: its raw values would stand among distances.
+    rows = [Row(words("float"), {"dead": 0.0}, 0), *table(POINTS, 0), *table([(y, 9.0 - x) for x, y in POINTS], 1)]
+    (found,) = correlations(claim(against="float"), rows)
+    assert (found.seeds, found.value) == (5, pytest.approx(math.atanh(0.8)))
+    assert list(correlations(claim(against="float"), rows[6:])) == []
+
+
 def test_too_few_points_are_no_case() -> None:
     assert list(correlations(claim(), table(POINTS[:3]))) == []
 

@@ -56,12 +56,15 @@ def partial_correlation(a: Reals, b: Reals, given: Reals) -> float:
 
 
 def _points(claim: Claim, rows: Sequence[Row], names: Sequence[str]) -> Reals:
-    """One line for each configuration that was measured in full: the mean over its seeds of each measure, or of how far it moved."""
+    """One line for each configuration that was measured in full: the mean over its seeds of each measure, or of how far it moved from its
+    baseline; a run without one has not moved from anything, and is left out."""
     of, against = words(claim.of), words(claim.against or "")
     lines: dict[Tags, list[list[float]]] = {}
     for row in rows:
         if of <= row.tags and not (against and against <= row.tags) and set(names) <= row.measures.keys():
             base = _baseline(row, rows, against) if against else None
+            if against and base is None:
+                continue
             lines.setdefault(row.tags, []).append([_moved(row, base, name) for name in names])
     return np.array([np.mean(values, axis=0) for values in lines.values()]).reshape(len(lines), len(names))
 
