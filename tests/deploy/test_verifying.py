@@ -13,13 +13,13 @@ from spikequant.errors import SpecError
 @pytest.mark.skipif(compiler() is None, reason="no cc")
 def test_all_forms_agree(residual: Program) -> None:
     found = verify(residual, drawn(residual, 6))
-    assert [(each.form, each.different, each.first) for each in found] == [("c", 0, None), ("onnx", 0, None), ("torch", 0, None)]
+    assert [(each.form, each.different, each.first, each.scores) for each in found] == [(name, 0, None, 0) for name in FORMS]
     assert {each.spikes for each in found} == {6 * 4 * (2 * 64 + 2 * 64 + 5)}
 
 
 @pytest.mark.skipif(compiler() is None, reason="no cc")
 def test_all_forms_agree_where_neurons_compete(competing: Program) -> None:
-    assert [each.different for each in verify(competing, drawn(competing, 6))] == [0, 0, 0]
+    assert [(each.different, each.scores) for each in verify(competing, drawn(competing, 6))] == [(0, 0)] * 3
 
 
 def test_without_a_compiler_the_c_is_left_out(residual: Program, monkeypatch) -> None:
@@ -35,6 +35,16 @@ def test_a_c_of_another_program_is_seen(residual: Program) -> None:
     assert (found.first.layer, found.first.neuron[0]) == ("lif2", 1)
 
 
+@pytest.mark.skipif(compiler() is None, reason="no cc")
+@pytest.mark.parametrize("form", list(FORMS))
+def test_a_score_that_differs_is_counted_where_no_spike_does(competing: Program, form: str) -> None:
+    """The votes come from synapses without neurons."""
+    other = Program(competing.header, competing.tensors | {"vote.basis": competing.tensors["vote.basis"] + [[1, 1], [0, 0]]})
+    (found,) = verify(competing, drawn(competing, 6), {form: lambda program, images: FORMS[form](other, images)})
+    assert (found.different, found.first) == (0, None)
+    assert 0 < found.scores <= 6
+
+
 def test_the_first_divergence_is_named(residual: Program) -> None:
     other = Program(residual.header, residual.tensors | {"lif2.threshold": residual.tensors["lif2.threshold"] + [0, 1]})
     images = drawn(residual, 6)
@@ -43,7 +53,7 @@ def test_the_first_divergence_is_named(residual: Program) -> None:
     assert first is not None
     assert (first.layer, first.neuron[0], first.distance, first.spikes) == ("lif2", 1, 0, 1)
     assert found.different > 0
-    differing = in_torch(residual, images)["lif2"] != in_torch(other, images)["lif2"]
+    differing = in_torch(residual, images)[0]["lif2"] != in_torch(other, images)[0]["lif2"]
     assert first.step == np.argwhere(differing)[0][0]
     assert str(first).startswith(f"image {first.image}, neuron {first.neuron} of lif2 at step {first.step}: the program gives 1, 0 from")
 

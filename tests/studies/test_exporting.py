@@ -39,10 +39,10 @@ def test_every_form_is_of_one_program(small: Path, tmp_path: Path) -> None:
 def test_verify_compares_forms_and_networks(small: Path, tmp_path: Path) -> None:
     export("program", str(small), tmp_path / "net.sqp", "digits")
     found = verify_saved(str(tmp_path / "net.sqp"), "digits", images=20)
-    assert [(row["form"], row["different"], row["first"]) for row in found["forms"]] == [
-        ("c", 0, None),
-        ("onnx", 0, None),
-        ("torch", 0, None),
+    assert [(row["form"], row["different"], row["first"], row["scores"]) for row in found["forms"]] == [
+        ("c", 0, None, 0),
+        ("onnx", 0, None, 0),
+        ("torch", 0, None, 0),
     ]
     (row,) = verify_saved(str(tmp_path / "net.sqp"), "digits", 20, str(small))["forms"]
     assert (row["different"], row["spikes"] > 0) == (0, True)

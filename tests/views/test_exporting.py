@@ -19,15 +19,23 @@ def test_export_and_verify(run: Callable[..., Any], tmp_path) -> None:
     assert [line.split(" of ")[0] for line in out.splitlines()] == [*(["c: 0"] if compiler() else []), "onnx: 0", "torch: 0"]
 
 
-def test_a_difference_ends_with_1_and_is_named(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {"form": "torch", "spikes": 9, "different": 2, "first": {}, "said": "image 0, neuron (1,) of lif1 at step 2: the program gives 1"}
+@pytest.mark.parametrize(("scores", "said"), [(None, "2 of 9 spikes differ"), (3, "2 of 9 spikes and 3 scores differ")])
+def test_a_difference_ends_with_1_and_is_named(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, scores: int, said: str) -> None:
+    first = "image 0, neuron (1,) of lif1 at step 2: the program gives 1"
+    row = {"form": "torch", "spikes": 9, "different": 2, "first": {}, "said": first, "scores": scores}
     monkeypatch.setattr("spikequant.studies.verify_saved", lambda *_: {"program": "", "images": 1, "forms": [row]})
     code, out, _ = run("verify", "net.sqp", "--data", "digits")
     assert code == 1
     assert out.splitlines() == [
-        "torch: 2 of 9 spikes differ",
-        "torch: first at image 0, neuron (1,) of lif1 at step 2: the program gives 1",
+        f"torch: {said}",
+        f"torch: first at {first}",
     ]
+
+
+def test_a_score_that_differs_ends_with_1(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"form": "c", "spikes": 9, "different": 0, "first": None, "said": None, "scores": 1}
+    monkeypatch.setattr("spikequant.studies.verify_saved", lambda *_: {"program": "", "images": 1, "forms": [row]})
+    assert run("verify", "net.sqp", "--data", "digits")[:2] == (1, "c: 0 of 9 spikes and 1 scores differ\n")
 
 
 def test_an_absent_program_is_usage(run: Callable[..., Any], tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""The forms of a program beside its interpreter, value by value of every layer of neurons."""
+"""The forms of a program beside its interpreter: every spike of every layer of neurons, every score."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spikequant.deploy.c import tracing
 from spikequant.deploy.c.loading import compiler
 from spikequant.deploy.checking import Divergence, Tally, first_divergence
-from spikequant.deploy.machine import encode, moments
+from spikequant.deploy.machine import encode, moments, taken
 from spikequant.deploy.operations import emitting
 from spikequant.deploy.program import Program
 from spikequant.deploy.simulation import Simulation
@@ -18,26 +18,30 @@ from spikequant.errors import SpecError
 
 Integers = NDArray[np.int64]
 Values = dict[str, NDArray[Any]]
-Form = Callable[[Program, Any], Values]
+Seen = tuple[Values, NDArray[Any]]
+"""What every layer of neurons emits ``[time, batch, ...]``, and scores ``[batch, class]``."""
+Form = Callable[[Program, Any], Seen]
 
 
 class Comparison(NamedTuple):
-    """One form: spikes compared with the interpreter's, those that differ, and the first of these."""
+    """One form: spikes compared with the interpreter's, those that differ and the first of these, and how many scores differ."""
 
     form: str
     spikes: int
     different: int
     first: Divergence | None
+    scores: int
 
 
-def in_torch(program: Program, images: Any) -> Values:
-    """What every layer of neurons emits ``[time, batch, ...]``, in torch."""
-    names = emitting(program.header.operations)
-    return {name: value.numpy() for name, value in Simulation(program).values(torch.from_numpy(encode(program, images)), names)}
+def in_torch(program: Program, images: Any) -> Seen:
+    """In torch."""
+    simulation, names, last = Simulation(program), emitting(program.header.operations), program.header.operations[-1].name
+    values = dict(simulation.values(torch.from_numpy(encode(program, images)), [*names, last]))
+    return {name: values[name].numpy() for name in names}, simulation.scores(values[last]).numpy()
 
 
-def in_onnxruntime(program: Program, images: Any) -> Values:
-    """The same, in onnxruntime."""
+def in_onnxruntime(program: Program, images: Any) -> Seen:
+    """In onnxruntime."""
     try:
         from spikequant.deploy.onnx.writing import traced
     except ImportError as error:
@@ -58,14 +62,26 @@ def verify(program: Program, images: Any, forms: Mapping[str, Form] | None = Non
     if forms is None:
         forms = {name: form for name, form in FORMS.items() if name != "c" or compiler()}
     codes = encode(program, images)
-    seen = [{name: moment.values[name] for name in emitting(program.header.operations)} for moment in moments(program, codes)]
-    judge = {name: np.stack([values[name] for values in seen]) for name in emitting(program.header.operations)}
+    judge = _interpreted(program, codes)
     return [_compared(program, codes, judge, form, run(program, images)) for form, run in forms.items()]
 
 
-def _compared(program: Program, codes: Integers, judge: Values, form: str, found: Values) -> Comparison:
-    tallies = {name: Tally(name) for name in judge}
-    places = {name: tallies[name].add(torch.from_numpy(judge[name]), torch.from_numpy(found[name]).long()) for name in judge}
+def _interpreted(program: Program, codes: Integers) -> Seen:
+    names, last = emitting(program.header.operations), program.header.operations[-1].name
+    seen, scores = [], None
+    for t, moment in enumerate(moments(program, codes)):
+        value = moment.values[last]
+        scores = taken(program, scores, t, value.reshape(len(value), -1))
+        seen.append({name: moment.values[name] for name in names})
+    assert scores is not None, "time is at least 1"
+    return {name: np.stack([values[name] for values in seen]) for name in names}, scores
+
+
+def _compared(program: Program, codes: Integers, judge: Seen, form: str, found: Seen) -> Comparison:
+    (right, right_scores), (values, scores) = judge, found
+    tallies = {name: Tally(name) for name in right}
+    places = {name: tallies[name].add(torch.from_numpy(right[name]), torch.from_numpy(values[name]).long()) for name in right}
     first = first_divergence(program, codes, places) if any(places.values()) else None
     layers = [tally.result() for tally in tallies.values()]
-    return Comparison(form, sum(layer.spikes for layer in layers), sum(layer.different for layer in layers), first)
+    spikes, different = (sum(getattr(layer, name) for layer in layers) for name in ("spikes", "different"))
+    return Comparison(form, spikes, different, first, int((scores != right_scores).sum()))

@@ -7,7 +7,7 @@ from typing import Any
 from spikequant.data import Batches, DataSet, load
 from spikequant.deploy import Pixels, Program, lower
 from spikequant.deploy.machine import encode
-from spikequant.deploy.verifying import FORMS, verify
+from spikequant.deploy.verifying import verify
 from spikequant.errors import SpecError
 from spikequant.studies.resolve import resolve_data, resolve_model
 
@@ -85,19 +85,20 @@ WRITERS: dict[str, Callable[[Program, Path, Any], dict[str, Any]]] = {"c": _c, "
 
 
 def verify_saved(path: str, data: str, images: int = 200, model: str | None = None) -> dict[str, Any]:
-    """Every form of a program beside its interpreter on the first test images; and the network ``model``, if one is named.
+    """Every form of a program beside its interpreter on the first test images, or the network ``model``, if one is named; of a network
+    spikes are compared and no scores.
 
     Raises:
         FormatError: the program's file is damaged.
         SpecError: the data does not fit.
     """
     program, found = Program.load(path), load(data)
-    rows = [] if model else [each._asdict() for each in verify(program, _shown(program, found, "test", images), FORMS)]
+    rows = [] if model else [each._asdict() for each in verify(program, _shown(program, found, "test", images))]
     if model is not None:
         part = found.test._replace(x=found.test.x[:images], y=found.test.y[:images])
         checked = program.check(resolve_model(model), Batches(part, BATCH, found.scale))
         spikes, different = (sum(getattr(layer, name) for layer in checked.layers) for name in ("spikes", "different"))
-        rows.append({"form": model, "spikes": spikes, "different": different, "first": checked.first})
+        rows.append({"form": model, "spikes": spikes, "different": different, "first": checked.first, "scores": None})
     for row in rows:
         row["said"] = None if row["first"] is None else str(row["first"])
         row["first"] = None if row["first"] is None else row["first"]._asdict()

@@ -38,11 +38,14 @@ def verify(
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
-    """Run a program in torch, onnxruntime and C, and compare every spike with the interpreter; exits with 1 where one differs."""
+    """Run a program in torch, onnxruntime and C, and compare every spike and score with the interpreter; exits with 1 where one differs."""
     from spikequant.studies import verify_saved
 
     document = verify_saved(program, data, images, model)
-    lines = [f"{row['form']}: {row['different']} of {row['spikes']} spikes differ" for row in document["forms"]]
+    lines = []
+    for row in document["forms"]:
+        scores = "" if row["scores"] is None else f" and {row['scores']} scores"
+        lines.append(f"{row['form']}: {row['different']} of {row['spikes']} spikes{scores} differ")
     lines += [f"{row['form']}: first at {row['said']}" for row in document["forms"] if row["said"]]
-    broken = any(row["different"] for row in document["forms"])
+    broken = any(row["different"] or row["scores"] for row in document["forms"])
     return Answer(document, "\n".join(lines), BROKEN if broken else GOOD)

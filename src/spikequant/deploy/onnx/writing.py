@@ -229,12 +229,12 @@ def _scores(program: Program, codes: NDArray[Any]) -> list[list[int]]:
     return program.run(codes.astype(np.int64)).tolist()  # type: ignore[no-any-return]
 
 
-def traced(program: Program, images: Any) -> dict[str, NDArray[Any]]:
-    """What every layer of neurons emits in onnxruntime, ``[time, batch, ...]``."""
+def traced(program: Program, images: Any) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """What every layer of neurons emits in onnxruntime, ``[time, batch, ...]``, and scores."""
     names = list(emitting(program.header.operations))
     session = _session(model(program, trace=True).SerializeToString())
-    found = session.run([f"{name}.value" for name in names], {INPUT: _fed(program, images)}) if names else []
-    return dict(zip(names, found, strict=True))
+    scores, *found = session.run(["scores", *(f"{name}.value" for name in names)], {INPUT: _fed(program, images)})
+    return dict(zip(names, found, strict=True)), scores
 
 
 def _session(content: bytes) -> Any:
