@@ -220,7 +220,7 @@ def test_gradients_reach_every_parameter() -> None:
 
 @pytest.mark.parametrize("name", ["forward", "training", "steps", "wiring", "recipe", "last_use", "takes_sequence", "train"])
 def test_refuses_a_node_with_the_name_of_an_attribute(name: str) -> None:
-    with pytest.raises(SpecError, match=f"node '{name}': the name belongs to torch's modules"):
+    with pytest.raises(SpecError, match=f"node '{name}': a network has something else of that name"):
         wired(*chain(("encode", "encode", {}), (name, "flatten", {})))
 
 

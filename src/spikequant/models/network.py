@@ -36,7 +36,7 @@ class Network(nn.Module):
         self.takes_sequence = any(INPUT in node.inputs and not _shows_still(node) for node in wiring.nodes)
         for node in wiring.nodes:
             if hasattr(self, node.name):
-                raise SpecError(f"node {node.name!r}: the name belongs to torch's modules; choose another")
+                raise SpecError(f"node {node.name!r}: a network has something else of that name; choose another")
             self.add_module(node.name, layer(node))
 
     def forward(self, x: Tensor) -> Tensor:

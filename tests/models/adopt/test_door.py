@@ -1,5 +1,6 @@
 """adopt, beside doubles of the guests; the real ones are in ``tests/peers/test_adopt.py``."""
 
+from collections import OrderedDict
 from types import ModuleType
 
 import pytest
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from spikequant.behavior import compare
 from spikequant.errors import MismatchError, SpecError
-from spikequant.models import Unrolled, adopt
+from spikequant.models import Unrolled, adopt, build
+from spikequant.neurons import LIF
 
 
 def net(foreign: ModuleType) -> nn.Sequential:
@@ -69,6 +71,13 @@ def test_names_that_torch_or_another_layer_has() -> None:
     assert [node.name for node in adopt(Net(), (2,), time=1).wiring.nodes] == ["encode", "half_", "half__"]
 
 
+def test_names_that_a_network_has_and_names_that_are_too_long() -> None:
+    long = "a" * 64
+    layers = OrderedDict((name, nn.Linear(2, 2)) for name in ("steps", "input", "lambda", "encode", long, f"{long}b", f"{long}c"))
+    names = [node.name for node in adopt(nn.Sequential(layers), (2,), time=1).wiring.nodes]
+    assert names == ["encode", "steps_", "input_", "lambda_", "encode_", long, f"{long[:63]}_", f"{long[:62]}__"]
+
+
 def test_its_weights_are_its_own(foreign: ModuleType) -> None:
     guest = net(foreign)
     own = adopt(guest, (1, 4, 4), time=2)
@@ -79,6 +88,14 @@ def test_its_weights_are_its_own(foreign: ModuleType) -> None:
 def test_refuses(foreign: ModuleType) -> None:
     with pytest.raises(SpecError, match="adopt needs input_shape"):
         adopt(net(foreign), time=2)
+    with pytest.raises(SpecError, match=r"adopt needs input_shape: .* such as \(1, 28, 28\); got 4"):
+        adopt(net(foreign), 4, time=2)  # type: ignore[arg-type]
+    for what in ("net.nir", nn.Linear):
+        with pytest.raises(SpecError, match=r"adopt takes a torch module or a nir.NIRGraph, got .*; nir.read reads the graph of a file"):
+            adopt(what, (2,), time=2)
+    for ours in (build("digits"), nn.Sequential(nn.Linear(2, 2), LIF(decay=0.5))):
+        with pytest.raises(SpecError, match="it is spikequant's own; write it as a node of a Wiring"):
+            adopt(ours, (2,), time=2)
     with pytest.raises(SpecError, match="it holds no layer"):
         adopt(nn.Sequential(nn.Identity()), (2,), time=2)
     with pytest.raises(MismatchError, match=r"takes batches of shape \[batch, 1, 4, 4\]"):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import SpecError
-from spikequant.models.adopt.traced import calls
+from spikequant.models.adopt.traced import GIVEN, calls
 
 
 class Residual(nn.Module):
@@ -25,7 +25,7 @@ def test_calls_in_order(foreign: ModuleType) -> None:
     found = calls(Residual(foreign.Leaky()))
     assert [call.name for call in found] == ["flatten", "first", "neuron", "second.0", "second.1", "add"]
     assert found[0].does == "flatten 1 -1"
-    assert [call.inputs for call in found] == [("input",), ("flatten",), ("first",), ("neuron",), ("second.0",), ("second.1", "neuron")]
+    assert [call.inputs for call in found] == [(GIVEN,), ("flatten",), ("first",), ("neuron",), ("second.0",), ("second.1", "neuron")]
 
 
 def test_the_first_of_a_tuple_is_the_spikes(foreign: ModuleType) -> None:
@@ -38,7 +38,7 @@ def test_the_first_of_a_tuple_is_the_spikes(foreign: ModuleType) -> None:
             spikes, _ = self.cell(x)
             return self.fc(spikes)  # type: ignore[no-any-return]
 
-    assert [call.inputs for call in calls(Handing())] == [("input",), ("cell",)]
+    assert [call.inputs for call in calls(Handing())] == [(GIVEN,), ("cell",)]
 
 
 def test_a_chain_with_a_forward_of_its_own_is_followed() -> None:
@@ -70,6 +70,16 @@ def test_the_output_is_what_the_forward_returns_first(both: bool) -> None:
 def test_where_a_flatten_begins() -> None:
     net = type("Net", (Headed,), {"forward": lambda self, x: self.body(x.flatten())})()
     assert calls(net)[0].does == "flatten 0 -1"
+
+
+def test_a_forward_that_reads_a_state_itself_is_told_to_give_one_step(foreign: ModuleType) -> None:
+    def forward(self: Headed, x: Tensor) -> Tensor:
+        return self.body(x + self.neuron.beta)  # type: ignore[no-any-return]
+
+    net = type("Net", (Headed,), {"forward": forward})()
+    net.neuron = foreign.Leaky()
+    with pytest.raises(SpecError, match=r"neuron.beta \(tensor\) .*; give one step of the network, as with init_hidden=True"):
+        calls(net)
 
 
 def test_a_single_layer_is_a_network() -> None:

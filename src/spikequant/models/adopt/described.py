@@ -36,6 +36,8 @@ def stateless(place: str, module: nn.Module, sequence: bool) -> Described | None
         if isinstance(module, kind):
             _refuse_changed(place, module, kind)
             return describe(place, module, sequence)
+    if type(module).__module__.startswith("spikequant."):
+        raise refuse(place, type(module).__name__, "it is spikequant's own; write it as a node of a Wiring")
     raise refuse(place, type(module).__name__, f"only {', '.join(sorted(kind.__name__ for kind in STATELESS))} and neurons can be")
 
 

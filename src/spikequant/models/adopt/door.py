@@ -1,7 +1,9 @@
 """adopt: a foreign network, or a NIR graph, as a network of ours."""
 
+import functools
+import keyword
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,10 +13,12 @@ from spikequant.errors import SpecError
 from spikequant.models.adopt.described import Described, flattening, refuse, stateless
 from spikequant.models.adopt.graphs import from_nir
 from spikequant.models.adopt.neurons import neuron
-from spikequant.models.adopt.traced import Call, calls
+from spikequant.models.adopt.traced import GIVEN, Call, calls
 from spikequant.models.network import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import guests, library, runs_steps
+
+LONGEST = 64  # letters of a node's name
 
 
 def adopt(
@@ -43,16 +47,17 @@ def adopt(
     """
     if type(network).__module__.partition(".")[0] == "nir":
         described, shape = from_nir(network, dt)
+    elif not isinstance(network, nn.Module):
+        raise SpecError(f"adopt takes a torch module or a nir.NIRGraph, got {network!r}; nir.read reads the graph of a file")
     elif isinstance(input_shape, Sequence):
         described, shape = _described(network, surrogate, len(input_shape)), tuple(input_shape)
     else:
         raise SpecError(f"adopt needs input_shape: one sample's shape, without time and batch, such as (1, 28, 28); got {input_shape!r}")
-    names = _names([call.name for call, _ in described])
     encode = Node(name="encode", kind="encode", inputs=(INPUT,), args={"encoding": "direct" if still else "events"})
-    nodes = [encode, *_nodes(described, names)]
     title = re.sub(r"\W+", "-", type(network).__name__).lower()
-    wiring = Wiring(name=title, time=time, input_shape=shape, readout=readout, nodes=tuple(nodes))
-    return _filled(Network(wiring), described, names)
+    wired = functools.partial(Wiring, name=title, time=time, input_shape=shape, readout=readout)
+    names = _names([call.name for call, _ in described], {INPUT, *keyword.kwlist, *dir(Network(wired(nodes=(encode,))))})
+    return _filled(Network(wired(nodes=(encode, *_nodes(described, names)))), described, names)
 
 
 Found = list[tuple[Call, Described | None]]
@@ -60,7 +65,7 @@ Found = list[tuple[Call, Described | None]]
 
 def _described(network: nn.Module, surrogate: str | None, axes: int) -> Found:
     sequence = any(not runs_steps(each) for each in guests(network).values())
-    found, axes_of = list[tuple[Call, Described | None]](), {INPUT: axes}
+    found, axes_of = list[tuple[Call, Described | None]](), {GIVEN: axes}
     does: Described | None
     for call in calls(network):
         kept = axes_of[call.inputs[0]]
@@ -75,15 +80,14 @@ def _described(network: nn.Module, surrogate: str | None, axes: int) -> Found:
     return found
 
 
-def _names(theirs: list[str]) -> dict[str, str]:
-    """Names that a wiring may have: small letters, digits and underscores."""
-    names = {INPUT: "encode"}
+def _names(theirs: list[str], taken: Container[str]) -> dict[str, str]:
+    """Names that a wiring may have: at most 64 small letters, digits and underscores, none of those taken."""
+    names = {GIVEN: "encode"}
     for name in theirs:
         plain = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
         plain = plain if plain[:1].isalpha() else f"layer_{plain}"
-        while plain in names.values() or hasattr(nn.Module, plain):
-            plain += "_"
-        names[name] = plain[:64]
+        longer = (plain[: LONGEST - more] + "_" * more for more in range(LONGEST))
+        names[name] = next(each for each in longer if each not in taken and each not in names.values())
     return names
 
 

@@ -7,8 +7,8 @@ import torch
 
 from spikequant.errors import SpecError
 from spikequant.models.adopt.described import Described, constant, refuse
-from spikequant.models.adopt.traced import Call, leading_to
-from spikequant.models.wiring import INPUT, Args
+from spikequant.models.adopt.traced import GIVEN, Call, leading_to
+from spikequant.models.wiring import Args
 
 Found = list[tuple[Call, Described | None]]
 
@@ -25,7 +25,7 @@ def from_nir(graph: Any, dt: float) -> tuple[Found, tuple[int, ...]]:
         raise SpecError(f"dt must be above 0 seconds, got {dt}")
     sources, first, last = _sources(graph), _only(graph, "Input"), _only(graph, "Output")
     described: Found = []
-    names = {first: INPUT}
+    names = {first: GIVEN}
     asked = leading_to(last, sources)
     for name in _order({name: before for name, before in sources.items() if name in asked}):
         node, kind = graph.nodes[name], type(graph.nodes[name]).__name__

@@ -9,12 +9,13 @@ from torch import fx, nn
 
 from spikequant.errors import SpecError
 from spikequant.models.adopt.described import STATELESS, refuse
-from spikequant.models.wiring import INPUT
 from spikequant.neurons import library
 
+GIVEN = "the input"  # no layer has a space in its name, and one may be called "input"
 ADDITIONS = frozenset({operator.add, operator.iadd, torch.add, "add", "add_"})
 
-LEAVES = ("torch.nn", "norse.", "snntorch.", "spikingjelly.activation_based.layer")
+OURS = ("spikequant.neurons.", "spikequant.models.network")
+LEAVES = ("torch.nn", "norse.", "snntorch.", "spikingjelly.activation_based.layer", *OURS)
 
 CHAINS = ("torch.", "norse.", "spikingjelly.")  # whose forwards of an nn.Sequential run one child after the other
 
@@ -80,11 +81,14 @@ def _read(graph: fx.Graph, root: nn.Module) -> list[Call]:
     asked = leading_to(getattr(output, "name", ""), {node.name: [each.name for each in node.all_input_nodes] for node in graph.nodes})
     for node in graph.nodes:
         if node.op == "placeholder":
-            stands_for[node.name] = INPUT
+            stands_for[node.name] = GIVEN
         elif node.op == "call_method" and node.name not in asked and str(node.target).endswith("_"):
             raise refuse(node.name, str(node.target), "it changes a value in place and is not read; write x = x + y")
         elif node.name not in asked:
             continue  # a state or a second output, which nobody reads
+        elif node.op == "get_attr":
+            reason = "the forward reads this tensor itself, a state perhaps; give one step of the network, as with init_hidden=True"
+            raise refuse(str(node.target).removeprefix("network."), "tensor", reason)
         elif node.op == "call_module":
             module = root.get_submodule(str(node.target))
             name = str(node.target).removeprefix("network.").removeprefix("network") or type(module).__name__
