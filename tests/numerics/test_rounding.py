@@ -64,7 +64,7 @@ def test_stochastic_keeps_the_mean(value: float) -> None:
 
 
 def test_stochastic_without_noise_is_refused() -> None:
-    with pytest.raises(SpecError, match="'stochastic' needs noise"):
+    with pytest.raises(SpecError, match="'stochastic' needs noise, got None; build a quantizer"):
         round_to_integer(torch.zeros(1), "stochastic")
 
 

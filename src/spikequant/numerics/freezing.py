@@ -46,7 +46,7 @@ class _Mixed(torch.autograd.Function):
 def graded_scan(
     current: Tensor, dynamics: Dynamics, frozen: Tensor, window: float = 1.0, straight_through: bool = False, steps: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """As ``lif_scan`` for a float membrane from rest, but free neurons answer in grades.
+    """Spikes ``[time, batch, ...]`` and the last membrane of a float neuron from rest, as of ``lif_scan``; free neurons answer in grades.
 
     Equation: ``s = [v >= threshold]`` where frozen, else ``clip((v - threshold) / window + 1/2, 0, 1)``; a frozen neuron passes no
     gradient (with ``straight_through`` that of the grades), a free one that of its grade. Subtracting resets take ``s``, resets to

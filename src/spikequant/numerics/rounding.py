@@ -37,7 +37,10 @@ def round_to_integer(x: Tensor, rounding: Rounding, noise: Tensor | None = None)
         return below + (x - below >= 0.5)
     if rounding == "stochastic":
         if noise is None:
-            raise SpecError("rounding 'stochastic' needs noise, got None; pass spikequant.numerics.uniform(...)")
+            raise SpecError(
+                "rounding 'stochastic' needs noise, got None; build a quantizer from the spec (spec.build(shape)), "
+                "or pass noise=spikequant.numerics.uniform(...)"
+            )
         return below + (noise < x - below)
     raise SpecError(unknown("rounding", rounding, ROUNDINGS))
 

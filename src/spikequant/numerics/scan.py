@@ -33,8 +33,8 @@ class Dynamics(NamedTuple):
     - ``relax``: ``v - (v - r) / tau + x`` (SpikingJelly, ``decay_input=False``)
     - ``rate``: ``v - (v - r) gain + x``; ``rate_input``: ``v + (x - (v - r)) gain``: a time constant that is learned
       (SpikingJelly's ParametricLIF), or given as its inverse (Norse)
-    - ``shift``: ``v - floor(v / 2^shift) + x``; ``shift_min1``: the same, but at least 1 towards zero (Xylo)
-    - ``multiply_shift``: ``leak_rounding(v multiplier / 2^shift) + x``; the last three take whole numbers
+    - ``shift``: ``v - floor(v / 2^shift) + gain x``; ``shift_min1``: the same, but at least 1 towards zero (Xylo)
+    - ``multiply_shift``: ``leak_rounding(v multiplier / 2^shift) + gain x``; the last three take whole numbers
 
     ``state_shift`` q keeps the top of the sum: ``u = (leak(v 2^q) + x) / 2^q`` is stored as ``snap(u)``; the threshold is in
     units of what is stored. ``compare_at``: the threshold sees the ``stored`` (snapped) value or the ``full`` one, u.

@@ -103,7 +103,9 @@ class Stream(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """what was learned and, if asked for, lowest and highest membrane, threshold and weight ``[3, 2]``."""
+    """How often each neuron fired at each image ``[image, neuron]``, what was learned and, if asked for, the lowest and
+    highest membrane, threshold and weight ``[3, 2]``.
+    """
 
     counts: Tensor
     learned: Learned
