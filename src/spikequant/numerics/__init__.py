@@ -3,7 +3,6 @@
 from spikequant.numerics.charging import charging, settled
 from spikequant.numerics.clustering import chosen, k_means
 from spikequant.numerics.decolle import (
-    FAST_SIGMOID,
     Refractory,
     Refrained,
     Scaling,
@@ -22,7 +21,7 @@ from spikequant.numerics.lsq import scale_gradient, start_step
 from spikequant.numerics.norm import Norm, Tail
 from spikequant.numerics.positive import positive, raw_of
 from spikequant.numerics.ranging import Ranging, Scope
-from spikequant.numerics.rounding import ROUNDINGS, Rounding, rated, round_to_integer
+from spikequant.numerics.rounding import ROUNDINGS, Rounding, rated
 from spikequant.numerics.scan import CHARGES, Charge, Dynamics, Reset, ResetTiming, Snapped, State, widened
 from spikequant.numerics.snap import Gradient, decode, encode, midpoints, through
 from spikequant.numerics.soundness import has_nan, recording
@@ -52,7 +51,6 @@ from spikequant.numerics.twins import (
 __all__ = [
     "CHARGES",
     "DERIVATIVES",
-    "FAST_SIGMOID",
     "ROUNDINGS",
     "Affine",
     "AlphaHeld",
@@ -130,7 +128,6 @@ __all__ = [
     "refractory_scan",
     "refrain",
     "refreshed",
-    "round_to_integer",
     "scale_gradient",
     "settled",
     "share",
