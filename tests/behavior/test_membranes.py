@@ -5,7 +5,7 @@ from torch import nn
 from spikequant.behavior import level_health
 from spikequant.errors import SpecError
 from spikequant.neurons import LIF
-from spikequant.quantizers import Anchored, LQNet
+from spikequant.quantizers import Anchored, LQNet, Uniform
 
 STEPS = torch.tensor([0.4, 0.4, 0.4, 0.4]).reshape(4, 1, 1).expand(4, 2, 2)
 LOADER = [(STEPS, torch.zeros(2))]
@@ -40,3 +40,10 @@ def test_step_shift_is_nothing_where_every_step_is_alike() -> None:
 def test_float_states_are_refused() -> None:
     with pytest.raises(SpecError, match="no state of the model has a grid"):
         level_health(nn.Sequential(LIF(decay=0.5)), LOADER)
+
+
+def test_the_threshold_of_each_channel_is_its_own() -> None:
+    """Levels -1, -1/3, 1/3, 1: a threshold of 2/3 lies half of itself away from the nearest, and rest as much."""
+    model = nn.Sequential(LIF(decay=0.5, threshold=torch.tensor([2 / 3, 1.0]), state=Uniform(bits=2, low=-1.0, high=1.0)))
+    found = level_health(model, LOADER)[0]
+    assert (found.rest_missed, found.threshold_missed) == (pytest.approx(0.5), pytest.approx(0.5))

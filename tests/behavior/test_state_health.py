@@ -72,6 +72,21 @@ def test_the_share_of_each_code_is_told_with_what_the_leak_does_to_it() -> None:
     assert state_health(model)[0].occupancy == ()
 
 
+def test_each_channel_has_its_own_threshold_and_its_own_levels() -> None:
+    """No level of one grid fires the second channel; of two grids, 3 is clipped in the first channel alone: half of its membranes."""
+    cannot = only(Uniform(bits=2, low=-1.0, high=1.0), threshold=torch.tensor([0.9, 1.5]))
+    assert (cannot.threshold, cannot.grid.fires_from, cannot.grid.fires_at) == (1.5, None, None)
+    assert cannot.advice[0].startswith("no level fires")
+    late = only(Uniform(bits=2, low=-1.0, high=1.0), threshold=torch.tensor([0.7, 1.0]))
+    assert (late.threshold, late.grid.fires_at, late.grid.on_threshold) == (1.0, pytest.approx(2 / 3), False)
+    rows = Uniform(bits=2, range="frozen", symmetric=False, per_channel=True).build((2, 2), 1)
+    rows.observe(torch.tensor([[0.0, 0.0], [1.0, 5.0]]))
+    rows.fit()
+    batch = torch.tensor([[3.0, 3.0], [0.5, 0.5]]).unsqueeze(0)
+    use = state_health(nn.Sequential(LIF(decay=0.5, threshold=9.0, state=rows)), [(batch, torch.zeros(2))])[0].use
+    assert (use.below, use.above) == (0.0, 0.5)
+
+
 def test_wide_grids_are_not_told_code_by_code() -> None:
     model = nn.Sequential(LIF(decay=0.9, state=Uniform(bits=9, low=0.0, high=3.0)))
     assert state_health(model, [(torch.zeros(1, 4, 1), torch.zeros(4))])[0].occupancy == ()

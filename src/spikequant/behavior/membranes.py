@@ -73,12 +73,13 @@ class _Seen:
 
     def health(self, name: str) -> LevelHealth:
         """What was seen."""
-        values, threshold = levels(self.grid).detach().cpu(), float(self.neuron.fires_at.detach().max())
+        values, thresholds = levels(self.grid).detach().cpu(), self.neuron.fires_at.detach().cpu()
         taken = self.used.any(0) if values.ndim == 1 else self.used
         count, total, squares = self.moments
         each = (squares / count - (total / count) ** 2).clamp(min=0).sqrt()
         shift = float((each.max() - each.min()) / each.mean()) if each.mean() > 0 else 0.0
-        missed = [float((values - where).abs().amin(-1).max()) / threshold for where in (0.0, threshold)]
+        off = [(values - where.unsqueeze(-1)).abs().amin(-1).double() for where in (torch.zeros(()), thresholds)]
+        missed = [float((each / thresholds).max()) for each in off]
         singular = _singular(self.neuron.state, self.grid, self.used)
         return LevelHealth(name, missed[0], missed[1], float((~taken).float().mean()), singular, shift)
 

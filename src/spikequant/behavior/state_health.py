@@ -35,7 +35,8 @@ class GridHealth(NamedTuple):
 
 
 class UseHealth(NamedTuple):
-    """What membranes did before they were rounded: extremes, the shares below and above the grid, how many codes never occurred."""
+    """What membranes did before they were rounded: extremes, the shares below and above the grid (of a grid for each channel, the worst),
+    how many codes never occurred."""
 
     low: float
     high: float
@@ -55,6 +56,7 @@ class Code(NamedTuple):
 class StateHealth(NamedTuple):
     """One layer: its neuron, its grid (None: float, or one that follows the data), its use (None: no data), and what to change.
 
+    Of thresholds for each channel it tells that whose first firing is farthest off; the mean where there is no grid.
     ``occupancy`` has a line for each code, where data were seen, the grid is one for all channels, and it has at most 256 codes.
     """
 
@@ -100,9 +102,9 @@ def _standing(neuron: LIF) -> Grid | None:
 
 
 def _examined(name: str, neuron: LIF, seen: "_Use | None") -> StateHealth:
-    threshold, decay, grid = float(neuron.fires_at.detach().mean()), retention(neuron), _standing(neuron)
+    thresholds, decay, grid = neuron.fires_at.detach(), retention(neuron), _standing(neuron)
     use = None if seen is None else seen.health()
-    found = None if grid is None else _grid_health(grid, neuron, threshold, decay)
+    found, threshold = (None, float(thresholds.mean())) if grid is None else _grid_health(grid, neuron, thresholds.reshape(-1, 1), decay)
     if found is None:
         advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
     else:
@@ -119,31 +121,38 @@ def _label(neuron: LIF) -> str:
 
 
 @torch.no_grad()
-def _grid_health(grid: Grid, neuron: LIF, threshold: float, decay: float) -> GridHealth:
+def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> tuple[GridHealth, float]:
+    """The grid beside thresholds ``[channel or 1, 1]``, and the threshold of the channel whose first firing is farthest from its own."""
     values, whole = _rows(grid)
+    thresholds = thresholds.to(values.device)
     rest = snap(whole, values.new_zeros(values.shape[0], 1) if values.shape[0] > 1 else values.new_zeros(1))
-    firing = values > threshold if neuron.dynamics.compare == ">" else values >= threshold
+    firing = values > thresholds if neuron.dynamics.compare == ">" else values >= thresholds
     nearest = neuron.state is not None and neuron.state.rounding_rule == "nearest_even"
+    lowest = torch.where(firing, values, torch.inf).amin(1, keepdim=True)
+    begins = torch.where(firing.any(1, keepdim=True), _fires_at(grid, values, firing), torch.inf) if nearest else lowest
+    worst = int(((begins - thresholds).abs() / thresholds).argmax())
     low, high = bounds(grid)
-    return GridHealth(
+    health = GridHealth(
         low=float(low.min()),
         high=float(high.max()),
         codes=grid.size,
         zero=bool((values == 0).any(1).all()),
         rest=float(rest.flatten()[rest.abs().argmax()]),
-        on_threshold=bool(((values - threshold).abs() <= 1e-6 * threshold).any(1).all()),
-        fires_from=float(values[firing].min()) if firing.any() else None,
+        on_threshold=bool(((values - thresholds).abs() <= 1e-6 * thresholds).any(1).all()),
+        fires_from=float(lowest.min()) if firing.any(1).all() else None,
         stalled=int(_stalled(grid, decay).sum(1).max()),
-        fires_at=_fires_at(grid, values, firing, threshold) if nearest and firing.any(1).all() else None,
+        fires_at=float(begins[worst]) if nearest and firing.any(1).all() else None,
     )
+    return health, float(thresholds.expand_as(begins)[worst])
 
 
-def _fires_at(grid: Grid, values: Tensor, firing: Tensor, threshold: float) -> float:
+def _fires_at(grid: Grid, values: Tensor, firing: Tensor) -> Tensor:
+    """The least membrane of each channel that fires once it is rounded to the nearest level."""
     own = grid.edges if isinstance(grid, Table) else None
     edges = (values[:, 1:] + values[:, :-1]) / 2 if own is None else own.reshape(values.shape[0], -1)
     # Where the lowest level fires, even rest does.
-    begins = torch.cat([torch.zeros_like(values[:, :1]), edges], 1).gather(1, firing.int().argmax(1, keepdim=True))
-    return float(begins.flatten()[(begins - threshold).abs().argmax()])
+    below = torch.cat([torch.zeros_like(values[:, :1]), edges], 1).expand(firing.shape)
+    return below.gather(1, firing.int().argmax(1, keepdim=True))
 
 
 def _rows(grid: Grid) -> tuple[Tensor, Grid]:
@@ -173,7 +182,8 @@ class _Use:
 
     def __init__(self, neuron: LIF) -> None:
         self.grid = _standing(neuron)
-        self.low, self.high, self.seen, self.below, self.above = torch.inf, -torch.inf, 0, 0, 0
+        self.low, self.high, self.seen = torch.inf, -torch.inf, 0
+        self.below = self.above = torch.zeros(1, dtype=torch.int64)
         self.counts = torch.zeros(0 if self.grid is None else self.grid.size, dtype=torch.int64)
 
     def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
@@ -182,8 +192,9 @@ class _Use:
         self.low, self.high = min(self.low, float(v.min())), max(self.high, float(v.max()))
         self.seen += v.numel()
         if self.grid is not None:
-            low, high = (float(each) for each in (bounds(self.grid)[0].min(), bounds(self.grid)[1].max()))
-            self.below, self.above = self.below + int((v < low).sum()), self.above + int((v > high).sum())
+            low, high = (end.reshape(-1, 1).to(v.device) for end in bounds(self.grid))
+            columns = v.transpose(0, 1).reshape(len(low), -1)
+            self.below, self.above = self.below + (columns < low).sum(1).cpu(), self.above + (columns > high).sum(1).cpu()
             self.counts += torch.bincount(encode(self.grid, v).flatten().cpu(), minlength=self.grid.size)
 
     def health(self) -> UseHealth | None:
@@ -192,7 +203,8 @@ class _Use:
             return None
         if self.grid is None:
             return UseHealth(self.low, self.high)
-        return UseHealth(self.low, self.high, self.below / self.seen, self.above / self.seen, int((self.counts == 0).sum()))
+        below, above = (int(each.max()) * len(each) / self.seen for each in (self.below, self.above))
+        return UseHealth(self.low, self.high, below, above, int((self.counts == 0).sum()))
 
 
 def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[str, _Use]:
