@@ -44,6 +44,7 @@ def test_named_functions_take_options() -> None:
     assert models.sew_resnet(blocks=(1,), width=8).shapes()["block1_add"] == (8, 32, 32)
     assert models.sew_resnet8(width=16, classes=100).shapes()["readout"] == (100,)
     assert models.sew_resnet18(time=2).wiring.time == 2
+    assert models.decolle(channels=(2, 2, 2)).shapes()["pool3"] == (2, 8, 8)
     assert models.squat_fmnist(time=3).wiring.time == 3
     assert models.digits(seed=3).conv1.weight.equal(build("digits", seed=3).conv1.weight)
 

@@ -2,11 +2,12 @@
 
 from spikequant.models.activation import Activation, activations
 from spikequant.models.adopt import Unrolled, adopt
-from spikequant.models.decolle import draw_readout
+from spikequant.models.decolle_net import draw_readout
 from spikequant.models.network import Network
 from spikequant.models.prefixes import Prefixes
 from spikequant.models.table import (
     build,
+    decolle,
     digits,
     names,
     resnet8,
@@ -35,6 +36,7 @@ __all__ = [
     "adopt",
     "build",
     "chain",
+    "decolle",
     "digits",
     "draw_readout",
     "names",

@@ -6,13 +6,12 @@ from typing import Any
 import torch
 
 from spikequant.errors import SpecError, unknown
-from spikequant.models import decolle as decolle_wiring
-from spikequant.models import resnet, sew, small, squat, stdp
+from spikequant.models import decolle_net, resnet, sew, small, squat, stdp
 from spikequant.models.network import Network
 from spikequant.models.wiring import Wiring
 
 WIRINGS: dict[str, Callable[..., Wiring]] = {
-    "decolle": decolle_wiring.decolle,
+    "decolle": decolle_net.decolle,
     "digits": small.digits,
     "resnet18": resnet.resnet18,
     "resnet20": resnet.resnet20,
@@ -30,7 +29,7 @@ WIRINGS: dict[str, Callable[..., Wiring]] = {
 # How a network is drawn where its authors did not leave it to torch.
 INITIALIZERS: dict[str, Callable[[Network], None]] = {
     **dict.fromkeys(("sew-resnet", "sew-resnet18", "sew-resnet8"), sew.initialize),
-    "decolle": decolle_wiring.initialize,
+    "decolle": decolle_net.initialize,
     "stdp-net": stdp.initialize,
 }
 
@@ -68,7 +67,7 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
 
 
 def decolle(**options: Any) -> Network:
-    """Q-SpiNN's supervised network; see ``spikequant.models.decolle.decolle`` for its options."""
+    """Q-SpiNN's supervised network; see ``spikequant.models.decolle_net.decolle`` for its options."""
     return build("decolle", **options)
 
 
