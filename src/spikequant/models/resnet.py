@@ -102,7 +102,7 @@ def _norm(name: str, source: str, before: int, after: int, kernel: int, stride: 
         "bias": False,
     }
     return [
-        Node(name=f"{name}_conv", kind="conv2d", inputs=(source,), args={**args, "bias": False}),
+        Node(name=f"{name}_conv", kind="conv2d", inputs=(source,), args=args),
         Node(name=f"{name}_norm", kind="batch_norm", inputs=(f"{name}_conv",), args={"channels": after}),
     ]
 

@@ -17,7 +17,7 @@ def stdp_net(
     reading: str = "current",
     inhibition: float = 120.0,
 ) -> Wiring:
-    """``inputs`` pixels as Poisson spikes of at most ``rate_hz``, ``neurons`` with direct lateral inhibition, votes of labelled neurons.
+    """``inputs`` pixels as Poisson spikes of at most ``rate_hz``, ``neurons`` with direct lateral inhibition, votes of labeled neurons.
 
     Constants are BindsNET's, as the paper's ranges say, with V_reset -65 mV. The paper gives neither presentation time nor strength of
     inhibition: 250 steps of 1 ms and 120 mV are those of BindsNET's MNIST example. Source: Q-SpiNN, Fig. 1(a), Table I.

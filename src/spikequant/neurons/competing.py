@@ -75,10 +75,6 @@ class Competing(LIF):
         compete(self._sequence(current, steps), self.settings, self.bound(), self._rounds() if on_grid else None, seen=seen)
         return torch.stack(seen)
 
-    def quantize_constant(self, name: str, value: Tensor) -> None:
-        """Put a quantized constant in place."""
-        getattr(self, name).copy_(value)
-
     def _sequence(self, current: Tensor, steps: int | None) -> Tensor:
         if current.ndim != 3 or current.shape[2] != self.neurons:
             raise MismatchError(f"current must be [time, batch, {self.neurons}], got {list(current.shape)}")

@@ -101,10 +101,6 @@ class Refraining(LIF):
         """R of every step, unrounded: what its grid should cover."""
         return refractory_scan(sequence(current, steps), self.settings)[2]
 
-    def quantize_constant(self, name: str, value: Tensor) -> None:
-        """Put a quantized constant in place."""
-        getattr(self, name).copy_(value)
-
 
 def _rounds(first: HoldsGrid | None, second: HoldsGrid | None) -> tuple[Round, Round]:
     return (kept if first is None else rounder(first), kept if second is None else rounder(second))
