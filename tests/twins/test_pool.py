@@ -1,4 +1,5 @@
 import gc
+import math
 import os
 import subprocess
 import sys
@@ -48,6 +49,15 @@ def test_gradients_keep_their_memory() -> None:
     pool.empty(SHAPE).fill_(5.0)
     assert x.grad is not None
     assert bool((x.grad == 3.0).all())
+
+
+def test_a_block_that_another_thread_takes_first_is_replaced_by_a_fresh_one() -> None:
+    class Contested(list):
+        def __bool__(self) -> bool:
+            return True
+
+    pool._idle[math.prod(SHAPE) * 4] = Contested()
+    assert pool.empty(SHAPE).shape == SHAPE
 
 
 def test_idle_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,10 @@ def empty(shape: tuple[int, ...] | torch.Size, dtype: torch.dtype = torch.float3
     if dtype.itemsize * count < POOLED_FROM:
         return torch.empty(shape, dtype=dtype, device="cpu")
     size = -(-dtype.itemsize * count // POOLED_FROM) * POOLED_FROM
-    block = _idle[size].pop() if _idle[size] else _fresh(size)
+    try:
+        block = _idle[size].pop()  # at once, since another thread may take the last one after a look
+    except IndexError:
+        block = _fresh(size)
     view = (ctypes.c_char * size).from_buffer(block)
     weakref.finalize(view, _give_back, size, block).atexit = False
     return torch.frombuffer(view, dtype=dtype, count=count).view(shape)
@@ -43,7 +46,7 @@ def _fresh(size: int) -> mmap.mmap:
 
 
 def _give_back(size: int, block: mmap.mmap) -> None:
-    if size + sum(each * len(blocks) for each, blocks in _idle.items()) <= IDLE_LIMIT:
+    if size + sum(each * len(blocks) for each, blocks in list(_idle.items())) <= IDLE_LIMIT:
         _idle[size].append(block)
 
 
