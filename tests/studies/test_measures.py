@@ -36,6 +36,7 @@ def test_every_measure_gives_finite_values_under_names_of_their_own(subject: Sub
     assert found["emd"] == subject.drift.emd > 0
     assert subject.drift.training_floor is not None
     assert found["training_floor"] == subject.drift.training_floor.emd
+    assert {name for name, entry in MEASURES.items() if entry.named} == found.keys() & MEASURES.keys()
     assert len(found) == sum(len(entry.values(subject)) for entry in MEASURES.values())
     assert set(load_file(tmp_path / "rates.safetensors")) == {"lif1", "lif2"}
     assert Drift.from_dict(json.loads((tmp_path / "drift.json").read_text())) == subject.drift

@@ -123,6 +123,8 @@ def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., 
         ("epochs = 1", "epochs = = 1", 11, "not valid TOML"),
         ("version = 1", "version = 2", 2, "must be 1"),
         ('objective = "accuracy"', "threads = 0", 4, "nearest valid value: 1"),
+        ('objective = "accuracy"', 'objective = "memory"', 4, "'memory' gives no value of that name"),
+        ('objective = "accuracy"', 'objective = "start"', 4, "must be one of accuracy, agreement, emd, emd_independent"),
         ("bits = 2 }", "bits = 99 }", 23, "nearest valid value: 8"),
     ],
 )

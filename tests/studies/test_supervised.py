@@ -124,6 +124,8 @@ def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:
         ({"model": {"name": "json:loads", "args": {"width": 2}}}, "names no code"),
         ({"model": "squat-fmnist"}, r"samples of shape \(1, 8, 8\)"),
         ({"measures": ["emdd"]}, "did you mean 'emd'"),
+        ({"measures": ["levels"]}, "no state has one; leave it out"),
+        ({"measures": ["levels"], "recipe": LQ}, "no state has one; leave it out"),
         ({"recipe": {"overrides": {"con9*": {"weights": "float"}}}}, r"con9\*"),
     ],
 )

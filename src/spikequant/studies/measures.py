@@ -24,6 +24,7 @@ from spikequant.training import accuracy_by_batch, evaluate
 
 BATCHES = 20
 VALIDATED = "validation_accuracy"
+START = "start"  # measured by the procedure supervised, before it trains
 
 
 @dataclass
@@ -72,10 +73,11 @@ class Subject:
 
 
 class Measure(NamedTuple):
-    """One entry of the table: which other trials it needs, and its values by name."""
+    """One entry of the table: which other trials it needs, its values by name, and whether one of them bears the measure's own."""
 
     needs: frozenset[str]
     values: Callable[[Subject], Measures]
+    named: bool = False
 
 
 def _accuracy(subject: Subject) -> Measures:
@@ -163,22 +165,33 @@ def _noisy(subject: Subject) -> Measures:
 
 NOTHING, REFERENCE, TWINS = frozenset[str](), frozenset({"reference"}), frozenset({"reference", "twins"})
 MEASURES: dict[str, Measure] = {
-    "accuracy": Measure(NOTHING, _accuracy),
+    "accuracy": Measure(NOTHING, _accuracy, named=True),
     "batch_sizes": Measure(NOTHING, _batch_sizes),
     "memory": Measure(NOTHING, _memory),
     "firing": Measure(NOTHING, _firing),
-    "emd": Measure(REFERENCE, _emd),
-    "training_floor": Measure(TWINS, _training_floor),
-    "agreement": Measure(REFERENCE, _agreement),
+    "emd": Measure(REFERENCE, _emd, named=True),
+    "training_floor": Measure(TWINS, _training_floor, named=True),
+    "agreement": Measure(REFERENCE, _agreement, named=True),
     "emd_parts": Measure(REFERENCE, _parts),
-    "emd_independent": Measure(TWINS, _independent),
+    "emd_independent": Measure(TWINS, _independent, named=True),
     "levels": Measure(NOTHING, _levels),
     "operations": Measure(NOTHING, _operations),
     "noisy": Measure(NOTHING, _noisy),
     "timing": Measure(REFERENCE, _timing),
     "traffic": Measure(NOTHING, _traffic),
-    VALIDATED: Measure(NOTHING, _validation_accuracy),
+    VALIDATED: Measure(NOTHING, _validation_accuracy, named=True),
 }
+
+
+def check_objective(name: str) -> None:
+    """Refuse a measure that gives no value of its own name, by which trials could be ranked; procedures may know others than the table.
+
+    Raises:
+        SpecError: names those that do.
+    """
+    named = sorted(known for known, entry in MEASURES.items() if entry.named)
+    if name in (MEASURES.keys() | {START}) - {*named}:
+        raise SpecError(f"{name!r} gives no value of that name by which trials could be ranked; must be one of {', '.join(named)}")
 
 
 def needs(names: tuple[str, ...]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from spikequant.errors import DataError, SpecError, nearest, unknown
 from spikequant.studies import places
 from spikequant.studies.grid import Draft, Misplaced, drafts, mistakes, referred
 from spikequant.studies.keys import key_of, said
+from spikequant.studies.measures import check_objective
 from spikequant.studies.procedure import Procedures, Setup
 from spikequant.studies.resolve import cached_data
 from spikequant.studies.study import Study, grouped
@@ -145,6 +146,10 @@ class Reader:
         except SpecError as error:
             raise self._told([Misplaced(path, text) for path, text in _complaints(error)]) from None
         wrong = list(mistakes(study))
+        try:
+            check_objective(study.objective)
+        except SpecError as error:
+            wrong.append(Misplaced(("objective",), str(error)))
         if wrong:
             raise self._told(wrong)
         return study

@@ -15,6 +15,7 @@ from spikequant.behavior import record
 from spikequant.data import Batches, DataSet, Split, crop_and_flip, hold_out
 from spikequant.errors import FormatError, MismatchError, SpecError, unknown
 from spikequant.models import Network, build, names
+from spikequant.neurons import spiking
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, load, plan, quantize, save
 from spikequant.studies import measures
@@ -24,7 +25,6 @@ from spikequant.studies.resolve import cached_data
 from spikequant.training import Correction, Pruning, Training, correct_rates, evaluate, prune, recorded
 from spikequant.training import train as training_events
 
-START = "start"
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
 
@@ -128,15 +128,17 @@ class Supervised(Pictured):
     def _consistent(self) -> Self:
         if self.training.patience is not None and not self.validation:
             raise ValueError("training.patience needs a held-out share of the training images; set validation, as 0.1")
-        if START in self.measures and (self.init != "float" or self.recipe is None):
-            raise ValueError(f"the measure {START!r} tells of a quantized reference before it is trained on; set init='float' and a recipe")
+        if measures.START in self.measures and (self.init != "float" or self.recipe is None):
+            raise ValueError(
+                f"the measure {measures.START!r} tells of a quantized reference before it is trained on; set init='float' and a recipe"
+            )
         if (self.training.seed, self.training.start, self.training.pairing) != (0, "scratch", "same"):
             raise ValueError("training.seed, start and pairing follow from the trial's seeds, init and reference; leave them out")
         return self
 
     def usual(self) -> Self:
         """This setup with the measures that all procedures share."""
-        return self.model_copy(update={"measures": tuple(name for name in self.measures if name != START)})
+        return self.model_copy(update={"measures": tuple(name for name in self.measures if name != measures.START)})
 
 
 class PostTraining(Pictured):
@@ -163,7 +165,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
     own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}
-    before = _start(network, data, setup, bench) if START in setup.measures else {}
+    before = _start(network, data, setup, bench) if measures.START in setup.measures else {}
     checkpoint = bench.folder / "checkpoint.safetensors"
     if setup.training.rates is not None:
         own["rates"] = recorded(setup.training.rates, source(bench, setup).to(bench.device), loader)
@@ -210,8 +212,8 @@ def _start(network: Network, data: DataSet, setup: Supervised, bench: Bench) -> 
     test = Batches(data.test, setup.batch_size, data.scale)
     ours, theirs = (record(each, test, setup.measure_batches) for each in (network.to(bench.device), _reference(bench, setup)))
     shifts = {"rate": ours.mean_rate - theirs.mean_rate, "dead": ours.dead() - theirs.dead()}
-    moved = {f"{START}_{name}_shift": abs(shift) for name, shift in shifts.items()}
-    return {f"{START}_accuracy": evaluate(network, test), f"{START}_emd": theirs.emd(ours), **moved}
+    moved = {f"{measures.START}_{name}_shift": abs(shift) for name, shift in shifts.items()}
+    return {f"{measures.START}_accuracy": evaluate(network, test), f"{measures.START}_emd": theirs.emd(ours), **moved}
 
 
 def concluded(network: Network, data: DataSet, setup: Pictured, bench: Bench) -> Measures:
@@ -254,6 +256,16 @@ def check(setup: Pictured) -> None:
             raise SpecError(f"{setup.data!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
     with _at("recipe"):
         plan(network, setup.recipe or Recipe())
+    if "levels" in setup.measures and not _has_levels(setup, network):
+        raise SpecError(
+            "Setup.measures: 'levels' tells of the grids of states, and no state has one; leave it out, or give the recipe a state"
+        )
+
+
+def _has_levels(setup: Pictured, network: Network) -> bool:
+    if setup.recipe is None:
+        return setup.starts or any(neuron.state is not None for neuron in spiking(network).values())
+    return any(hung.part == "state" and hung.spec is not None for hung in plan(network, setup.recipe))
 
 
 def check_supervised(setup: Supervised) -> None:
