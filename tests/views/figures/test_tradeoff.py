@@ -1,8 +1,10 @@
 import re
 from typing import Any
 
+import pytest
+
 from spikequant.views.figures.style import COLORS
-from spikequant.views.figures.tradeoff import tradeoff
+from spikequant.views.figures.tradeoff import HEIGHT, tradeoff
 from spikequant.views.record import Record, parse
 from spikequant.views.verdict import verdict
 
@@ -55,3 +57,17 @@ def test_perfect_and_equal_variants_can_be_drawn(document: dict[str, Any]) -> No
     figure = tradeoff(parse(document), {})
     assert figure is not None
     assert "NaN" not in "".join(figure.panels)
+
+
+@pytest.mark.parametrize("accuracy", [0.999, 0.3], ids=["above all variants", "below all"])
+def test_float_and_the_band_below_it_lie_inside_the_panel(document: dict[str, Any], accuracy: float) -> None:
+    document["float"]["accuracy"] = accuracy
+    for variant in document["variants"]:
+        variant["accuracy"] = 0.6 + variant["accuracy"] / 10
+    figure = tradeoff(parse(document), {})
+    assert figure is not None
+    for panel in figure.panels:
+        height = re.search(r'<g class="mark-rule role-mark[^>]*><line transform="translate\([\d.]+,([-\d.]+)\)', panel)
+        assert height is not None
+        assert 0 <= float(height[1]) <= HEIGHT
+        assert re.search(r'<g class="mark-rect[^>]*clip-path', panel)
