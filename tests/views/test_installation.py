@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,20 @@ def test_doctor_fails_where_something_needed_is_absent(
     code, document = checks()
     assert code == 1
     assert {"state": "fail", "what": "no-such-distribution is not installed; install spikequant again with pip"} in document["checks"]
+
+
+def test_doctor_tells_of_a_torch_that_cannot_be_imported_and_asks_nothing_of_it(
+    checks: Callable[[], tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kernels() -> None:
+        raise ImportError("torch")
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(catalog, "kernels", kernels)
+    code, document = checks()
+    assert (code, document["kernels"]) == (1, None)
+    assert [check["state"] for check in document["checks"]] == ["ok", "fail", "ok"]
+    assert document["checks"][1]["what"].startswith("torch cannot be imported (")
 
 
 def test_doctor_fails_on_a_torch_that_is_too_old(checks: Callable[[], tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,10 +76,12 @@ def _examined(model: str, data: str | None) -> Answer:
 
 
 def _installation() -> Answer:
-    from spikequant.studies.catalog import kernels
+    form, checks = None, [*_needed(), _disk()]
+    if not any(check.state == "fail" for check in checks):  # the rest imports what is broken
+        from spikequant.studies.catalog import kernels
 
-    form = kernels()
-    checks = [*_needed(), _kernels(form), _disk(), *_peers(), *_data()]
+        form = kernels()
+        checks += [_kernels(form), *_peers(), *_data()]
     memory, cores = free_memory(), os.cpu_count()
     document = {
         "spikequant": __version__,
