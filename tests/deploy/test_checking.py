@@ -1,9 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from spikequant.deploy import Program, lower
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network, build
+from spikequant.quantizers import LQNet
 from spikequant.recipes import Recipe, quantize
 
 BATCHES = [(torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(seed)), torch.arange(8)) for seed in range(3)]
@@ -59,6 +62,18 @@ def test_the_mode_of_the_network_is_kept(small: Network) -> None:
     lower(small).check(small, BATCHES[:1])
     assert [module.training for module in small.modules()] == modes
     small.eval()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("weights", [LQNet(bits=2), None])
+def test_a_network_on_a_gpu_is_lowered_and_checked_where_it_lies(small: Network, weights: LQNet | None) -> None:
+    network = copy.deepcopy(small) if weights is None else quantize(build("digits"), Recipe(weights=weights), BATCHES).eval()
+    here = lower(network, BATCHES)
+    there = lower(network.cuda(), BATCHES)
+    assert there.hash == here.hash or weights is not None
+    assert there.check(network, BATCHES).exact or weights is not None
+    assert {each.device.type for each in network.parameters()} == {"cuda"}
 
 
 def test_other_networks_are_refused(small: Network) -> None:

@@ -64,6 +64,13 @@ def test_values_stay_in_their_proof(residual: Program) -> None:
             assert moment.values[name].max() <= proof.value.high
 
 
+def test_tensors_of_any_kind_are_taken(residual: Program) -> None:
+    images = torch.from_numpy(np.random.default_rng(2).uniform(-1, 1, (3, 1, 8, 8)))
+    expected = residual.run(images.bfloat16().float().numpy())
+    for each in (images.bfloat16(), images.bfloat16().double(), images.bfloat16().float().requires_grad_()):
+        assert np.array_equal(residual.run(each), expected)
+
+
 def test_batches_do_not_matter(residual: Program) -> None:
     images = np.random.default_rng(2).uniform(-1, 1, (70, 1, 8, 8)).astype(np.float32)
     assert np.array_equal(residual.run(images)[65:], residual.run(images[65:]))
@@ -133,6 +140,8 @@ def test_the_membrane_can_be_the_value() -> None:
         (np.zeros((0, 1, 8, 8)), "takes"),
         (np.full((1, 1, 8, 8), np.nan), "not finite"),
         (np.full((1, 1, 8, 8), 200), "must lie in -127 to 127"),
+        (np.zeros((1, 1, 8, 8), complex), "takes numbers, got complex128"),
+        (None, "takes numbers, got NoneType"),
     ],
 )
 def test_unfit_images_are_refused(residual: Program, images: np.ndarray, message: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikequant.behavior.recorder import watching
+from spikequant.behavior.recorder import placed, watching
 from spikequant.deploy.arithmetic import charged, compared, rest
 from spikequant.deploy.machine import constants, encode, moments
 from spikequant.deploy.operations import emitting
@@ -113,7 +113,7 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
             if first is None and any(places.values()):
                 first = first_divergence(program, codes, places, images)
             found = program.chosen(simulation.scores(values[last]).numpy()), logits.argmax(1).numpy()
-            right = [so_far + int((each == y.numpy()).sum()) for so_far, each in zip(right, found, strict=True)]
+            right = [so_far + int((each == y.cpu().numpy()).sum()) for so_far, each in zip(right, found, strict=True)]
             images += len(y)
     if not images:
         raise SpecError("the loader gave no sample to compare on; it must hold at least 1")
@@ -123,23 +123,23 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
 def shown(program: Program, network: Network, x: Tensor) -> Integers:
     """The codes of a batch, by the network's own encoding where it is one of events."""
     if program.header.source.still:
-        return encode(program, x.numpy())
+        return encode(program, x)
     layer = next(module for module in network.modules() if isinstance(module, Encode))
-    return encode(program, layer(x, program.header.time).numpy())
+    return encode(program, layer(placed(network, x), program.header.time))
 
 
 def _heard(network: Network, x: Tensor, layers: dict[str, Tally]) -> tuple[dict[str, Tensor], Tensor]:
-    """The spikes of every layer of a network, and its logits.
+    """The spikes of every layer of a network, run on its own device, and its logits.
 
     Raises:
         MismatchError: its layers of neurons are not the program's.
     """
     heard: dict[str, Tensor] = {}
     with tap(network, heard.__setitem__):
-        logits: Tensor = network(x)
+        logits: Tensor = network(placed(network, x))
     if heard.keys() != layers.keys():
         raise MismatchError(f"the program's neurons are {', '.join(layers)}, the network's {', '.join(heard)}: they must be the same")
-    return heard, logits
+    return {name: spikes.cpu() for name, spikes in heard.items()}, logits.cpu()
 
 
 def first_divergence(program: Program, codes: Integers, places: dict[str, tuple[int, ...] | None], before: int = 0) -> Divergence:

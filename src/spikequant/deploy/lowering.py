@@ -1,5 +1,6 @@
 """lower: the integer program of a network."""
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,18 +45,20 @@ def lower(
     if model.wiring.readout == "votes":
         raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
     with watching(model):
+        here = all(each.device.type == "cpu" for each in (*model.parameters(), *model.buffers()))
+        held = model if here else copy.deepcopy(model).cpu()
         if isinstance(model.recipe, Recipe) and model.recipe.arithmetic is not None:
-            return _reported(transcribed(model, pixels, events), [])
+            return _reported(transcribed(held, pixels, events), [])
         if calibration is None:
             raise SpecError(f"{model.wiring.name} does not compute in whole numbers: pass calibration=loader, or use Recipe.integer(...)")
         if is_fresh(model):
             raise SpecError(f"{model.wiring.name} has batch norms that have seen no data; train it first")
         still = any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
         if model.wiring.of_kind("competing"):
-            program, changed = competed(model, pixels)
+            program, changed = competed(held, pixels)
         else:
             step = largest_input(calibration, batches) / 127 if still else 1.0
-            program, changed = approximated(model, step, pixels, events)
+            program, changed = approximated(held, step, pixels, events)
         return _reported(program, changed, check(program, model, calibration, batches))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spikequant.deploy.arithmetic import Constants, Membrane, looked_up, rest, step
 from spikequant.deploy.bounds import weights
@@ -55,7 +56,9 @@ def encode_narrow(program: Program, images: Any) -> NDArray[np.int8]:
 
 
 def _codes(program: Program, images: Any) -> NDArray[Any]:
-    source, x = program.header.source, np.asarray(images)
+    source, x = program.header.source, as_array(images)
+    if x.dtype.kind not in "biuf":
+        raise MismatchError(f"{program.header.name} takes numbers, got {x.dtype if x.ndim else type(images).__name__}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise MismatchError(f"the input of {program.header.name} holds {int((~np.isfinite(x)).sum())} values that are not finite")
     if source.rate is not None and x.shape[1:] == source.shape and x.size:
@@ -78,6 +81,14 @@ def _codes(program: Program, images: Any) -> NDArray[Any]:
     refuse_beyond(program, codes, 0, 255)
     channel = np.arange(source.shape[0]).reshape(-1, *[1] * (len(source.shape) - 1))
     return np.asarray(program.tensors["input.table"][channel, codes])
+
+
+def as_array(images: Any) -> NDArray[Any]:
+    """Images as NumPy has them: of tensors their values, wherever they lie; real ones in float32, in which they are encoded."""
+    if not isinstance(images, Tensor):
+        return np.asarray(images)
+    values = images.detach().cpu()
+    return np.asarray((values.float() if values.is_floating_point() else values).numpy())
 
 
 def refuse_shape(program: Program, shape: tuple[int, ...]) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikequant.deploy.c.emit import SEED
 from spikequant.deploy.c.layout import channels_last
-from spikequant.deploy.machine import encode, moments
+from spikequant.deploy.machine import as_array, encode, moments
 from spikequant.deploy.operations import Conv2d, Dense, Lif
 from spikequant.deploy.program import Program
 from spikequant.errors import SpecError
@@ -34,7 +34,7 @@ def inputs(program: Program, images: Any) -> Integers:
     codes = encode(program, images)
     if not program.header.source.table:
         return codes
-    pixels = np.asarray(images)
+    pixels = as_array(images)
     if pixels.dtype.kind == "f":
         raise SpecError(f"{program.header.name} takes pixels of 0 to 255, got real numbers; pass bytes")
     return pixels.astype(np.int64)
