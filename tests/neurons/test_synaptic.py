@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import LIF, Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque, spiking
+from spikequant.neurons import LIF, Alpha, ParametricLIF, SecondOrder, Synaptic, spiking
 from spikequant.quantizers import Uniform
 
 GRID = Uniform(bits=3, low=-3.0, high=4.0)  # whole numbers
@@ -97,11 +97,6 @@ def test_a_learned_time_constant_is_the_plain_one_until_it_learns() -> None:
 def test_a_learned_rate_is_not_rounded_to_the_current() -> None:
     neuron = ParametricLIF(tau=3.0)
     assert neuron.broadcast(torch.ones(1, 1, 1, dtype=torch.bfloat16)).gain.equal(neuron.w.sigmoid())  # type: ignore[union-attr]
-
-
-def test_lapicque_is_a_leak_and_a_gain() -> None:
-    neuron = lapicque(2.0, 4.0, time_step=0.5)
-    assert (neuron.decay.item(), neuron.dynamics.gain) == (1 - 0.5 / 8, 0.125)
 
 
 def test_refusals() -> None:

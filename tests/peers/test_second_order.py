@@ -1,6 +1,6 @@
 """Neurons with more than a membrane, step by step beside snnTorch 1.0, SpikingJelly 2.0 and Norse 1.1.
 
-Bit for bit, but for two orders of products, which are stated at their tests.
+Bit for bit, but for what is stated at its test.
 """
 
 from types import ModuleType
@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spikequant.neurons import LIF, Alpha, ParametricLIF, Synaptic, lapicque
+from spikequant.models import Node
+from spikequant.models.adopt.neurons import neuron as adopted
+from spikequant.models.layers import layer
+from spikequant.neurons import LIF, Alpha, ParametricLIF, Synaptic
 from spikequant.numerics import Surrogate
 from spikequant.quantizers import ThresholdCentered, Uniform
 
@@ -101,20 +104,12 @@ def test_recurrent_convolution(snntorch: ModuleType, current: Tensor) -> None:
 @pytest.mark.parametrize(("r", "c", "dt"), [(2.0, 5.3, 1.0), (0.5, 9.0, 0.25), (1.0, 3.7, 1.0)])
 def test_lapicque(snntorch: ModuleType, current: Tensor, r: float, c: float, dt: float, reset: str) -> None:
     module = snntorch.Lapicque(R=r, C=c, time_step=dt, threshold=0.08, reset_mechanism=reset)
-    spikes, own = stepped(lapicque(r, c, dt, threshold=0.08, reset=RESETS[reset]), current)
+    found = adopted("here", module, None)
+    spikes, own = stepped(layer(Node(name="own", kind=found.kind, inputs=("input",), args=found.args)), current)
     expected, states = guest(module, current)
     assert spikes.equal(expected)
     assert all(v.equal(theirs) for v, (theirs,) in zip(own, states, strict=True))
     assert 0.02 < spikes.mean() < 0.95
-
-
-def test_lapicque_of_odd_constants_differs_by_rounding_only(snntorch: ModuleType, current: Tensor) -> None:
-    """snnTorch multiplies the current by R, 1 / (R C) and dt in turn, we by their product."""
-    module = snntorch.Lapicque(R=3.3, C=2.7, time_step=0.7, threshold=0.4)
-    _, own = stepped(lapicque(3.3, 2.7, 0.7, threshold=1e9), current)
-    module.threshold.fill_(1e9)
-    _, states = guest(module, current)
-    assert all(torch.allclose(v, theirs, rtol=1e-6, atol=1e-6) for v, (theirs,) in zip(own, states, strict=True))
 
 
 @pytest.mark.parametrize("reset", RESETS)

@@ -4,7 +4,7 @@ from spikequant.neurons.competing import Competing
 from spikequant.neurons.decolle import Refraining, Traces, tracing
 from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observable, rest, runs_steps
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
-from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic, lapicque
+from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic
 from spikequant.neurons.tap import CountListener, Listener, spiking, tally, tap
 from spikequant.neurons.trained import TrainedThreshold
 from spikequant.numerics import kernels_in_use
@@ -27,7 +27,6 @@ __all__ = [
     "enroll",
     "guests",
     "kernels_in_use",
-    "lapicque",
     "library",
     "observable",
     "rest",

@@ -198,16 +198,3 @@ class ParametricLIF(LIF):
         if name == "decay":
             raise MismatchError("the time constant of a ParametricLIF is learned; quantize a LIF with its tau instead")
         super().quantize_constant(name, value)
-
-
-def lapicque(resistance: float, capacitance: float, time_step: float = 1.0, **lif: Any) -> LIF:
-    """A LIF with the constants of Lapicque's circuit: ``v = (1 - dt / (R C)) v + dt / C x``.
-
-    Bit for bit as snnTorch's where R and dt are powers of two; elsewhere its order of products rounds otherwise.
-
-    >>> lapicque(2.0, 4.0).decay.item()
-    0.875
-    """
-    one, r, c, dt = (torch.tensor(float(value)) for value in (1.0, resistance, capacitance, time_step))
-    settings = {"reset_timing": "next_charged", "compare": ">", **lif}
-    return LIF(decay=float(one - dt / (r * c)), gain=float(r * (one / (r * c)) * dt), **settings)
