@@ -25,6 +25,20 @@ def test_shapes_are_those_of_the_authors_network() -> None:
     assert [shapes[name] for name in ("pool1", "neurons2", "pool3", "readout")] == [(64, 16, 16), (128, 16, 16), (128, 8, 8), (11,)]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shape": (32, 32)}, r"shape must be 3 numbers, channels, height and width, got \(32, 32\)"),
+        ({"shape": (2, 3, 3)}, "height and width of shape must be at least 4"),
+        ({"channels": (64, 128)}, "channels must be 3 numbers"),
+        ({"decays": (0.9, 0.8)}, "decays must be 3 numbers, alpha, beta and gamma"),
+    ],
+)
+def test_refuses_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        build("decolle", **options)
+
+
 def test_the_class_that_is_first_in_most_steps_wins() -> None:
     network = build("decolle", **SMALL).eval()
     steps = network.steps(events())

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from spikequant.errors import SpecError
 from spikequant.models.network import Network
 from spikequant.models.squat import squat_dvs, squat_fmnist, squat_shd
 
@@ -96,3 +97,9 @@ def test_event_networks_train_on_any_number_of_steps_and_count_spikes(wiring) ->
     assert torch.equal(logits, logits.round())
     assert 0 <= logits.detach().min() <= logits.detach().max() <= 7
     assert network.eval()(events[:3]).shape == logits.shape
+
+
+def test_refuses_an_image_of_which_nothing_is_left() -> None:
+    assert squat_dvs(size=16).of_kind("linear")[0].args["in_features"] == 32
+    with pytest.raises(SpecError, match="size must be at least 16 pixels, of which the convolutions leave 1, got 15"):
+        squat_dvs(size=15)

@@ -59,11 +59,13 @@ def test_refuses_an_unknown_name() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widht": 3}, "model 'digits': .*'widht'"),
+        ({"wdth": 3}, r"model 'digits': unknown option 'wdth': must be one of .*; did you mean 'width'\?"),
         ({"time": 0}, "time: must be .*got 0; nearest valid value: 1"),
-        ({"width": -1}, r"node 'conv1' \(conv2d\): .*negative dimension"),
-        ({"width": "4"}, "model 'digits'|node 'conv1'"),
-        ({"classes": 2.5}, r"node 'readout' \(linear\)"),
+        ({"width": -1}, "model 'digits', width: must be a whole number of at least 1, got -1; nearest valid value: 1"),
+        ({"width": "4"}, "width: must be a whole number of at least 1, got '4'"),
+        ({"classes": 2.5}, "classes: must be a whole number of at least 1, got 2.5"),
+        ({"classes": 0}, "classes: must be .*got 0"),
+        ({"lif": "tau"}, r"lif must hold arguments of the neurons, such as {'tau': 2.0}, got 'tau'"),
     ],
 )
 def test_refuses_options(options: dict[str, object], message: str) -> None:

@@ -1,11 +1,12 @@
 """The supervised network of Q-SpiNN: DECOLLE's three convolutions with fixed random readouts (Kaiser, Mostafa, Neftci 2020)."""
 
 from collections.abc import Sequence
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import nn
 
+from spikequant.errors import SpecError
 from spikequant.models.network import Network
 from spikequant.models.wiring import Args, Wiring, chain
 
@@ -25,12 +26,25 @@ def decolle(
 
     ``decays``: alpha of P, beta of Q, gamma of R, for steps of 1 ms.
     The answer is the class that is first in most steps. The readouts of the first two layers serve training
-    alone, which draws them from its seed; "one FC" of Q-SpiNN's figure is that of the last layer. Source: DECOLLE's code for DVS
-    Gesture; Q-SpiNN, section II-A and Fig. 4.
+    alone, which draws them from its seed; "one FC" of Q-SpiNN's figure is that of the last layer.
+
+    Raises:
+        SpecError: not three sizes, channels or decays, or an image of which the pools leave nothing.
+
+    Source: DECOLLE's code for DVS Gesture; Q-SpiNN, section II-A and Fig. 4.
 
     >>> [node.kind for node in decolle().nodes][:5]
     ['encode', 'traces', 'conv2d', 'refraining', 'max_pool']
     """
+    for option, found, said in (
+        ("shape", shape, "channels, height and width"),
+        ("channels", channels, "3 layers"),
+        ("decays", decays, "alpha, beta and gamma"),
+    ):
+        if len(found) != 3:
+            raise SpecError(f"{option} must be 3 numbers, {said}, got {found}")
+    if min(shape[1:]) < prod(POOLS):
+        raise SpecError(f"height and width of shape must be at least {prod(POOLS)}, of which the pools leave 1, got {shape}")
     alpha, beta, gamma = decays
     depth, height, width = shape
     steps: list[tuple[str, str, Args]] = [("encode", "encode", {"encoding": "events"})]

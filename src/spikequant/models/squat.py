@@ -1,5 +1,6 @@
 """The networks of SQUAT."""
 
+from spikequant.errors import SpecError
 from spikequant.models.wiring import Args, Wiring, chain
 
 
@@ -38,12 +39,18 @@ def squat_dvs(
     "8800Dense11" is 800 inputs times 11 classes: of 32x32 pixels 5x5 are left in 32 channels; 34x34 (N-MNIST) leave as many. Training
     shows 25 steps, testing 150 (the paper); ``time`` is the first. The paper gives neither the dropout's share nor its place: a fifth,
     before the dense layer. Decay and threshold are those of ``squat_fmnist``; the nearest public code has 0.614 and 0.427.
+
+    Raises:
+        SpecError: the convolutions leave no pixel.
+
     Source: SQUAT, sections III-D and IV-C.
 
     >>> squat_dvs().of_kind("linear")[0].args["in_features"]
     800
     """
     lif, left = _leaky(decay, threshold, slope), ((size - 4) // 2 - 4) // 2
+    if left < 1:
+        raise SpecError(f"size must be at least 16 pixels, of which the convolutions leave 1, got {size}; nearest valid value: 16")
     nodes = chain(
         ("encode", "encode", {"encoding": "events"}),
         ("conv1", "conv2d", {"in_channels": 2, "out_channels": 16, "kernel_size": 5}),

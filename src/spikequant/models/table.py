@@ -1,5 +1,6 @@
 """The networks by name."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,7 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
     """
     if name not in WIRINGS:
         raise SpecError(unknown("model", name, WIRINGS))
+    _refuse_options(name, options)
     try:
         wiring = WIRINGS[name](**options)
     except TypeError as error:
@@ -64,6 +66,16 @@ def build(name: str, seed: int = 0, **options: Any) -> Network:
         if name in INITIALIZERS:
             INITIALIZERS[name](network)
         return network
+
+
+def _refuse_options(name: str, options: dict[str, Any]) -> None:
+    """Refuse what the function of a wiring does not take, and sizes that are no sizes."""
+    known = inspect.signature(WIRINGS[name]).parameters
+    for option, value in options.items():
+        if option not in known:
+            raise SpecError(unknown("option", option, known, f"model {name!r}"))
+        if known[option].annotation is int and not (isinstance(value, int) and value >= 1):
+            raise SpecError(f"model {name!r}, {option}: must be a whole number of at least 1, got {value!r}; nearest valid value: 1")
 
 
 def decolle(**options: Any) -> Network:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from spikequant.errors import nearest, unknown
+from spikequant.errors import SpecError, nearest, unknown
 from spikequant.quantizers import Spec
 
 INPUT = "input"
@@ -97,11 +97,16 @@ def chain(*steps: tuple[str, str, Args]) -> tuple[Node, ...]:
 def firing_kind(usual: Args, own: Args | None) -> tuple[str, Args]:
     """Kind and arguments of a model's neurons: the usual LIF with what is its ``own``, or, named by ``own["neuron"]``, another kind alone.
 
+    Raises:
+        SpecError: ``own`` holds no arguments.
+
     >>> firing_kind({"tau": 2.0}, {"threshold": 0.5})
     ('lif', {'tau': 2.0, 'threshold': 0.5})
     >>> firing_kind({"tau": 2.0}, {"neuron": "activation", "shape": "clip"})
     ('activation', {'shape': 'clip'})
     """
+    if own is not None and not isinstance(own, dict):
+        raise SpecError(f"lif must hold arguments of the neurons, such as {{'tau': 2.0}}, got {own!r}")
     args = dict(own or {})
     kind = str(args.pop("neuron", "lif"))
     return kind, {**usual, **args} if kind == "lif" else args
