@@ -44,6 +44,13 @@ def test_damage_is_refused_and_named(tmp_path: Path, text: str) -> None:
         read_all([tmp_path])
 
 
+def test_of_a_file_that_never_was_a_record_nobody_is_told_to_remove_it(tmp_path: Path) -> None:
+    (tmp_path / "network.json").write_text('{"version": 1, "model": "digits", "parameters": {}}')
+    with pytest.raises(FormatError) as told:
+        read_all([tmp_path])
+    assert str(told.value) == f"{tmp_path / 'network.json'} is no record of a trial; give a run folder, or results/<study>"
+
+
 def test_a_record_is_small(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps({"a": "b" * 2**20}))
     with pytest.raises(FormatError, match="at most"):

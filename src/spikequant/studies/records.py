@@ -39,8 +39,10 @@ def parse(document: Any, place: str) -> Record:
     """A record from its JSON form, its key held against its own configuration.
 
     Raises:
-        FormatError: damaged, or changed by hand.
+        FormatError: something else, damaged, or changed by hand.
     """
+    if not isinstance(document, dict) or not {"key", "configuration"} & document.keys():
+        raise FormatError(f"{place} is no record of a trial; give a run folder, or results/<study>")
     remedy = "remove it, and the trial is run again"
     try:
         record = Record.read(document)
