@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -7,8 +8,10 @@ import onnxruntime
 import pytest
 
 from spikequant.deploy import Program
+from spikequant.deploy.c.vectors import drawn
 from spikequant.deploy.onnx import check_onnx
 from spikequant.deploy.onnx.writing import model
+from spikequant.deploy.verifying import in_onnxruntime, verify
 from spikequant.errors import FormatError, MismatchError, SpecError
 
 
@@ -69,7 +72,12 @@ def test_scores_beyond_32_bits_are_refused(summing: Callable[..., Program]) -> N
         model(summing(16, 40))
 
 
-def test_without_the_extra_the_way_to_it_is_said(residual: Program, tmp_path, monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "spikequant.deploy.onnx", None)
-    with pytest.raises(SpecError, match=r"pip install 'spikequant\[onnx\]'"):
+@pytest.mark.parametrize("absent", ["onnx", "onnxruntime"])
+def test_without_the_extra_the_way_to_it_is_said(residual: Program, tmp_path, monkeypatch, absent: str) -> None:
+    for name in [name for name in sys.modules if name.startswith("spikequant.deploy.onnx")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(SpecError, match=rf"ONNX needs {absent}, which is not installed: pip install 'spikequant\[onnx\]'"):
         residual.write_onnx(tmp_path / "net.onnx")
+    with pytest.raises(SpecError, match=rf"ONNX needs {absent}"):
+        verify(residual, drawn(residual, 1), {"onnx": in_onnxruntime})

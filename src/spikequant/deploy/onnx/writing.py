@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
@@ -238,16 +239,12 @@ def traced(program: Program, images: Any) -> tuple[dict[str, NDArray[Any]], NDAr
 
 
 def _session(content: bytes) -> Any:
-    import onnxruntime
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _refuse_unequal(content: bytes, place: str) -> str:
-    import onnxruntime
-
     try:
         props = {entry.key: entry.value for entry in onnx.load_from_string(content).metadata_props}
         vectors, known = json.loads(props[f"{OURS}.vectors"]), props[f"{OURS}.hash"]
