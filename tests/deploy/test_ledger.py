@@ -20,6 +20,15 @@ def dense() -> Program:
     return Program(Header(name="dense", time=2, source=Source(shape=(3,), still=False, high=2), operations=operations), tensors)
 
 
+def test_neurons_alone_have_no_synaptic_work() -> None:
+    """An input of 1 meets a threshold of 1 at once, every membrane is reset: all is spikes, nothing changes."""
+    lif = Lif(name="lif", inputs=("input",), state_bits=6, reset="value")
+    program = Program(Header(name="alone", time=2, source=Source(shape=(3,)), operations=(lif,)), {"lif.threshold": np.ones(3)})
+    found = ledger(program, np.ones((2, 3), np.int64))
+    assert (found.work, found.sparsity, found.energy.convention_fp32) == ({}, 0, 0)
+    assert found.events.total_bits > 0
+
+
 def test_bytes_are_those_of_the_file(residual: Program, tmp_path) -> None:
     residual.save(tmp_path / "net.sqp")
     found = storage(residual)

@@ -152,7 +152,8 @@ def _layer(program: Program, op: Weighted) -> nn.Conv2d | nn.Linear:
 
 def _measured(program: Program, images: Any) -> tuple[dict[str, Work], dict[str, float], float]:
     """Work of every layer of synapses, states that changed in every layer of neurons, and the sparsity of what they emit."""
-    codes, count = encode(program, images), 0
+    codes = encode(program, images)
+    count = codes.shape[0 if program.header.source.still else 1]
     layers = {op.name: (op.inputs[0], _layer(program, op)) for op in program.header.operations if isinstance(op, Dense | Conv2d)}
     sums = {name: np.zeros(4) for name in layers}
     unit = dict.fromkeys(layers, True)
@@ -164,7 +165,6 @@ def _measured(program: Program, images: Any) -> tuple[dict[str, Work], dict[str,
     for moment in moments(program, codes):
         for name, (source, layer) in layers.items():
             x = torch.from_numpy(np.asarray(moment.values[source])).double()
-            count = len(x)
             unit[name] &= bool((x.abs() <= 1).all())
             sums[name] += _counted(layer, x)
         for name, membrane in moment.membranes.items():
