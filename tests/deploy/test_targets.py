@@ -150,3 +150,8 @@ def test_what_no_recipe_meets_is_refused(target: str, field: str) -> None:
         recipe(target)
     with pytest.raises(SpecError, match="generic-w4v8"):
         recipe("generic-w4v9")
+
+
+def test_a_targets_bits_are_its_own() -> None:
+    with pytest.raises(SpecError, match="mcu-w2v8 says weight_bits itself; leave that out, or use"):
+        recipe("mcu-w2v8", weight_bits=2)

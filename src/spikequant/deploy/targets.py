@@ -137,12 +137,14 @@ def recipe(target: str, **how: Any) -> Recipe:
     ``lower`` of such a network is exact. What is the network's own (its reset, its time, a leak that is no shift) ``violations`` says.
 
     Raises:
-        SpecError: the target is unknown, or asks for what training in whole numbers cannot give.
+        SpecError: the target is unknown, asks for what training in whole numbers cannot give, or ``how`` says bits that are its own.
 
     >>> recipe("mcu-w2v8") == Recipe.integer(2, 8, leak_rounding="half_up")  # half of a membrane, as a shift
     True
     """
-    limits = _limits(target)
+    limits, fixed = _limits(target), sorted({"weight_bits", "state_bits"} & how.keys())
+    if fixed:
+        raise SpecError(f"{target} says {' and '.join(fixed)} itself; leave that out, or use Recipe.integer")
     refused = {
         "leaks": limits.leaks is not None and not {"shift", "multiply_shift"} & set(limits.leaks),
         "signed": limits.signed is False,
