@@ -230,6 +230,11 @@ def test_refuses_a_batch_of_another_shape(shape: tuple[int, ...]) -> None:
         residual()(torch.zeros(shape))
 
 
+def test_refuses_images_in_whole_numbers() -> None:
+    with pytest.raises(MismatchError, match=r"node 'conv1' \(conv2d\) takes fractions, got torch.uint8; give images as floats"):
+        residual()(images().byte())
+
+
 def test_refuses_images_where_events_are_wanted() -> None:
     with pytest.raises(MismatchError, match=r"small takes batches of shape \[time, batch, 1, 6, 6\], got \[3, 1, 6, 6\]"):
         residual("events")(images())

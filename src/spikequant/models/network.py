@@ -13,6 +13,7 @@ from spikequant.models.wiring import INPUT, SCANS, Node, Wiring
 from spikequant.neurons import LIF, Traces
 from spikequant.quantizers import Spec
 
+WEIGHING = ("conv2d", "linear")
 NOTHING: Mapping[str, Tensor] = {}
 
 
@@ -127,6 +128,8 @@ class Network(nn.Module):
         if node.kind == "add":
             return inputs[0] + inputs[1]
         folded = inputs[0].flatten(0, 1)
+        if node.kind in WEIGHING and not folded.is_floating_point():
+            raise MismatchError(f"node {node.name!r} ({node.kind}) takes fractions, got {folded.dtype}; give images as floats: x / 255")
         if node.kind == "conv2d":
             # Channels last is what the fused kernels read, and oneDNN's faster layout.
             folded = folded.contiguous(memory_format=torch.channels_last)
