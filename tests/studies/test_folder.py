@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from spikequant.studies.planning import Trial, plan
 from spikequant.studies.records import Record
 
 
-def test_the_folder_explains_itself(write_study: Callable[..., str], tmp_path: Path) -> None:
+def test_the_folder_explains_itself(write_study: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["spikequant", "--storage", "postgresql://ada:secret@db/x"])
     tiny = plan(write_study())
     folder.describe(out, tiny, {"workers": 2})
     about = json.loads((out / "run.json").read_text())
     assert about["study"] == "tiny"
     assert {"torch", "commit", "platform", "cores", "argv", "seeds"} <= about.keys()
+    assert about["argv"] == ["spikequant", "--storage", "postgresql://ada:***@db/x"]
     assert (out / "study.toml").read_text() == tiny.text
     assert folder.read_configuration(out).keys() == {"float/s0", "ptq/s0"}
 

@@ -97,9 +97,21 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         Store(sqlite_url(tmp_path), "s", "maximize")
 
 
-def test_passwords_are_not_shown() -> None:
-    assert without_password("postgresql://a:b@c/d") == "postgresql://a:***@c/d"
-    assert without_password("sqlite:///x") == "sqlite:///x"
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://a:b@c/d", "postgresql://a:***@c/d"),
+        ("postgresql://a:b?c@d:5432/e", "postgresql://a:***@d:5432/e"),
+        ("postgresql://c/d?user=a&password=b:b@b&sslmode=require", "postgresql://c/d?user=a&password=***&sslmode=require"),
+        ("postgresql://c:5432/d?sslPassword=b@b", "postgresql://c:5432/d?sslPassword=***"),
+        ("--storage=postgresql://a:b@c/d", "--storage=postgresql://a:***@c/d"),
+        ("postgresql://a@c:5432/d", "postgresql://a@c:5432/d"),
+        ("sqlite:///x", "sqlite:///x"),
+        ("table1 cifar10 s0", "table1 cifar10 s0"),
+    ],
+)
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown
 
 
 @pytest.mark.services

@@ -19,6 +19,7 @@ from spikequant import __version__, files
 from spikequant.errors import FormatError, MismatchError, SpikequantError
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.records import Record
+from spikequant.studies.store import without_password
 from spikequant.training.checkpoint import first_difference
 
 CONFIGURATION = "configuration.json"
@@ -78,7 +79,7 @@ def describe(out: Path, plan: Plan, command: Mapping[str, Any]) -> None:
     files.write(out / "study.toml", plan.text)
     files.write(out / CONFIGURATION, json.dumps({"version": 1, "trials": trials}, indent=1, sort_keys=True) + "\n")
     about = {"version": 1, "study": plan.study.name, "seeds": sorted({trial.setup.seed for trial in plan.trials})}
-    about |= {"command": dict(command), "argv": sys.argv, **provenance()}
+    about |= {"command": dict(command), "argv": [without_password(word) for word in sys.argv], **provenance()}
     files.write(out / "run.json", json.dumps(about, indent=1) + "\n")
 
 

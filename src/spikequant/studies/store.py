@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping, Set
@@ -177,10 +178,8 @@ def without_password(url: str) -> str:
     >>> without_password("postgresql://ada:secret@db/studies")
     'postgresql://ada:***@db/studies'
     """
-    scheme, separator, rest = url.partition("://")
-    login, at, place = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{place}"
+    masked = re.sub(r"([?&]\w*password=)[^&]*", r"\1***", url, flags=re.IGNORECASE)
+    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", masked)
 
 
 def _row(trial: FrozenTrial) -> Row:
