@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from spikequant.neurons import LIF, spiking
+from spikequant.behavior.charges import Watcher, charges
+from spikequant.neurons import spiking
 
 Range = tuple[float, float]
 
@@ -18,6 +19,9 @@ def extremes(model: nn.Module) -> Iterator[dict[str, Range]]:
     minimum membrane potential values that would be reached during the full precision training process". Membranes are computed once
     more for it, and fused kernels stand aside: training takes about twice as long. Source: SQUAT, section V.
 
+    Raises:
+        MismatchError: a neuron stands in for a guest.
+
     >>> import torch
     >>> model = nn.Sequential(LIF(decay=0.5, threshold=10.0))
     >>> with extremes(model) as seen:
@@ -26,20 +30,13 @@ def extremes(model: nn.Module) -> Iterator[dict[str, Range]]:
     {'0': (-1.0, 3.5)}
     """
     seen: dict[str, Range] = {}
-    handles = [neuron.register_forward_pre_hook(_Watch(name, seen)) for name, neuron in spiking(model).items()]
-    try:
+
+    def watcher(name: str) -> Watcher:
+        def widen(v: Tensor) -> None:
+            low, high = seen.get(name, (float("inf"), float("-inf")))
+            seen[name] = (min(low, float(v.amin())), max(high, float(v.amax())))
+
+        return widen
+
+    with charges(model, {name: watcher(name) for name in spiking(model)}, on_grid=False):
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-class _Watch:
-    def __init__(self, name: str, seen: dict[str, Range]) -> None:
-        self.name, self.seen = name, seen
-
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        if isinstance(neuron, LIF):
-            v = neuron.charged(*inputs)
-            low, high = self.seen.get(self.name, (float("inf"), float("-inf")))
-            self.seen[self.name] = (min(low, float(v.amin())), max(high, float(v.amax())))

@@ -1,17 +1,15 @@
 """What a grid that follows membranes has kept of rest and threshold, and whether its fit was possible at all."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import first, from_rest, watching
+from spikequant.behavior.charges import show
+from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import SpecError
 from spikequant.neurons import LIF, spiking
 from spikequant.numerics import Table, encode, levels, lq_grid
-
-Loader = Iterable[tuple[Tensor, Tensor]]
 
 
 class LevelHealth(NamedTuple):
@@ -33,6 +31,7 @@ def level_health(model: nn.Module, loader: Loader, batches: int = 20) -> list[Le
 
     Raises:
         SpecError: no state has a grid, or there is no batch.
+        MismatchError: a neuron saw nothing, or stands in for a guest.
 
     >>> from spikequant.quantizers import Uniform
     >>> model = nn.Sequential(LIF(decay=0.5, state=Uniform(bits=2, low=-1.0, high=1.0)))
@@ -44,14 +43,7 @@ def level_health(model: nn.Module, loader: Loader, batches: int = 20) -> list[Le
     if not neurons:
         raise SpecError("no state of the model has a grid; quantize it with a recipe that names state")
     seen = {name: _Seen(neuron) for name, neuron in neurons.items()}
-    handles = [neurons[name].register_forward_pre_hook(each) for name, each in seen.items()]
-    try:
-        with watching(model):
-            for x, _ in first(loader, batches):
-                from_rest(model, x)
-    finally:
-        for handle in handles:
-            handle.remove()
+    show(model, seen, first(loader, batches))
     return [each.health(name) for name, each in seen.items()]
 
 
@@ -63,8 +55,7 @@ class _Seen:
         self.neuron, self.grid = neuron, neuron.state.grid()
         self.used, self.moments = torch.zeros(1, 1, dtype=torch.bool), torch.zeros(3, 1, dtype=torch.float64)
 
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        v = self.neuron.charged(*inputs, on_grid=True)
+    def __call__(self, v: Tensor) -> None:
         codes = encode(self.grid, v.flatten(0, 1)).movedim(1, 0).flatten(1).long()
         used = torch.zeros(len(codes), self.grid.size, dtype=torch.bool, device=codes.device)
         self.used = self.used | used.scatter_(1, codes, torch.ones_like(codes, dtype=torch.bool)).cpu()

@@ -1,17 +1,17 @@
 """The state doctor: what the grid of a membrane does at rest, at the threshold and under the leak, and what data makes of it."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import from_rest, watching
+from spikequant.behavior.charges import show
+from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import MismatchError
-from spikequant.neurons import IF, LIF, spiking
+from spikequant.neurons import LIF, spiking
 from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
-
-Loader = Iterable[tuple[Tensor, Tensor]]
 
 # From where advice is given: shares of membranes clipped and of codes idle, a reach in thresholds, and how far off one fires.
 CLIPPED, IDLE, FAR, OFF = 0.01, 0.5, 2.0, 0.1
@@ -74,7 +74,8 @@ def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHe
     """Every spiking layer examined; with a loader (never of test data) also the use that membranes make of their grids.
 
     Raises:
-        MismatchError: the model has no spiking neuron.
+        MismatchError: the model has no spiking neuron, or, with a loader, one saw nothing or stands in for a guest.
+        SpecError: the loader gave no batch.
 
     >>> from spikequant.quantizers import Uniform
     >>> sick = state_health(nn.Sequential(LIF(decay=0.9, state=Uniform(bits=2, low=-1.0, high=1.0))))[0]
@@ -84,8 +85,10 @@ def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHe
     neurons = spiking(model)
     if not neurons:
         raise MismatchError(f"{type(model).__name__} holds no spiking neuron; there is no state to examine")
-    seen = {} if loader is None else _watched(model, neurons, loader)
-    return [_examined(name, neuron, seen.get(name)) for name, neuron in neurons.items()]
+    seen = {name: _Use(neuron) for name, neuron in neurons.items()}
+    if loader is not None:
+        show(model, seen, first(loader, sys.maxsize))
+    return [_examined(name, neuron, seen[name]) for name, neuron in neurons.items()]
 
 
 def retention(neuron: LIF) -> float:
@@ -101,15 +104,15 @@ def _standing(neuron: LIF) -> Grid | None:
     return None if neuron.state is None or getattr(neuron.state, "ranging", None) is not None else neuron.state.grid()
 
 
-def _examined(name: str, neuron: LIF, seen: "_Use | None") -> StateHealth:
+def _examined(name: str, neuron: LIF, seen: "_Use") -> StateHealth:
     thresholds, decay, grid = neuron.fires_at.detach(), retention(neuron), _standing(neuron)
-    use = None if seen is None else seen.health()
+    use = seen.health()
     found, threshold = (None, float(thresholds.mean())) if grid is None else _grid_health(grid, neuron, thresholds.reshape(-1, 1), decay)
     if found is None:
         advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
     else:
         advice = [*_advice_on_levels(found, threshold, decay), *_advice_on_use(found, use)]
-    told = () if grid is None or seen is None or not seen.seen else _occupancy(grid, decay, seen)
+    told = () if grid is None or not seen.seen else _occupancy(grid, decay, seen)
     return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice), told)
 
 
@@ -130,7 +133,7 @@ def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> t
     nearest = neuron.state is not None and neuron.state.rounding_rule == "nearest_even"
     lowest = torch.where(firing, values, torch.inf).amin(1, keepdim=True)
     begins = torch.where(firing.any(1, keepdim=True), _fires_at(grid, values, firing), torch.inf) if nearest else lowest
-    worst = int(((begins - thresholds).abs() / thresholds).argmax())
+    worst = int(((begins - thresholds).abs() / thresholds.abs()).argmax())
     low, high = bounds(grid)
     health = GridHealth(
         low=float(low.min()),
@@ -186,9 +189,8 @@ class _Use:
         self.below = self.above = torch.zeros(1, dtype=torch.int64)
         self.counts = torch.zeros(0 if self.grid is None else self.grid.size, dtype=torch.int64)
 
-    def __call__(self, neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
-        assert isinstance(neuron, LIF), "only neurons are watched"
-        v = (neuron.charged(*inputs, on_grid=True) if type(neuron) in (LIF, IF) else neuron.charged(*inputs)).flatten(0, 1)
+    def __call__(self, charged: Tensor) -> None:
+        v = charged.flatten(0, 1)
         self.low, self.high = min(self.low, float(v.min())), max(self.high, float(v.max()))
         self.seen += v.numel()
         if self.grid is not None:
@@ -207,23 +209,10 @@ class _Use:
         return UseHealth(self.low, self.high, below, above, int((self.counts == 0).sum()))
 
 
-def _watched(model: nn.Module, neurons: dict[str, LIF], loader: Loader) -> dict[str, _Use]:
-    uses = {name: _Use(neuron) for name, neuron in neurons.items()}
-    handles = [neurons[name].register_forward_pre_hook(use) for name, use in uses.items()]
-    try:
-        with watching(model):
-            for x, _ in loader:
-                from_rest(model, x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return uses
-
-
 def _advice_without_grid(use: UseHealth | None, threshold: float, follows: bool) -> Iterator[str]:
     if follows:
         yield "the range follows the data: freeze it (range = 'frozen') before export"
-    reach = 0.0 if use is None else max(abs(use.low), abs(use.high)) / threshold
+    reach = 0.0 if use is None or not threshold else max(abs(use.low), abs(use.high)) / threshold
     if reach > FAR:
         yield f"membranes reach {reach:.3g} times the threshold: a grid must cover them, or be dense at the threshold"
 

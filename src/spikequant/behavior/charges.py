@@ -1,0 +1,57 @@
+"""The membranes of neurons while a model runs, before they are rounded and fire."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+from torch import Tensor, nn
+
+from spikequant.behavior.recorder import Loader, from_rest, watching
+from spikequant.errors import MismatchError
+from spikequant.neurons import LIF, SecondOrder, guests, spiking
+
+Watcher = Callable[[Tensor], object]
+
+
+@contextlib.contextmanager
+def charges(model: nn.Module, watchers: Mapping[str, Watcher], on_grid: bool) -> Iterator[set[str]]:
+    """Within the block each watcher sees the membranes ``[time, batch, ...]`` of its neuron; the set grows by the names of those that ran.
+
+    ``on_grid``: on the way that the state's grid leads, where the neuron can tell (those with synaptic currents cannot).
+
+    Raises:
+        MismatchError: a neuron stands in for a guest, which runs it unseen.
+    """
+    neurons, seen = spiking(model), set[str]()
+    for name in watchers:
+        if name in guests(model):
+            raise MismatchError(f"{name} stands in for a guest and cannot be watched; adopt the network")
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, int | None]], None]:
+        def see(neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
+            assert isinstance(neuron, LIF), "only neurons are watched"
+            seen.add(name)
+            rounded = on_grid and not isinstance(neuron, SecondOrder)
+            watchers[name](neuron.charged(*inputs, on_grid=True) if rounded else neuron.charged(*inputs))
+
+        return see
+
+    handles = [neurons[name].register_forward_pre_hook(hook(name)) for name in watchers]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def show(model: nn.Module, watchers: Mapping[str, Watcher], batches: Loader) -> None:
+    """Run a model on batches, from rest and in evaluation mode, its neurons watched.
+
+    Raises:
+        MismatchError: as ``charges``, or a neuron saw nothing.
+    """
+    with charges(model, watchers, on_grid=True) as seen, watching(model):
+        for x, _ in batches:
+            from_rest(model, x)
+    for name in watchers:
+        if name not in seen:
+            raise MismatchError(f"layer {name!r} saw nothing; every spiking layer must run")
