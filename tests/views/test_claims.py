@@ -50,6 +50,11 @@ def test_only_narrows_the_rows(run: Callable[..., Any], tmp_path: Path) -> None:
     assert "uniform wide" not in out
 
 
+def test_reads_a_table_as_spreadsheets_save_it(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8-sig")
+    assert "digits narrow" in run("claims", "beyond-accuracy", "--rows", tmp_path / "rows.csv").out
+
+
 def test_tags_laid_aside_let_rows_stand_beside_the_papers(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("tags,seed,accuracy\nfloat fmnist short,0,0.5\n")
     for aside, paper in (("", None), ("short", 0.9087)):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spikequant.errors import FormatError, SpecError, unknown
 
 Tags = frozenset[str]
+FRACTIONS = frozenset({"accuracy", "dead", "silent", "saturated", "mean_rate"})
 
 
 class Row(NamedTuple):
@@ -82,14 +83,16 @@ def read_rows(text: str, place: str = "the table") -> tuple[Row, ...]:
     """Rows of a CSV: a column ``tags``, words apart by spaces; perhaps a column ``seed``; all others are measures, empty where absent.
 
     Raises:
-        FormatError: a column is absent, a line has another length, a value is no finite number, or two rows are of one run.
+        FormatError: a column is absent or there twice, a line has another length, a value is no finite number, a fraction lies outside
+            [0, 1], a seed is not whole, or two rows are of one run.
 
     >>> read_rows("tags,seed,emd\\nlqnet 2bits,3,0.5\\n")[0].seed
     3
     """
     table = csv.DictReader(text.splitlines())
-    if "tags" not in (table.fieldnames or ()):
-        raise FormatError(f"{place} has the columns {table.fieldnames}; it needs one named 'tags'")
+    names = table.fieldnames or ()
+    if "tags" not in names or len(set(names)) < len(names):
+        raise FormatError(f"{place} has the columns {table.fieldnames}; it needs one named 'tags', and no name twice")
     rows = tuple(_row(record, f"{place}, line {table.line_num}") for record in table)
     seen = set[tuple[Tags, int | None]]()
     for row in rows:
@@ -114,4 +117,8 @@ def _number(text: str, name: str, place: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise FormatError(f"{place}: {name} is {text!r}; it must be a finite number, or empty where nothing was measured")
+    if name in FRACTIONS and not 0 <= value <= 1:
+        raise FormatError(f"{place}: {name} {text} must be a fraction in [0, 1]; divide a percentage by 100")
+    if name == "seed" and not value.is_integer():
+        raise FormatError(f"{place}: seed {text} must be a whole number")
     return value

@@ -98,7 +98,7 @@ def _read(path: Path) -> "tuple[Row, ...]":
 
         return study_rows(path)
     try:
-        return read_rows(path.read_text(encoding="utf-8"), str(path))
+        return read_rows(path.read_text(encoding="utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"rows {path} cannot be read: {error}; give a folder of records, or a CSV with a column 'tags'") from None
 
