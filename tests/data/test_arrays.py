@@ -33,7 +33,7 @@ def claiming(header: str, data: bytes = b"") -> bytes:
 def test_arrays_of_numbers_come_back(array: Any, tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     path.write_bytes(npy(array))
-    for found in (read_npy(path), read_npy(npy(array)), read_npz(npz(a=array))["a"]):
+    for found in (read_npy(path), read_npy(str(path)), read_npy(npy(array)), read_npz(npz(a=array))["a"]):
         assert np.array_equal(found, array)
         assert found.dtype == array.dtype
         assert found.flags.writeable

@@ -6,6 +6,7 @@ from torch import Generator
 
 from spikequant.data.batches import Batches, crop_and_flip, hold_out
 from spikequant.data.dataset import Split
+from spikequant.data.digits import digits
 from spikequant.errors import SpecError
 
 
@@ -80,6 +81,21 @@ def test_a_pass_left_early_does_not_change_the_next():
 def test_what_cannot_be_is_refused(options, told):
     with pytest.raises(SpecError, match=told):
         Batches(numbered(3), **({"batch_size": 2, "scale": 255.0} | options))
+
+
+@pytest.mark.parametrize("use", [lambda split: Batches(split, 4, 1.0), lambda split: hold_out(split, 0.5, 0)])
+def test_what_is_no_split_is_refused(use):
+    with pytest.raises(SpecError, match="batches are those of a split"):
+        use(digits())
+    for split in (Split(torch.zeros(5, 1), torch.zeros(4)), Split(torch.zeros(4, 1), torch.zeros(5))):
+        with pytest.raises(SpecError, match="a class for each sample, got"):
+            use(split)
+
+
+def test_only_images_are_cropped():
+    sequence = Split(torch.zeros(4, 3, 2, 4, 4), torch.zeros(4), sequence=True)
+    with pytest.raises(SpecError, match=r"crop_and_flip takes images \[batch, c, h, w\], got shape \[4, 3, 2, 4, 4\]"):
+        next(iter(Batches(sequence, 4, 1.0, seed=0, augment=crop_and_flip(1))))
 
 
 def test_an_epoch_below_zero_is_refused():

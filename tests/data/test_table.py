@@ -18,6 +18,8 @@ def test_every_name_has_a_reader_that_answers_for_it(tmp_path):
 def test_an_unknown_name_is_told_with_the_nearest():
     with pytest.raises(SpecError, match=r"unknown data set 'fashion_mnist': must be one of .*; did you mean 'fashion-mnist'\?"):
         load("fashion_mnist")
+    with pytest.raises(SpecError, match="unknown data set 'None'"):
+        load(None)
 
 
 def test_the_root_comes_from_the_variable(monkeypatch, tmp_path):

@@ -122,6 +122,11 @@ def test_what_is_no_table_is_refused(fields: object) -> None:
         Cup.read(fields)
 
 
+def test_a_spec_within_a_mapping_is_refused() -> None:
+    with pytest.raises(SpecError, match="Cup: must be plain values, as TOML and JSON give them: Object of type Cup"):
+        Cup.read({"size": Cup(size=3)})
+
+
 def test_what_nests_without_end_is_refused() -> None:
     deep: object = 3
     for _ in range(100_000):

@@ -1,8 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from spikequant.data.digits import digits
 from spikequant.errors import SpecError
+from spikequant.models import Network, build
 from spikequant.neurons import LIF
 from spikequant.quantizers import LSQ, Membrane, QuantizerSpec, Uniform
 from spikequant.recipes import Recipe, observe_ranges, quantize
@@ -70,3 +74,34 @@ def test_every_module_keeps_its_mode() -> None:
     reestimate(small, CURRENT, 1)
     for each in (model, small):
         assert (each.training, each.norm.training, each.lif.training) == (True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        (digits(), "a loader gives pairs .x, y., a DataSet gives nothing; pass Batches"),
+        (digits().train, "this one gave Tensor; pass Batches"),
+        ((torch.rand(2, 1, 8, 8), torch.zeros(2)), "this one gave Tensor"),
+        ([(torch.rand(2, 1, 8, 8), torch.zeros(2), 1)], "this one gave tuple of 3"),
+        ([{"x": 1, "y": 2}], "this one gave dict"),
+        (
+            [(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2))],
+            "takes floating point, got torch.uint8; divide by the scale",
+        ),
+    ],
+)
+def test_what_is_no_loader_is_refused(model: Network, loader: Any, message: str) -> None:
+    for use in (
+        lambda: quantize(model, Recipe(state=FITTED), loader),
+        lambda: observe_ranges(model, loader),
+        lambda: quantize(model, Recipe(batch_norm="reestimated"), loader),
+    ):
+        with pytest.raises(SpecError, match=message):
+            use()
+
+
+def test_a_loader_that_can_be_walked_once_serves_all_passes(loader: list[tuple[Tensor, Tensor]]) -> None:
+    fresh = build("digits", width=4)
+    for recipe in (Recipe.integer(), Recipe(state=FITTED, batch_norm="reestimated")):
+        once, twice = quantize(fresh, recipe, iter(loader)), quantize(fresh, recipe, loader)
+        assert all(value.equal(twice.state_dict()[name]) for name, value in once.state_dict().items())

@@ -11,7 +11,7 @@ from spikequant.errors import SpecError
 from spikequant.models import Unrolled
 from spikequant.neurons import spiking
 from spikequant.quantizers import FixedPoint, Uniform
-from spikequant.recipes import Override, Recipe, quantize
+from spikequant.recipes import Override, Recipe, bake, quantize
 
 HALVES = Uniform(bits=3, low=-1.5, high=2.0)
 
@@ -34,6 +34,14 @@ def test_states_of_both_kinds_lie_on_their_grid(foreign: ModuleType) -> None:
     assert list(spiking(small)) == ["3"]
     assert not guest[1].state_quant
     assert not hasattr(guest[3], "stand_in")
+
+
+def test_a_guest_is_baked_between_two_steps(foreign: ModuleType) -> None:
+    """What it holds of the graph of its last step cannot be copied."""
+    small = quantize(net(foreign), Recipe(weights=HALVES))
+    small(data()[0][0])
+    assert small[1].mem.requires_grad  # type: ignore[union-attr]
+    assert bake(small)(data()[0][0]).equal(small(data()[0][0]))
 
 
 def test_ranges_are_fitted_to_what_guests_reach(foreign: ModuleType) -> None:

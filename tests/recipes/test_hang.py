@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
@@ -217,6 +217,20 @@ def test_refuses_weights_that_are_not_finite(model: Network, spec: QuantizerSpec
     model.conv2.weight.data[0, 1, 2, 0] = value
     with pytest.raises(SpecError, match=r"conv2\.weight holds 1 values that are NaN or infinite"):
         quantize(model, Recipe(weights=spec))
+
+
+def test_refuses_what_is_no_recipe(model: Network) -> None:
+    for wrong in (NARROW, "W(Q1.6)-N(Q11.6)"):
+        with pytest.raises(SpecError, match=r"recipe: must be a Recipe, as Recipe\(weights=...\) or Recipe.parse\(...\), got"):
+            quantize(model, wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("normed", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_refuses_weights_that_are_computed(normed: Callable[[nn.Module], nn.Module]) -> None:
+    module = nn.Sequential(normed(nn.Linear(2, 2)), LIF(decay=0.5))
+    with pytest.raises(SpecError, match=r"0\.weight: is no parameter but computed, as by weight norm; remove that first"):
+        quantize(module, Recipe(weights=NARROW))
+    assert quantize(module, Recipe(biases=NARROW, state=NARROW))(torch.ones(1, 1, 2)).shape == (1, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,11 @@ def test_folded_norms_leave_biases_behind(digits: Network) -> None:
     assert memory(digits, recipe) == memory(quantize(digits, recipe)) == expected
 
 
+def test_only_networks_are_counted() -> None:
+    with pytest.raises(SpecError, match="memory counts a Network, got Linear; adopt it first"):
+        memory(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
+
+
 def test_an_integer_recipe_is_not_foretold(digits: Network) -> None:
     with pytest.raises(SpecError, match="ask for the memory of the quantized model"):
         memory(digits, Recipe.integer())

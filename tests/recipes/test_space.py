@@ -61,6 +61,12 @@ def test_a_bad_space_is_explained(text: str, complaint: str) -> None:
         Space.from_toml(text)
 
 
+@pytest.mark.parametrize("levels", [(), (0, 0), (2,), (-1,)])
+def test_a_choice_that_is_none_is_refused(levels: tuple[int, ...]) -> None:
+    with pytest.raises(SpecError, match=r"levels: must be one for each axis, from 0 to below \(2,\), got"):
+        Space(weights=(LSQ(bits=4), LSQ(bits=2))).recipe(levels)
+
+
 def test_what_a_method_needs_besides_is_in_every_recipe() -> None:
     space = Space(weights=(LSQ(bits=4),), state=(MINT(bits=4), MINT(bits=2)), snapped="after_reset", batch_norm="folded")
     small = quantize(build("digits"), space.recipe((0, 1)))

@@ -15,12 +15,13 @@ LIMIT = 2**31
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_npz(file: Path | bytes, limit: int = LIMIT, place: str = "") -> dict[str, NDArray[Any]]:
+def read_npz(file: Path | str | bytes, limit: int = LIMIT, place: str = "") -> dict[str, NDArray[Any]]:
     """The arrays of an npz, by name.
 
     Raises:
         DataError: it is damaged, unpacks to more than ``limit`` bytes, or a member is no npy of numbers.
     """
+    file = Path(file) if isinstance(file, str) else file
     where = place or (f"file {file}" if isinstance(file, Path) else "npz content")
     found = {}
     for name, content in archives.members(file, limit, DataError, where):
@@ -30,12 +31,13 @@ def read_npz(file: Path | bytes, limit: int = LIMIT, place: str = "") -> dict[st
     return found
 
 
-def read_npy(file: Path | bytes, limit: int = LIMIT, place: str = "") -> NDArray[Any]:
+def read_npy(file: Path | str | bytes, limit: int = LIMIT, place: str = "") -> NDArray[Any]:
     """The array of an npy.
 
     Raises:
         DataError: it is damaged, larger than ``limit`` bytes, holds anything but numbers, or not as many bytes as it declares.
     """
+    file = Path(file) if isinstance(file, str) else file
     where = place or (f"file {file}" if isinstance(file, Path) else "npy content")
     try:
         content = files.read(file, limit) if isinstance(file, Path) else file

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from spikequant.data.dataset import Split
+from spikequant.data.dataset import DataSet, Split
 from spikequant.errors import SpecError
 
 Augment = Callable[[Tensor, Generator], Tensor]
@@ -26,10 +26,12 @@ class Batches:
     [[0, 1], [2, 3], [4]]
 
     Raises:
-        SpecError: batch size below 1, scale not above 0, seed or epoch below 0, or augmentation without a seed.
+        SpecError: no split, or samples and classes that are not equally many; batch size below 1, scale not above 0, seed or epoch below 0,
+            or augmentation without a seed.
     """
 
     def __init__(self, split: Split, batch_size: int, scale: float, seed: int | None = None, augment: Augment | None = None) -> None:
+        _refuse_unsound(split)
         if batch_size < 1:
             raise SpecError(f"batch_size {batch_size} must be at least 1")
         if not scale > 0:
@@ -65,6 +67,13 @@ class Batches:
             yield x.transpose(0, 1) if self.split.sequence else x, self.split.y[index]
 
 
+def _refuse_unsound(split: Split) -> None:
+    if isinstance(split, DataSet):
+        raise SpecError(f"batches are those of a split: give {split.name}.train or {split.name}.test")
+    if len(split.x) != len(split.y):
+        raise SpecError(f"a split has a class for each sample, got {len(split.x)} samples and {len(split.y)} classes")
+
+
 def _generator(*entropy: int) -> Generator:
     # Mixed, since neighboring seeds of the generator itself would let (seed, epoch + 1) repeat (seed + 1, epoch).
     return Generator().manual_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
@@ -81,8 +90,9 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     ([7, 7], [3, 3])
 
     Raises:
-        SpecError: fraction outside (0, 1), a seed below 0, or a part that would be empty.
+        SpecError: no split, fraction outside (0, 1), a seed below 0, or a part that would be empty.
     """
+    _refuse_unsound(split)
     if not 0 < fraction < 1:
         raise SpecError(f"fraction {fraction} must lie between 0 and 1, both excluded; 0.1 is usual")
     if seed < 0:
@@ -107,12 +117,14 @@ def crop_and_flip(padding: int = 4) -> Augment:
     [1.0, 2.0]
 
     Raises:
-        SpecError: padding below 0.
+        SpecError: padding below 0, or other than images.
     """
     if padding < 0:
         raise SpecError(f"padding {padding} must be at least 0")
 
     def augment(x: Tensor, generator: Generator) -> Tensor:
+        if x.ndim != 4:
+            raise SpecError(f"crop_and_flip takes images [batch, c, h, w], got shape {list(x.shape)}; leave augment out")
         batch, channels, height, width = x.shape
         top, left = torch.randint(0, 2 * padding + 1, (2, batch, 1), generator=generator)
         mirrored = torch.rand(batch, 1, generator=generator) < 0.5

@@ -24,7 +24,7 @@ SECONDS = 10
 BYTES_PER_SECOND = 4 * 2**20  # slower than any that was measured by a factor of ten
 
 
-def read_hdf5(file: Path | bytes, names: Sequence[str], limit: int = LIMIT, place: str = "") -> dict[str, Values]:
+def read_hdf5(file: Path | str | bytes, names: Sequence[str], limit: int = LIMIT, place: str = "") -> dict[str, Values]:
     """The named data sets of an HDF5 file: an array each, or a list of arrays where the rows have lengths of their own.
 
     ``limit`` bounds their bytes together; time and memory are bounded by it and by the size of the file. Content that was
@@ -35,6 +35,7 @@ def read_hdf5(file: Path | bytes, names: Sequence[str], limit: int = LIMIT, plac
             outside the file (external, linked or virtual), has a filter that is not built in, or declares more than
             ``limit`` or than its stored bytes can hold.
     """
+    file = Path(file) if isinstance(file, str) else file
     where = place or (f"file {file}" if isinstance(file, Path) else "HDF5 content")
     if util.find_spec("h5py") is None:
         raise DataError(f"{where}: reading HDF5 needs h5py; install spikequant[events]")

@@ -47,5 +47,5 @@ def load(name: str, root: Path | str | None = None) -> DataSet:
         DataError: a file is absent, damaged or not the official one.
     """
     if name not in READERS:
-        raise SpecError(unknown("data set", name, READERS))
+        raise SpecError(unknown("data set", str(name), READERS))
     return READERS[name](root)

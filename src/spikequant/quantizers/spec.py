@@ -41,6 +41,8 @@ class Spec(BaseModel):
             raise SpecError(explain(error, cls)) from None
         except RecursionError:
             raise SpecError(f"{cls.__name__}: nests too deeply") from None
+        except TypeError as error:
+            raise SpecError(f"{cls.__name__}: must be plain values, as TOML and JSON give them: {error}") from None
 
     def fields(self) -> dict[str, Any]:
         """The plain mapping of this spec, without what is None."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from spikequant.errors import SpecError
+from spikequant.models import Network
 from spikequant.neurons import Refraining, SecondOrder, Traces, guests, rest, spiking
 from spikequant.quantizers import Quantizer
 from spikequant.recipes import foreign
@@ -19,6 +20,7 @@ from spikequant.recipes.plan import HOLDERS, Part, stateful
 Loader = Iterable[tuple[Tensor, Tensor]]
 Observe = Callable[[Tensor], None]
 CALIBRATION_BATCHES = 8
+PAIRS = "pass Batches(split, batch_size, scale), or a list of pairs"
 PLACES: tuple[Part, ...] = ("current", "p", "q", "r")  # states that go by ``neuron.part``; the membrane goes by its neuron
 
 
@@ -69,6 +71,8 @@ def show(model: nn.Module, loader: Loader, batches: int) -> None:
         SpecError: the loader gave no batch.
     """
     for x in inputs(loader, batches):
+        if isinstance(model, Network) and not x.is_floating_point():
+            raise SpecError(f"{model.wiring.name} takes floating point, got {x.dtype}; divide by the scale of the data, as Batches does")
         rest(model)
         model(x)
         rest(model)
@@ -78,13 +82,25 @@ def inputs(loader: Loader, batches: int) -> Iterator[Tensor]:
     """The inputs of the first ``batches`` of a loader.
 
     Raises:
-        SpecError: it gave no batch.
+        SpecError: it gave no batch, or no pairs.
     """
-    x = None
-    for x, _ in itertools.islice(loader, batches):
-        yield x
-    if x is None:
+    batch: object = None
+    for batch in itertools.islice(_iterable(loader), batches):
+        if not isinstance(batch, tuple | list) or len(batch) != 2 or not isinstance(batch[0], Tensor):
+            raise SpecError(f"a loader gives pairs (x, y), this one gave {_name(batch)}; {PAIRS}")
+        yield batch[0]
+    if batch is None:
         raise SpecError("the calibration loader gave no batch; pass at least one batch of training data")
+
+
+def _iterable(loader: Any) -> Iterable[object]:
+    if not isinstance(loader, Iterable):
+        raise SpecError(f"a loader gives pairs (x, y), a {type(loader).__name__} gives nothing; {PAIRS}")
+    return loader
+
+
+def _name(batch: object) -> str:
+    return f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
 
 
 def listened(neuron: nn.Module, part: Part, observe: Observe) -> RemovableHandle:

@@ -10,7 +10,7 @@ from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import LIF, TrainedThreshold
-from spikequant.recipes.calibration import Loader
+from spikequant.recipes.calibration import Loader, inputs
 
 PASSING = ("dropout", "flatten", "max_pool")
 CURRENTS = ("dropout", "max_pool")
@@ -161,7 +161,7 @@ def measured(model: Network, loader: Loader, batches: int) -> Network:
         if isinstance(module, nn.Dropout):
             module.eval()
     with torch.no_grad():
-        for _, (x, _) in zip(range(batches), loader, strict=False):
+        for x in inputs(loader, batches):
             copied(x)
     return copied.eval()
 
@@ -215,7 +215,7 @@ def largest_input(loader: Loader, batches: int) -> float:
     Raises:
         SpecError: it gave no batch, or only zeros.
     """
-    seen = [float(x.abs().max()) for _, (x, _) in zip(range(batches), loader, strict=False)]
-    if not seen or max(seen) == 0:
-        raise SpecError("the calibration loader gave no batch, or only zeros; pass at least one batch of training data")
-    return max(seen)
+    largest = max(float(x.abs().max()) for x in inputs(loader, batches))
+    if largest == 0:
+        raise SpecError("the calibration loader gave only zeros; pass at least one batch of training data")
+    return largest

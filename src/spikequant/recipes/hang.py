@@ -1,7 +1,8 @@
 """How grids are hung on a model: quantize, calibrate, bake. Only here is it known that weights are parametrized."""
 
 import copy
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TypeVar, cast
 
@@ -47,6 +48,10 @@ def quantize(
     >>> quantize(build("digits"), Recipe(weights=Uniform(bits=2, low=-1.0, high=1.0))).conv1.weight.unique().numel()
     2
     """
+    if not isinstance(recipe, Recipe):
+        raise SpecError(f"recipe: must be a Recipe, as Recipe(weights=...) or Recipe.parse(...), got {recipe!r:.80}")
+    if isinstance(calibration, Iterator):  # it can be walked once, and some recipes need it twice
+        calibration = list(itertools.islice(calibration, batches))
     if recipe.arithmetic is not None:
         return cast(Model, _in_integers(model, recipe, calibration, batches))
     rest(model)  # what a guest holds of its last graph cannot be copied
@@ -116,10 +121,12 @@ def attach(model: Model, recipe: Recipe) -> Model:
         elif hung.part not in ("weights", "biases"):
             quantizer = _numbered(hung.spec.build((1, *shapes.get(hung.layer, (1,))), 1), recipe, index) if hung.part in HOLDERS else None
             _hang_on_neuron(model, hung, hung.spec, quantizer)
-        elif recipe.arithmetic is not None and isinstance(model, Network):
-            _hang_whole(model, hung, recipe, index)
         else:
-            _hang(layers[hung.layer], hung, recipe, index)
+            _refuse_computed(layers[hung.layer], hung)
+            if recipe.arithmetic is not None and isinstance(model, Network):
+                _hang_whole(model, hung, recipe, index)
+            else:
+                _hang(layers[hung.layer], hung, recipe, index)
     for neuron in spiking(model).values():
         neuron.snapped = recipe.snapped or neuron.snapped
     share_steps(model)
@@ -137,6 +144,7 @@ def _of_fixed_range(spec: QuantizerSpec, shape: tuple[int, ...]) -> Quantizer:
 
 def bake(model: Model) -> Model:
     """A copy whose weights are plain tensors on their grids: nothing is left to fit, nothing to train through."""
+    rest(model)  # as in ``quantize``
     baked = copy.deepcopy(model).eval()
     for layer in weighted(baked).values():
         if parametrize.is_parametrized(layer):
@@ -162,6 +170,13 @@ def _refuse_unsound(model: nn.Module) -> None:
         if not torch.isfinite(value).all():
             count = int((~torch.isfinite(value)).sum())
             raise SpecError(f"{name} holds {count} values that are NaN or infinite; quantize a sound model")
+
+
+def _refuse_computed(layer: nn.Module, hung: Hung) -> None:
+    """A grid hangs on a parameter: not on what weight norm, spectral norm or pruning compute anew in every pass."""
+    tensor = NAMES[hung.part]
+    if parametrize.is_parametrized(layer, tensor) or tensor not in {**layer._parameters, **layer._buffers}:
+        raise SpecError(f"{hung.layer}.{tensor}: is no parameter but computed, as by weight norm; remove that first, or leave it float")
 
 
 def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
@@ -209,8 +224,9 @@ def _numbered(quantizer: Quantizer, recipe: Recipe, index: int) -> Quantizer:
 def _fit_weights(model: nn.Module) -> None:
     for layer in weighted(model).values():
         for held in getattr(layer, "parametrizations", {}).values():
-            held[0].observe(held.original)
-            held[0].fit()
+            if isinstance(held[0], Quantizer):
+                held[0].observe(held.original)
+                held[0].fit()
 
 
 def _fit_thresholds(model: nn.Module) -> None:

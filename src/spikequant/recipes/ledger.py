@@ -51,12 +51,14 @@ def memory(model: Network, recipe: Recipe | None = None) -> Ledger:
     """The ledger of a model: as it stands, or as ``recipe`` would make it.
 
     Raises:
-        SpecError: a width depends on data that the model has not seen, as those of an integer recipe do.
+        SpecError: it is no Network, or a width depends on data that the model has not seen, as those of an integer recipe do.
 
     >>> from spikequant.models import build
     >>> memory(build("digits")).weight_bits == 32 * (16 * 9 + 32 * 16 * 9 + 128 * 10)
     True
     """
+    if not isinstance(model, Network):
+        raise SpecError(f"memory counts a Network, got {type(model).__name__}; adopt it first")
     held = model.recipe if isinstance(model.recipe, Recipe) else Recipe()
     wanted = held if recipe is None else recipe
     if wanted != held and wanted.arithmetic is not None:

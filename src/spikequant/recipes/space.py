@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from spikequant.errors import SpecError
 from spikequant.quantizers import FixedPoint, QuantizerSpec, Spec
 from spikequant.recipes.recipe import Override, Recipe, Wanted, of_toml
 
@@ -109,7 +110,13 @@ class Space(Spec):
         return tuple(len(axis.choices) for axis in self.axes)
 
     def recipe(self, levels: Sequence[int], rounding: Rounding | None = None) -> Recipe:
-        """The recipe of one choice for each axis."""
+        """The recipe of one choice for each axis.
+
+        Raises:
+            SpecError: there is no such choice.
+        """
+        if len(levels) != len(self.counts) or not all(0 <= level < count for level, count in zip(levels, self.counts, strict=True)):
+            raise SpecError(f"levels: must be one for each axis, from 0 to below {self.counts}, got {tuple(levels)}")
         chosen: dict[str, Wanted | int] = {axis.name: axis.choices[level] for axis, level in zip(self.axes, levels, strict=True)}
         grids: dict[str, Any] = {name: _rounded(choice, rounding) for name, choice in chosen.items() if not isinstance(choice, int)}
         held = {name: grid for name, grid in grids.items() if isinstance(grid, QuantizerSpec)}
