@@ -91,6 +91,14 @@ def test_commits_are_synced_to_the_end(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
 
 
+@pytest.mark.parametrize("name", ["plain", "a?b", "50%25", "a#b {c} d"])
+def test_the_storage_lies_in_its_run_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    Store(sqlite_url(tmp_path / name), "s", "maximize").close()
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()] == [Path(name) / "study.db"]
+    assert sqlite_url(Path("runs/plain")) == "sqlite:///runs/plain/study.db"
+
+
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database" * 100)
     with pytest.raises(SpikequantError, match="cannot open the storage"):

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from spikequant.errors import SpikequantError
@@ -169,7 +169,7 @@ def _alone(url: str) -> Iterator[None]:
 
 def sqlite_url(folder: Path) -> str:
     """The storage in a run folder."""
-    return f"sqlite:///{folder / 'study.db'}"
+    return str(URL.create("sqlite", database=str(folder / "study.db")))
 
 
 def without_password(url: str) -> str:
