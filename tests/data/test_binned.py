@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from spikequant.data.binned import binned
+from spikequant.errors import DataError
 
 MADE = np.arange(12, dtype=np.uint8).reshape(2, 3, 2), np.array([1, 0])
 
@@ -49,3 +51,13 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(tmp_path: Path, monkeypa
     make = Counted()
     assert [binned("set", {}, {}, make).y.tolist() for _ in range(2)] == [[1, 0]] * 2
     assert make.calls == 2
+
+
+def test_the_home_folder_is_spelled_out(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SPIKEQUANT_CACHE", "~/kept")
+    binned("set", {}, {}, Counted())
+    assert (tmp_path / "kept" / "binned").is_dir()
+    monkeypatch.setenv("SPIKEQUANT_CACHE", "~nobody-of-this-name/kept")
+    with pytest.raises(DataError, match=r"no home folder to expand .* set SPIKEQUANT_CACHE to a folder for binned recordings"):
+        binned("set", {}, {}, Counted())

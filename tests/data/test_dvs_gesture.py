@@ -5,7 +5,7 @@ import pytest
 
 from spikequant.data.dvs_gesture import Trial, dvs_gesture, trials
 from spikequant.data.events import Binning
-from spikequant.errors import DataError
+from spikequant.errors import DataError, SpecError
 
 HEAD = b"#!AER-DAT3.1\r\n#!END-HEADER\r\n"
 LABELS = "class,startTime_usec,endTime_usec\n"
@@ -45,7 +45,9 @@ def test_the_binning_can_be_chosen(root: Path) -> None:
     data = dvs_gesture(root, Binning(steps=2, by="count", down=8), Binning(steps=3, down=8))
     assert (tuple(data.train.x.shape), tuple(data.test.x.shape)) == ((2, 2, 2, 16, 16), (1, 3, 2, 16, 16))
     with pytest.raises(DataError, match="one size, got down=8 and down=4"):
-        dvs_gesture(root, Binning(steps=2, down=8), Binning(steps=2, down=4))
+        dvs_gesture(root / "nowhere", Binning(steps=2, down=8), Binning(steps=2, down=4))
+    with pytest.raises(SpecError, match="along a side of 128, got down=200"):
+        dvs_gesture(root, Binning(steps=2, down=200), Binning(steps=2, down=200))
 
 
 def test_labels_are_checked() -> None:

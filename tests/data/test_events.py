@@ -51,6 +51,16 @@ def test_down_sampling_joins_pixels_and_keeps_polarities_apart() -> None:
     assert flat(x, y, on, 34, 4).tolist() == [0, 64, 64 + 7 * 8 + 7]
 
 
+def test_pixels_left_over_join_the_last() -> None:
+    assert flat(np.array([32, 33]), np.array([0, 0]), np.array([0, 0]), 34, 3).tolist() == [10, 10]
+
+
+def test_no_more_pixels_are_joined_than_there_are() -> None:
+    assert Binning(steps=1, down=34).checked(34).down == 34
+    with pytest.raises(SpecError, match="down joins pixels along a side of 34, got down=35; nearest valid value: 34"):
+        Binning(steps=1, down=35).checked(34)
+
+
 @pytest.mark.parametrize("fields", [{"steps": 0}, {"down": 0}, {"step_ms": 0.0}, {"step_ms": 1.0, "by": "count"}])
 def test_bad_binnings_are_refused(fields) -> None:
     with pytest.raises(SpecError):

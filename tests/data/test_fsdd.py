@@ -58,6 +58,13 @@ def test_absent_parts_are_named(tmp_path: Path) -> None:
         fsdd(tmp_path)
 
 
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    (tmp_path / "fsdd").mkdir()
+    (tmp_path / "fsdd" / "3_ada_0.wav").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"cannot read .*3_ada_0\.wav: No such file or directory; choose a folder that you may read"):
+        fsdd(tmp_path, SMALL)
+
+
 def test_real_digits_over_700_channels(fsdd_root: Path) -> None:
     data = fsdd(fsdd_root)
     assert (tuple(data.train.x.shape), tuple(data.test.x.shape)) == ((10, 25, 700), (10, 25, 700))

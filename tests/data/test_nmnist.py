@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from spikequant.data import Batches, hold_out
 from spikequant.data.events import Binning
 from spikequant.data.nmnist import events, nmnist, nmnist_17
-from spikequant.errors import DataError
+from spikequant.errors import DataError, SpecError
 
 
 def record(x: int, y: int, on: int, t: int) -> bytes:
@@ -40,6 +42,16 @@ def test_absent_or_empty_folders_are_named(tmp_path) -> None:
         (tmp_path / "nmnist" / part).mkdir(parents=True)
     with pytest.raises(DataError, match=f"no recording in {tmp_path}/nmnist/Train"):
         nmnist(tmp_path)
+
+
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    for part in ("Train", "Test"):
+        (tmp_path / "nmnist" / part / "0").mkdir(parents=True)
+        (tmp_path / "nmnist" / part / "0" / "00001.bin").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"cannot read .*00001\.bin: No such file or directory"):
+        nmnist(tmp_path)
+    with pytest.raises(SpecError, match="along a side of 34, got down=40; nearest valid value: 34"):
+        nmnist(tmp_path, Binning(steps=4, down=40))
 
 
 def test_real_recordings_keep_every_event(nmnist_bytes) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from spikequant.data.events import Binning
 from spikequant.data.shd import shd
-from spikequant.errors import DataError
+from spikequant.errors import DataError, SpecError
 
 h5py = pytest.importorskip("h5py")
 Sample = tuple[list[float], list[int]]
@@ -37,6 +37,11 @@ def test_steps_of_40_ms_of_700_channels(root: Path) -> None:
     assert data.train.x[0].nonzero().tolist() == [[0, 0], [0, 5], [12, 699]]
     assert data.train.x[1].nonzero().tolist() == [[0, 7]]  # bins begin at the first spike; 1.75 s later lies beyond
     assert set(data.sha256) == {"shd_train.h5", "shd_test.h5"}
+
+
+def test_channels_are_not_joined(root: Path) -> None:
+    with pytest.raises(SpecError, match="along a side of 1, got down=4; nearest valid value: 1"):
+        shd(root, Binning(steps=25, step_ms=40.0, down=4))
 
 
 def test_packed_files_are_the_same_data(root: Path) -> None:

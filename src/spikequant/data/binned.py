@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikequant import files
 from spikequant.data.arrays import read_npy
 from spikequant.data.dataset import Split
+from spikequant.data.official import HOME, expanded
 from spikequant.errors import SpikequantError
 
 VARIABLE = "SPIKEQUANT_CACHE"
@@ -29,9 +30,12 @@ def binned(name: str, sources: Mapping[str, str], options: Mapping[str, Any], ma
     ``sources`` are the hashes of the files and ``options`` the binning: together with the version of the format they name the folder,
     under ``SPIKEQUANT_CACHE``, else ``~/.cache/spikequant``. A folder whose files do not fit their hashes is made anew; where none can be
     written, nothing is kept.
+
+    Raises:
+        DataError: there is no home folder, and the variable is not set.
     """
     key = hashlib.sha256(json.dumps([VERSION, name, dict(sources), dict(options)], sort_keys=True).encode()).hexdigest()[:32]
-    folder = Path(os.environ.get(VARIABLE) or Path.home() / ".cache" / "spikequant") / "binned" / f"{name}-{key}"
+    folder = expanded(os.environ.get(VARIABLE) or HOME, f"{VARIABLE} to a folder for binned recordings") / "binned" / f"{name}-{key}"
     kept = _read(folder)
     if kept is None:
         kept = make()

@@ -1,7 +1,7 @@
 """Handwritten digits of 8 by 8 pixels, embedded: 1797 images, values 0 to 16, ten classes.
 
 The test set of the UCI "Optical Recognition of Handwritten Digits" data set, as scikit-learn carries it
-(``sklearn/datasets/data/digits.csv.gz``), repacked without loss. Licence: Creative Commons Attribution 4.0 (CC BY 4.0).
+(``sklearn/datasets/data/digits.csv.gz``), repacked without loss. License: Creative Commons Attribution 4.0 (CC BY 4.0).
 
 Source: E. Alpaydin, C. Kaynak, 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49.
 """

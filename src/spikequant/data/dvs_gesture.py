@@ -42,16 +42,16 @@ def dvs_gesture(root: Path | str | None = None, train: Binning = TRAIN, test: Bi
     Raises:
         DataError: a list or a file that it names is absent or not what it should be.
     """
+    if train.checked(SIZE).down != test.checked(SIZE).down:
+        raise DataError(f"train and test must have pixels of one size, got down={train.down} and down={test.down}")
     folder = _located(root)
     hashes: dict[str, str] = {}
     splits = {}
-    for part, binning in (("train", train.checked()), ("test", test.checked())):
+    for part, binning in (("train", train), ("test", test)):
         names = _listed(folder / LISTS[part])
         found = {name: _hashed(folder / name) for name in names} | {_labels(name): _hashed(folder / _labels(name)) for name in names}
         hashes |= found
         splits[part] = _split(folder, names, found, binning)
-    if train.down != test.down:
-        raise DataError(f"train and test must have pixels of one size, got down={train.down} and down={test.down}")
     side = SIZE // train.down
     return DataSet("dvs-gesture", splits["train"], splits["test"], CLASSES, (2, side, side), hashes, scale=1.0)
 

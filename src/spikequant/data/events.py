@@ -32,12 +32,14 @@ class Binning(NamedTuple):
     down: int = 1
     binary: bool = False
 
-    def checked(self) -> "Binning":
-        """This binning.
+    def checked(self, side: int | None = None) -> "Binning":
+        """This binning; ``side``: pixels along each side of the sensor, 1 where it has none to join.
 
         Raises:
             SpecError: a field is out of its range.
         """
+        if side is not None and self.down > side:
+            raise SpecError(f"down joins pixels along a side of {side}, got down={self.down}; nearest valid value: {side}")
         if self.steps < 1 or self.down < 1:
             raise SpecError(f"a binning needs at least 1 step and 1 pixel, got steps={self.steps}, down={self.down}")
         if self.step_ms is not None and (self.by == "count" or not self.step_ms > 0):
@@ -83,7 +85,7 @@ def _steps(t: NDArray[np.int64], binning: Binning) -> NDArray[np.int64]:
 
 
 def flat(x: NDArray[Any], y: NDArray[Any], polarity: NDArray[Any], size: int, down: int) -> NDArray[np.int64]:
-    """The flat index in ``[2, size / down, size / down]`` of events of a square sensor; what a whole number of pixels leaves over is cut.
+    """The flat index in ``[2, size / down, size / down]`` of events of a square sensor; pixels left over join the last.
 
     >>> flat(np.array([5]), np.array([2]), np.array([1]), 6, 2).tolist()  # 9 + 3 * 1 + 2
     [14]

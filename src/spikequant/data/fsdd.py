@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikequant.data.binned import Arrays, binned
 from spikequant.data.cochlea import Ear, spikes
 from spikequant.data.dataset import DataSet, Split
-from spikequant.data.official import root_folder
+from spikequant.data.official import beginning, root_folder
 from spikequant.errors import DataError
 
 NAME = re.compile(r"([0-9])_([A-Za-z]+)_([0-9]+)\.wav")
@@ -69,8 +69,7 @@ def _located(root: Path | str | None) -> Path:
 
 
 def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
+    content = beginning(path, LARGEST)
     if len(content) > LARGEST:
         raise DataError(f"{path} has more than {LARGEST} bytes, which no spoken digit has")
     return content

@@ -2,7 +2,7 @@
 
 The hashes are of the files whose md5 is the published one: by the authors for Fashion-MNIST, by torchvision for MNIST.
 
-Sources: http://yann.lecun.com/exdb/mnist/ (format), LeCun et al. 1998; Xiao et al. 2017, arXiv:1708.07747 (MIT licence).
+Sources: http://yann.lecun.com/exdb/mnist/ (format), LeCun et al. 1998; Xiao et al. 2017, arXiv:1708.07747 (MIT license).
 """
 
 import math

@@ -17,7 +17,7 @@ import numpy as np
 from spikequant.data.binned import Arrays, binned
 from spikequant.data.dataset import DataSet, Split
 from spikequant.data.events import Binning, Events, flat, frames
-from spikequant.data.official import root_folder
+from spikequant.data.official import beginning, root_folder
 from spikequant.errors import DataError
 
 SIZE, RECORD, CLASSES = 34, 5, 10
@@ -33,7 +33,7 @@ def nmnist(root: Path | str | None = None, binning: Binning = BINNING) -> DataSe
     Raises:
         DataError: the folders are absent or empty, or a file is no recording.
     """
-    binning.checked()
+    binning.checked(SIZE)
     folder = _located(root)
     splits, hashes, counts = [], {}, []
     for part in FULL:
@@ -93,13 +93,8 @@ def _hash(paths: list[Path], folder: Path) -> str:
     """One hash over the names and contents of all files."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(_content(path)).digest())
+        digest.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(beginning(path, LARGEST)).digest())
     return digest.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(LARGEST + 1)
 
 
 def _split(paths: list[Path], sha256: str, binning: Binning) -> Split:
@@ -115,4 +110,4 @@ def _split(paths: list[Path], sha256: str, binning: Binning) -> Split:
 def _recordings(paths: list[Path], binning: Binning) -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     places = 2 * (SIZE // binning.down) ** 2
     for path in paths:
-        yield frames(events(_content(path), f"file {path}", binning.down), places, binning)
+        yield frames(events(beginning(path, LARGEST), f"file {path}", binning.down), places, binning)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spikequant.errors import DataError
 
 VARIABLE = "SPIKEQUANT_DATA"
+HOME = "~/.cache/spikequant"
 
 
 class Official(NamedTuple):
@@ -35,11 +36,19 @@ def root_folder(root: Path | str | None = None) -> Path:
     Raises:
         DataError: none is given and there is no home folder.
     """
-    chosen = root if root is not None else os.environ.get(VARIABLE) or "~/.cache/spikequant"
+    return expanded(root if root is not None else os.environ.get(VARIABLE) or HOME, f"{VARIABLE} to the folder of your data sets")
+
+
+def expanded(folder: Path | str, remedy: str) -> Path:
+    """A folder whose ``~`` is spelled out.
+
+    Raises:
+        DataError: there is no home folder; the message says to set ``remedy``.
+    """
     try:
-        return Path(chosen).expanduser()
+        return Path(folder).expanduser()
     except RuntimeError as error:
-        raise DataError(f"no home folder to expand {str(chosen)!r} in: set {VARIABLE} to the folder of your data sets") from error
+        raise DataError(f"no home folder to expand {str(folder)!r} in: set {remedy}") from error
 
 
 def locate(root: Path | str | None, folders: Sequence[str], files: Sequence[Official]) -> Path:
@@ -70,16 +79,25 @@ def read(file: Official, folder: Path) -> tuple[bytes, str]:
     form = next((form for form in file.forms if _present(folder, form)), None)
     if form is None:
         raise DataError(f"no file {file.forms[0].name} in folder {folder}; {_remedy(file.forms[0], folder)}")
-    try:
-        with (folder / form.name).open("rb") as stream:
-            content = stream.read(form.size + 1)
-    except OSError as error:
-        raise _unreadable(folder / form.name, error) from error
+    content = beginning(folder / form.name, form.size)
     found = _verified(content, form, folder, form)
     if form is file:
         return content, found
     content = _unpacked(content, file.size, form, folder)
     return content, _verified(content, file, folder, form)
+
+
+def beginning(path: Path, limit: int) -> bytes:
+    """The content of a file, of a larger one ``limit`` bytes and one more.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(limit + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _present(folder: Path, file: Official) -> bool:

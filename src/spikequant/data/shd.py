@@ -17,7 +17,7 @@ from spikequant.data.binned import Arrays, binned
 from spikequant.data.dataset import DataSet, Split
 from spikequant.data.events import Binning, Events, frames
 from spikequant.data.hdf5 import read_hdf5
-from spikequant.data.official import root_folder
+from spikequant.data.official import beginning, root_folder
 from spikequant.errors import DataError
 
 CHANNELS, CLASSES = 700, 20
@@ -37,7 +37,7 @@ def shd(root: Path | str | None = None, train: Binning = TRAIN, test: Binning = 
     """
     folder = _located(root)
     hashes, splits = {}, []
-    for part, binning in (("train", train.checked()), ("test", test.checked())):
+    for part, binning in (("train", train.checked(side=1)), ("test", test.checked(side=1))):
         content = _content(folder, f"shd_{part}.h5")
         hashes[f"shd_{part}.h5"] = hashlib.sha256(content).hexdigest()
         splits.append(_split(content, hashes[f"shd_{part}.h5"], f"file shd_{part}.h5 in folder {folder}", binning))
@@ -55,8 +55,7 @@ def _located(root: Path | str | None) -> Path:
 def _content(folder: Path, name: str) -> bytes:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.is_file():
-            with path.open("rb") as file:
-                content = file.read(LARGEST + 1)
+            content = beginning(path, LARGEST)
             content = _unpacked(content, path) if path.suffix == ".gz" else content
             if len(content) > LARGEST:
                 raise DataError(f"{path} holds more than {LARGEST} bytes; the official file is smaller")
