@@ -57,6 +57,11 @@ def test_one_seed_decides_nothing_without_noise() -> None:
     assert judge(claim(against="b"), rows, lambda measure, scale: Noise(0.1, 16)).verdict == "supported"
 
 
+def test_a_silent_network_has_no_ratio_and_leaves_its_claim_open() -> None:
+    finding = judge(claim(against="b", compare="ratio", least=1.0), [*UP, *runs("a y", 0.0, 0.0), *runs("b y", 1.0, 1.0)])
+    assert finding[1:] == ("undecided", "a ratio needs values above 0, got 0.0; compare by difference", 0, ())
+
+
 def test_fewer_seeds_than_asked_for_decide_nothing() -> None:
     finding = judge(claim(against="b", seeds=5), UP)
     assert (finding.verdict, finding.reason) == ("undecided", "3 seeds in 'a x', the claim asks for 5")

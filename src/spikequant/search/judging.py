@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
+from spikequant.errors import SpecError
 from spikequant.search.claims import Claim
 from spikequant.search.correlations import Effect
 from spikequant.search.effects import NoiseOf, effects
@@ -44,7 +45,7 @@ def judge(claim: Claim, rows: Iterable[Row], noise: NoiseOf = lambda measure, sc
 
     Supported: the intervals of all effects lie within the claim's bounds. Contradicted: one lies wholly outside. Else undecided.
     Intervals hold together with 95 %: each of n cases has ``1 - 0.05 / n``. ``noise(measure, scale)`` is that of a single run and
-    stands in where a case has one seed; None leaves such a case undecided.
+    stands in where a case has one seed; None leaves such a case undecided, as a value that has no ratio leaves its claim.
 
     >>> from spikequant.search.rows import words
     >>> rows = [Row(words(side), {"emd": value + seed / 1000}, seed) for side, value in (("a", 0.5), ("b", 0.2)) for seed in range(3)]
@@ -52,7 +53,10 @@ def judge(claim: Claim, rows: Iterable[Row], noise: NoiseOf = lambda measure, sc
     >>> judge(claim, rows).verdict
     'supported'
     """
-    found = effects(claim, rows, noise)
+    try:
+        found = effects(claim, rows, noise)
+    except SpecError as error:  # a silent network has no ratio; the other claims are judged all the same
+        return Finding(claim, "undecided", str(error), 0, ())
     if not found:
         return Finding(claim, "undecided", "no row that it speaks of", 0, ())
     kept = [_mean(found)] if claim.holds == "mean" else found
