@@ -58,6 +58,11 @@ def test_one_or_no_variant_that_keeps_accuracy(document: dict[str, Any]) -> None
     assert {mark: variant.name for mark, variant in none.telling.items()} == {"A": "a", "B": "b"}
 
 
+def test_several_variants_may_keep_accuracy_and_none_be_alike(document: dict[str, Any]) -> None:
+    found = verdict(record_of(document, (0.92, 0.02), (0.895, 0.4)))
+    assert found.sentence.startswith("2 of 2 variants keep accuracy within 1 point of float, no two of them alike in it; their EMD")
+
+
 def test_without_accuracy_only_drift_is_told(document: dict[str, Any]) -> None:
     record = record_of(document, (0.90, 0.02), (0.5, 0.4))
     blind = record.model_copy(update={"reference": record.reference.model_copy(update={"accuracy": None})})

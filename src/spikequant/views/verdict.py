@@ -112,6 +112,8 @@ def _of_none(record: Record, near: Sequence[Variant]) -> Verdict:
     spread = f"their EMD from it runs from {distance(ranked[0].emd)} to {distance(ranked[-1].emd)}"
     if record.reference.accuracy is None:
         sentence = f"{len(ranked)} variants were compared with {record.reference.name}: {spread}."
+    elif len(near) > 1:
+        sentence = f"{len(near)} of {len(ranked)} variants keep accuracy within 1 point of float, no two of them alike in it; {spread}."
     elif near:
         sentence = f"Only {near[0].name} of {len(ranked)} variants keeps accuracy within 1 point of float; {spread}."
     else:
