@@ -1,3 +1,4 @@
+import math
 from itertools import product
 
 import pytest
@@ -32,6 +33,27 @@ def test_thinning_keeps_the_budget_and_both_ends(monkeypatch: pytest.MonkeyPatch
     layers = [[Option(2.0**k, 20.0 - k) for k in range(6)] for _ in range(5)]
     assert allocate(layers, 1e9) == (5,) * 5
     assert sum(2.0**k for k in allocate(layers, 40)) <= 40
+
+
+TENTHS = st.integers(1, 9).map(lambda tenths: Option(tenths / 10, 0.0))
+
+
+@given(st.lists(st.lists(TENTHS, min_size=1, max_size=3), min_size=3, max_size=8))
+def test_the_budget_that_the_refusal_names_is_enough(layers: list[list[Option]]) -> None:
+    with pytest.raises(SpecError, match="allow at least that") as told:
+        allocate(layers, 0.0)
+    named = float(str(told.value).split("costs ")[1].split(";")[0])
+    least = [min(layer).cost for layer in layers]
+    for bound in (named, sum(least)):
+        assert [layer[index].cost for layer, index in zip(layers, allocate(layers, bound), strict=True)] == least
+
+
+def test_a_cost_or_a_budget_that_is_no_number_is_refused() -> None:
+    for cost in (math.nan, math.inf):
+        with pytest.raises(SpecError, match="costs must be finite"):
+            allocate([[Option(cost, 0.0)], [Option(0.2, 0.0)]], 1)
+    with pytest.raises(SpecError, match="budget nan"):
+        allocate([[Option(0.2, 0.0)]], math.nan)
 
 
 @pytest.mark.parametrize("layers", [[], [[Option(1, 0)], []]])
