@@ -69,7 +69,29 @@ def test_growth_is_a_slope() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     images = [(torch.ones(4, 2, 3), torch.zeros(2))]
-    with pytest.raises(SpecError, match="tau_steps must be above 0"):
-        timing(nn.Sequential(IF()), nn.Sequential(IF()), images, tau_steps=0)
+    for tau in (0, math.nan, math.inf):
+        with pytest.raises(SpecError, match="tau_steps must be above 0"):
+            timing(nn.Sequential(IF()), nn.Sequential(IF()), images, tau_steps=tau)
     with pytest.raises(MismatchError, match="time cannot be compared"):
         timing(nn.Sequential(IF()), nn.Sequential(nn.Unflatten(2, (1, 3)), nn.Flatten(2), nn.ConstantPad1d(1, 0.0), IF()), images)
+
+
+class Drawing(nn.Sequential):
+    """A network that draws its own input spikes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward((torch.rand(x.shape) < x).float())
+
+
+def test_what_networks_draw_is_the_same_for_both_and_leaves_no_trace() -> None:
+    network, images = Drawing(IF()), [(torch.full((4, 8, 3), 0.5), torch.zeros(8))] * 2
+    before = torch.random.get_rng_state()
+    assert timing(network, network, images).errors == (0.0,) * 4
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_batches_may_differ_in_length() -> None:
+    """Spikes come in the second step beside the third, which the first batch has not."""
+    loader = [(torch.full((steps, 1, 1), 0.5), torch.zeros(1)) for steps in (2, 3)]
+    found = timing(nn.Sequential(IF(1.0)), nn.Sequential(IF(1.5)), loader)
+    assert found.errors == (0.0, 1.0, 1.0)

@@ -109,7 +109,7 @@ class Recorder:
         self._batches += 1
         # Counts come with the scans for nothing; only who needs the spikes themselves pays for them.
         counts_alone = also is None and not guests(self._model)
-        with tally(self._model, counter) if counts_alone else tap(self._model, listener), _seeded(seed):
+        with tally(self._model, counter) if counts_alone else tap(self._model, listener), seeded(seed):
             from_rest(self._model, x)
         for name, seen in self._layers.items():
             if len(seen) != self._batches:
@@ -157,7 +157,8 @@ def _joined(seen: list[LayerFiring]) -> LayerFiring:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
+    """Within the block torch draws from this seed; afterwards as if nothing had been drawn."""
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed also looks for devices that are not here, at half a millisecond

@@ -1,14 +1,16 @@
 """When neurons fire: what rates hide. Two networks, spike by spike, on the same images."""
 
+import math
 from collections.abc import Mapping
 from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from spikequant.behavior.matching import match
-from spikequant.behavior.recorder import Loader, first, from_rest, watching
+from spikequant.behavior.recorder import Loader, first, from_rest, seeded, watching
 from spikequant.errors import MismatchError, SpecError
 from spikequant.neurons import tap
 
@@ -41,15 +43,18 @@ class Timing(NamedTuple):
         return sum((step - middle) * (error - mean) for step, error in enumerate(self.errors)) / spread if spread else 0.0
 
 
-def timing(reference: nn.Module, network: nn.Module, loader: Loader, batches: int = 20, tau_steps: float = TAU_STEPS) -> Timing:
+def timing(
+    reference: nn.Module, network: nn.Module, loader: Loader, batches: int = 20, tau_steps: float = TAU_STEPS, seed: int = 0
+) -> Timing:
     """Watch two networks on the same batches, in evaluation mode, and say how far apart in time they fire.
 
     Equations: EMD ``sum_t |F(t) - F'(t)|``, F the cumulated share of a neuron's spikes; van Rossum
     ``sqrt(1/tau sum_t (f - f')^2)``, ``f[t] = exp(-1/tau) f[t-1] + s[t]``, the trains taken to end with the last step.
+    Both networks draw, as for a rate encoding, from the same ``seed``.
 
     Raises:
         MismatchError: layers cannot be matched, or differ in shape.
-        SpecError: tau is not above 0, or no batch was given.
+        SpecError: tau is not above 0 and finite, or no batch was given.
 
     Source: van Rossum (2001), in steps; Wasserstein-1 in one dimension.
 
@@ -58,26 +63,26 @@ def timing(reference: nn.Module, network: nn.Module, loader: Loader, batches: in
     >>> timing(nn.Sequential(IF(1.0)), nn.Sequential(IF(2.0)), images).latency
     1.0
     """
-    if tau_steps <= 0:
-        raise SpecError(f"tau_steps must be above 0, got {tau_steps}")
+    if not 0 < tau_steps < math.inf:
+        raise SpecError(f"tau_steps must be above 0 and finite, got {tau_steps}; nearest valid value: {TAU_STEPS}")
     pairs = match(reference, network)
     found = {name: Trains(tau_steps) for name in pairs}
     with watching(reference, network):
-        for x, _ in first(loader, batches):
-            ours, theirs = spikes(reference, x), spikes(network, x)
+        for index, (x, _) in enumerate(first(loader, batches)):
+            ours, theirs = (spikes(model, x, seed + index) for model in (reference, network))
             for name, other in pairs.items():
                 found[name].add(name, ours[name], theirs[other])
     return _over_layers(found)
 
 
-def spikes(model: nn.Module, x: Tensor) -> Mapping[str, Tensor]:
+def spikes(model: nn.Module, x: Tensor, seed: int) -> Mapping[str, Tensor]:
     """The spikes ``[time, batch, neuron]`` of every layer for one batch."""
     heard: dict[str, Tensor] = {}
 
     def listener(name: str, trains: Tensor) -> None:
         heard[name] = trains.detach().bool().flatten(2).cpu()
 
-    with tap(model, listener):
+    with tap(model, listener), seeded(seed):
         from_rest(model, x)
     return heard
 
@@ -89,8 +94,9 @@ class Trains:
         self.keep, self.tau_steps = torch.exp(torch.tensor(-1 / tau_steps)), tau_steps
         self.trains, self.distance, self.both = 0, 0.0, 0
         self.latencies = [0, 0]
-        self.histograms: list[Tensor] = []
+        self.histograms: list[Tensor] = []  # [step, side, neuron]; a batch may have other steps than the next
         self.differing: list[Tensor] = []
+        self.compared: list[Tensor] = []
 
     def add(self, name: str, ours: Tensor, theirs: Tensor) -> None:
         """Take in one batch."""
@@ -102,8 +108,9 @@ class Trains:
         self.both += int(both.count_nonzero())
         for side, trains in enumerate((ours, theirs)):
             self.latencies[side] += _steps_without_spike(trains, both)
-        self.histograms.append(torch.stack([trains.sum(1, dtype=torch.int32) for trains in (ours, theirs)]))
+        self.histograms.append(torch.stack([trains.sum(1, dtype=torch.int32) for trains in (ours, theirs)], 1))
         self.differing.append(torch.tensor([int((one ^ other).count_nonzero()) for one, other in zip(ours, theirs, strict=True)]))
+        self.compared.append(torch.full((len(ours),), ours[0].numel()))
 
     def _van_rossum(self, ours: Tensor, theirs: Tensor) -> Tensor:
         trace, squares = torch.zeros(ours.shape[1:]), torch.zeros(ours.shape[1:])
@@ -115,7 +122,7 @@ class Trains:
     @property
     def timing_emd(self) -> float | None:
         """The mean over neurons that fire in both."""
-        each = torch.stack(self.histograms).sum(0).double()
+        each = _over_batches(self.histograms).transpose(0, 1).double()
         total = each.sum(1, keepdim=True)
         fires = (total > 0).all(0).squeeze(0)
         if not fires.any():
@@ -126,8 +133,13 @@ class Trains:
     @property
     def errors(self) -> list[float]:
         """The share of differing bits at each step."""
-        found: list[float] = (torch.stack(self.differing).sum(0) / self.trains).tolist()
+        found: list[float] = (_over_batches(self.differing) / _over_batches(self.compared)).tolist()
         return found
+
+
+def _over_batches(each: list[Tensor]) -> Tensor:
+    """The sum of what was counted at each step ``[step, ...]``; shorter batches add nothing to later steps."""
+    return pad_sequence(each, batch_first=True).sum(0)
 
 
 def _steps_without_spike(trains: Tensor, among: Tensor) -> int:
