@@ -17,12 +17,22 @@ def record(**changed: Any) -> Record:
     return Record(key=key_of(fields["configuration"], fields["data_sha256"], fields["results_version"]), **fields)
 
 
-def test_what_is_written_is_read_bit_for_bit_and_not_written_again(tmp_path: Path) -> None:
-    write(tmp_path / "s", record())
-    write(tmp_path / "s", record(measures={"accuracy": 0.5}))
+def test_what_is_written_is_read_bit_for_bit_and_not_written_again_elsewhere_or_later(tmp_path: Path) -> None:
+    write(tmp_path / "s", record(provenance={"host": "here"}))
+    write(tmp_path / "s", record(provenance={"host": "there"}))
     found = read_all([tmp_path / "s", tmp_path / "absent"])
     assert found[record().key].measures == {"accuracy": 0.1 + 0.2, "bits": 3, "none": None}
+    assert found[record().key].provenance == {"host": "here"}
     assert [path.name for path in (tmp_path / "s").iterdir()] == [f"{record().key[:16]}.json"]
+
+
+@pytest.mark.parametrize("before", [None, "", "{}", "[" * 100_000])
+def test_other_results_and_damage_are_replaced(tmp_path: Path, before: str | None) -> None:
+    write(tmp_path, record())
+    if before is not None:
+        next(tmp_path.iterdir()).write_text(before)
+    write(tmp_path, record(measures={"accuracy": 0.5}))
+    assert read_all([tmp_path])[record().key].measures == {"accuracy": 0.5}
 
 
 def test_records_of_another_results_version_are_left_out(tmp_path: Path) -> None:
