@@ -8,6 +8,7 @@ from spikequant.models.wiring import chain
 from spikequant.quantizers import ReScaW
 from spikequant.recipes import Recipe, quantize
 from spikequant.training import Pruning, channel_scores, prune
+from spikequant.training.pruning import _highest
 
 IMAGES = [(20 * torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([0, 1, 2, 3]))]
 
@@ -52,6 +53,11 @@ def test_the_lowest_channels_are_gone_and_the_rest_is_as_it_was() -> None:
     assert (smaller.conv2.out_channels, smaller.readout.in_features) == (4, 16)
     assert smaller.recipe is None
     assert model.conv1.out_channels == 4
+
+
+@pytest.mark.parametrize(("channels", "share", "stay"), [(10, 0.7, 3), (100, 0.7, 30), (10, 0.25, 8), (10, 0.1, 9), (2, 0.99, 1)])
+def test_a_round_share_takes_a_round_number(channels: int, share: float, stay: int) -> None:
+    assert len(_highest(torch.arange(float(channels)), share)) == stay
 
 
 def test_scores_are_those_of_the_quantized_network() -> None:
