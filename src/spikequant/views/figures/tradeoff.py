@@ -72,7 +72,8 @@ def _points(record: Record, telling: Mapping[str, Variant]) -> list[dict[str, An
 
 def _accuracy_axis(record: Record) -> alt.Y:
     """Accuracy upwards, drawn as its error on a scale that is linear for the first two points and logarithmic beyond."""
-    errors = [1 - network.accuracy for network in (record.reference, *record.variants) if network.accuracy is not None]
+    accuracies = [record.reference.accuracy, *(variant.accuracy for variant in record.variants)]
+    errors = [1 - accuracy for accuracy in accuracies if accuracy is not None]
     least, most = min(errors), max(errors)
     ticks = [1 - tick for tick in ACCURACY_TICKS if least - 0.015 <= 1 - tick <= max(most * 1.3, least + 0.03)]
     domain = [min([least, *ticks]), max([most, *ticks])]
