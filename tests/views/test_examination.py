@@ -31,6 +31,11 @@ def test_without_grid_and_use_cells_stay_empty() -> None:
     assert text.endswith("nothing to change")
 
 
+def test_without_grid_nobody_counts_its_codes() -> None:
+    text = findings({"model": "m", "data": "digits", "samples": 16, "layers": [{**LAYER, "grid": None, "use": USE}]})
+    assert "-2 to 5" in text
+
+
 def test_the_command(run: Callable[..., Any]) -> None:
     code, out, _ = run("doctor", "digits", "--json")
     assert code == 0

@@ -28,6 +28,11 @@ def test_a_drift_alone_is_enough(document: dict[str, Any]) -> None:
     assert (record.reference.name, record.variants[0].name, record.variants[0].accuracy) == ("reference", "network", None)
 
 
+NESTED: dict[str, Any] = {}
+for _ in range(5000):
+    NESTED = {"setup": NESTED}
+
+
 def broken(document: dict[str, Any], *path: str | int, value: object) -> dict[str, Any]:
     place: Any = document
     for step in path[:-1]:
@@ -49,6 +54,9 @@ def broken(document: dict[str, Any], *path: str | int, value: object) -> dict[st
         (("variants", 1, "drift", "layers", 0, "rates"), [], r"rates and shares must be in \[0, 1\]"),
         (("variants", 1, "drift", "layers", 0, "reference", "rates"), [0.5, 1.5], r"rates and shares must be in \[0, 1\]"),
         (("float",), "float", "float: "),
+        (("trials",), [{}], r"damaged at trials\.0\.name: Field required"),
+        (("trials",), [{"name": "a", "state": "done", "measures": {"accuracy": "much"}}], r"damaged at trials\.0\.measures\.accuracy"),
+        (("setup",), NESTED, "nested too deep"),
     ],
 )
 def test_a_damaged_record_names_place_and_rule(document: dict[str, Any], path: tuple[str | int, ...], value: object, message: str) -> None:

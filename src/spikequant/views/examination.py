@@ -37,7 +37,7 @@ def health(layers: Iterable[Mapping[str, Any]]) -> Table:
 
 def _row(layer: Mapping[str, Any]) -> list[Value]:
     grid, use = layer["grid"] or {}, layer["use"] or {}
-    unused = None if use.get("unused") is None else f"{use['unused']} of {grid['codes']}"
+    unused = None if use.get("unused") is None or not grid else f"{use['unused']} of {grid['codes']}"
     return [
         layer["layer"],
         layer["spec"],

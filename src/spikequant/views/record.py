@@ -106,6 +106,15 @@ class Epoch(Part):
     hard_accuracy: Fraction | None = None
 
 
+class Trial(Part):
+    """One trial of a study or one candidate of a search; ``uncertain``: our reading of a paper that says too little."""
+
+    name: str
+    state: str
+    measures: dict[str, int | float | None]
+    uncertain: bool = False
+
+
 class Record(Part):
     """Everything a report shows."""
 
@@ -114,7 +123,7 @@ class Record(Part):
     variants: tuple[Variant, ...]
     setup: dict[str, Any] = {}
     title: str = ""
-    trials: tuple[dict[str, Any], ...] = ()
+    trials: tuple[Trial, ...] = ()
     froze: dict[str, Annotated[tuple[Epoch, ...], Field(min_length=1)]] = {}
 
     @property
@@ -168,14 +177,16 @@ def parse(document: dict[str, Any]) -> Record:
     """
     if document.get("version") != 1:
         raise FormatError(f"the record has version {document.get('version')!r}, this spikequant reads 1; {REMEDY}")
-    clean = _printable(document)
-    whole = clean if "variants" in clean else _of_comparison(clean)
     try:
+        clean = _printable(document)
+        whole = clean if "variants" in clean else _of_comparison(clean)
         return Record.model_validate_json(json.dumps(whole))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(step) for step in problem["loc"]) or "variants"
         raise FormatError(f"the record is damaged at {place}: {problem['msg']}; {REMEDY}") from error
+    except RecursionError:
+        raise FormatError(f"the record is damaged: its parts are nested too deep; {REMEDY}") from None
 
 
 def _printable(value: Any) -> Any:

@@ -138,7 +138,7 @@ def _tables(record: Record, found: Verdict) -> dict[str, Table]:
     if record.watched:
         tables["layers"] = columns.layers({variant.name: drift for variant, drift in record.watched})
     if record.trials:
-        tables["trials"] = trials_table(record.trials)
+        tables["trials"] = trials_table(trial.model_dump() for trial in record.trials)
     if any(variant.ledger for variant in found.telling.values()):
         tables["memory"] = columns.ledger(found.telling)
     return tables
@@ -150,7 +150,7 @@ def _downloadable(table: Table, name: str) -> dict[str, Any]:
 
 
 def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
-    drawn: list[Figure | None] = [] if len(record.variants) > 1 else [outcomes(record.trials)]
+    drawn: list[Figure | None] = [] if len(record.variants) > 1 else [outcomes([trial.model_dump() for trial in record.trials])]
     if len(record.variants) > 1:
         drawn += [tradeoff(record, found.telling), trends(record)]
     if found.drifts:

@@ -64,7 +64,7 @@ def verdict(record: Record) -> Verdict:
 
 
 def _of_trials(record: Record) -> Verdict:
-    rated = {trial["name"]: trial["measures"].get("accuracy") for trial in record.trials}
+    rated = {trial.name: trial.measures.get("accuracy") for trial in record.trials}
     known = sorted((accuracy, name) for name, accuracy in rated.items() if accuracy is not None)
     spread = f": accuracy from {percent(known[0][0])} ({known[0][1]}) to {percent(known[-1][0])} ({known[-1][1]})" if known else ""
     return Verdict(f"{len(rated)} trials{spread}.", "Their firing was not compared with a reference.", {})
