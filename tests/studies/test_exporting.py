@@ -60,6 +60,8 @@ def test_data_that_does_not_fit_is_refused(small: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="pass calibration"):
         export("program", "digits", tmp_path / "none.sqp")
     assert not (tmp_path / "none.sqp").exists()
+    with pytest.raises(SpecError, match="unknown form 'onx': must be one of c, nir, onnx, program; did you mean 'onnx'"):
+        export("onx", str(small), tmp_path / "none.sqp")
     program = Program.load(tmp_path / "net.sqp")
     events = Program(
         program.header.model_copy(update={"source": program.header.source.model_copy(update={"still": False})}), program.tensors

@@ -151,6 +151,7 @@ def test_a_training_floor_needs_more_than_one_seed(write_study: Callable[..., st
 
 def test_another_word_is_no_study() -> None:
     assert told("digits-smok")[0].endswith("did you mean 'digits-smoke'?")
+    assert "is neither a file nor one of" in told("x" * 300)[0]
 
 
 def test_squats_trials_bear_the_tags_of_its_rows() -> None:

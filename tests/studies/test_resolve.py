@@ -46,9 +46,18 @@ def test_a_factory_may_adopt_a_foreign_network(tmp_path: Path, monkeypatch: pyte
         ("no.such.module:make", "No module named"),
         ("json:no_such_factory", "no_such_factory"),
         ("json:JSONDecoder", "returned JSONDecoder"),
+        ("./net.py:make", r"'\./net\.py' is no module's name; give package\.module:factory"),
+        (".net:make", "is no module's name"),
+        ("mistaken:make", r"invalid syntax.*mistaken\.py, line 1"),
+        ("math:pi", "not a callable object; a factory is a function that is called without arguments"),
+        ("json:loads", "missing a required argument: 's'"),
+        ("x" * 300, "is neither a name"),
+        ("x" * 300 + ":make", "No module named"),
     ],
 )
-def test_other_words_are_refused(word: str, told: str) -> None:
+def test_other_words_are_refused(word: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mistaken.py").write_text("def make(: pass")
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SpecError, match=told):
         resolve_model(word)
 
@@ -73,9 +82,10 @@ def test_a_bad_recipe_names_its_file(tmp_path: Path, text: str) -> None:
         resolve_recipe(str(path))
 
 
-def test_an_absent_recipe_is_refused() -> None:
+@pytest.mark.parametrize("word", ["nowhere.toml", "x" * 300])
+def test_an_absent_recipe_is_refused(word: str) -> None:
     with pytest.raises(SpecError, match="neither a TOML file nor a notation"):
-        resolve_recipe("nowhere.toml")
+        resolve_recipe(word)
 
 
 def test_data_must_fit_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

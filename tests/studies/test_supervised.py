@@ -143,7 +143,7 @@ def test_needs_and_weights_follow_from_the_setup() -> None:
     assert weight_bytes(scratch) >= trained
 
 
-@pytest.mark.parametrize("name", ["os:abort", "mine:make", "absent/folder", "digit"])
+@pytest.mark.parametrize("name", ["os:abort", "mine:make", "absent/folder", "digit", "x" * 300])
 def test_a_study_names_no_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("raise AssertionError('imported')")
     monkeypatch.syspath_prepend(tmp_path)

@@ -8,8 +8,8 @@ from spikequant.data import Batches, DataSet, load
 from spikequant.deploy import Pixels, Program, lower
 from spikequant.deploy.machine import encode
 from spikequant.deploy.verifying import verify
-from spikequant.errors import SpecError
-from spikequant.studies.resolve import resolve_data, resolve_model
+from spikequant.errors import SpecError, unknown
+from spikequant.studies.resolve import is_file, resolve_data, resolve_model
 
 BATCH, SHOWN, COUNTED = 128, 64, 8
 
@@ -21,6 +21,8 @@ def export(form: str, origin: str, out: Path, data: str | None = None) -> dict[s
     Raises:
         SpecError: the form is unknown, data is needed or does not fit, or something has no integer form.
     """
+    if form not in WRITERS:
+        raise SpecError(unknown("form", form, WRITERS))
     program, images = _program(origin, data)
     written = WRITERS[form](program, out, images)
     counted = {} if images is None else {"ledger": _counted(program, images)}
@@ -36,7 +38,7 @@ def _counted(program: Program, images: Any) -> dict[str, Any]:
 
 
 def _program(origin: str, data: str | None) -> tuple[Program, Any]:
-    if Path(origin).is_file():
+    if is_file(origin):
         program = Program.load(origin)
         return program, None if data is None else _shown(program, load(data), "train", SHOWN)
     network = resolve_model(origin)

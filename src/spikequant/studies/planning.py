@@ -15,7 +15,7 @@ from spikequant.studies.grid import Draft, Misplaced, drafts, mistakes, referred
 from spikequant.studies.keys import key_of, said
 from spikequant.studies.measures import check_objective
 from spikequant.studies.procedure import Procedures, Setup
-from spikequant.studies.resolve import cached_data
+from spikequant.studies.resolve import cached_data, is_file
 from spikequant.studies.study import Study, grouped
 from spikequant.studies.table import PROCEDURES
 
@@ -96,7 +96,7 @@ def read_text(word: str) -> str:
 
 
 def _text(path: Path, word: str) -> str:
-    if not path.is_file():
+    if not is_file(path):
         known = shipped()
         raise SpecError(f"study {word!r} is neither a file nor one of {', '.join(known)}{nearest(word, known)}")
     try:

@@ -1,6 +1,7 @@
 """From the words of a command to the things that they mean: models, recipes, data."""
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from functools import lru_cache
@@ -33,7 +34,7 @@ def resolve_model(word: str, seed: int = 0) -> Network:
     """
     if word in names():
         return build(word, seed=seed)
-    if Path(word).is_dir():
+    if is_folder(word):
         return load(word)
     if ":" in word:
         return _made(word, seed)
@@ -42,8 +43,25 @@ def resolve_model(word: str, seed: int = 0) -> Network:
     )
 
 
+def is_folder(word: str | Path) -> bool:
+    """Whether a word of a command names a folder; none may be longer than the system's names are."""
+    try:
+        return Path(word).is_dir()
+    except OSError:
+        return False
+
+
+def is_file(word: str | Path) -> bool:
+    """Whether a word of a command names a file."""
+    try:
+        return Path(word).is_file()
+    except OSError:
+        return False
+
+
 def _made(word: str, seed: int) -> Network:
     factory: Callable[[], object] = _imported(word, "model", "factory")
+    _refuse_uncallable(word, factory)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = factory()
@@ -53,6 +71,15 @@ def _made(word: str, seed: int) -> Network:
     if isinstance(network, nn.Module) or type(network).__module__.partition(".")[0] == "nir":
         said += "; let it return spikequant.models.adopt(network, input_shape, time=...)"
     raise SpecError(said)
+
+
+def _refuse_uncallable(word: str, factory: object) -> None:
+    try:
+        inspect.signature(factory).bind()  # type: ignore[arg-type]
+    except TypeError as error:
+        raise SpecError(f"model {word!r}: {error}; a factory is a function that is called without arguments") from None
+    except ValueError:  # some functions that are built in tell of no arguments
+        return
 
 
 def resolve_method(word: str) -> type[QuantizerSpec]:
@@ -72,11 +99,13 @@ def resolve_method(word: str) -> type[QuantizerSpec]:
 
 def _imported(word: str, what: str, attribute_name: str) -> Any:
     module, _, attribute = word.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise SpecError(f"{what} {word!r}: {module!r} is no module's name; give package.module:{attribute_name}, importable from here")
     if not {"", str(Path.cwd())} & set(sys.path):  # an installed command does not look where it is called
         sys.path.insert(0, str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise SpecError(f"{what} {word!r}: {error}; give package.module:{attribute_name}, importable from here") from None
 
 
@@ -92,7 +121,7 @@ def resolve_recipe(word: str) -> Recipe:
     if word.startswith("W("):
         return Recipe.parse(word)
     path = Path(word)
-    if not path.is_file():
+    if not is_file(word):
         raise SpecError(f"recipe {word!r} is neither a TOML file nor a notation such as W(Q1.6)-N(Q11.6)")
     try:
         return Recipe.from_toml(path.read_text(encoding="utf-8"))

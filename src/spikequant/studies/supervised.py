@@ -21,7 +21,7 @@ from spikequant.recipes import Recipe, load, plan, quantize, save
 from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
-from spikequant.studies.resolve import cached_data
+from spikequant.studies.resolve import cached_data, is_folder
 from spikequant.training import Correction, Pruning, Training, correct_rates, evaluate, prune, recorded
 from spikequant.training import train as training_events
 
@@ -45,7 +45,7 @@ class Model(Spec):
         """
         if self.name in names():
             return build(self.name, seed=seed, **self.args)
-        if not Path(self.name).is_dir():
+        if not is_folder(self.name):
             raise SpecError(f"{unknown('model', self.name, names())}, or the folder of a saved network; a study names no code")
         if self.args:
             raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
