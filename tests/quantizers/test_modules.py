@@ -121,10 +121,20 @@ def test_extremes_are_seen_in_thinned_samples() -> None:
 @pytest.mark.parametrize("observer", ["minmax", "percentile", "mean_square"])
 def test_a_training_read_finds_the_range_that_the_fit_found(observer: str) -> None:
     x = gaussian(3, 50)
-    quantizer = fitted(Uniform(bits=4, symmetric=False, per_channel=True, observer=observer, percentile=95.0), x)
+    quantizer = fitted(Uniform(bits=4, symmetric=False, per_channel=True, observer=observer), x)
     low, high = quantizer.low.clone(), quantizer.high.clone()
     quantizer.train()(x)
     assert (quantizer.low.equal(low), quantizer.high.equal(high)) == (True, True)
+
+
+def test_a_new_tensor_at_an_old_address_is_read_anew() -> None:
+    quantizer, reach = Uniform(bits=4).build((64, 64)), []
+    for size in (1.0, 100.0):
+        x = torch.full((64, 64), size)
+        quantizer(x)
+        reach.append(quantizer.high.item())
+        del x
+    assert reach == [1.0, 100.0]
 
 
 def test_percentiles_and_least_squares_cut_outliers() -> None:

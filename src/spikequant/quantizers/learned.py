@@ -19,7 +19,7 @@ from spikequant.numerics import (
     through,
 )
 from spikequant.quantizers import ranges
-from spikequant.quantizers.modules import Averaged, Quantizer, version
+from spikequant.quantizers.modules import Averaged, LastRead, Quantizer
 from spikequant.quantizers.specs import LSQ, Binary, LQNet, Uniform
 
 FIT_STEPS = 200
@@ -45,7 +45,7 @@ class LearnedBasis(Quantizer):
         self.register_buffer("biased", torch.zeros_like(basis))
         self.register_buffer("fits", torch.zeros((), dtype=torch.int64))
         self.seen: list[Tensor] = []
-        self.read: tuple[int, int] | None = None
+        self.read = LastRead()
 
     def grid(self) -> Grid:
         """The table of all signed sums, per channel."""
@@ -81,10 +81,10 @@ class LearnedBasis(Quantizer):
         """``x`` on the grid; what ``clip`` cuts off still passes its gradient on."""
         clipped = x if self.lq.clip is None else through(self._clipped(x), x)
         snapped = super().forward(clipped)
-        if self.training and version(x) != self.read:
+        if self.training and not self.read.was(x):
             ranges.refuse_non_finite(x, self.spec.label())
             self._average(fit_basis(self._rows(clipped.detach(), per_channel=True), self.basis, self.lq.ridge))
-            self.read = version(x)
+            self.read.remember(x)
         return snapped
 
     def _clipped(self, x: Tensor) -> Tensor:

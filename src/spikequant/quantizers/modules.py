@@ -1,5 +1,6 @@
 """What every quantizer is, and those whose grid is fixed or lies over a range."""
 
+import weakref
 from abc import ABC, abstractmethod
 
 import torch
@@ -93,9 +94,23 @@ class Quantizer(nn.Module, ABC):
         return f"{self.spec.label()}, bits={self.spec.width}"
 
 
-def version(x: Tensor) -> tuple[int, int]:
-    """Changes whenever the tensor is written to, and is another one for a copy of it."""
-    return x.data_ptr(), x._version
+class LastRead:
+    """Which tensor was read last, and at which of its versions: not a new one at an old address. A write to ``.data`` goes unseen."""
+
+    def __init__(self) -> None:
+        self.tensor: weakref.ref[Tensor] | None = None
+        self.version = 0
+
+    def was(self, x: Tensor) -> bool:
+        """Whether it was ``x``, unchanged since."""
+        return self.tensor is not None and self.tensor() is x and self.version == x._version
+
+    def remember(self, x: Tensor) -> None:
+        """``x`` is read."""
+        self.tensor, self.version = weakref.ref(x), x._version
+
+    def __reduce__(self) -> tuple[type["LastRead"], tuple[()]]:
+        return LastRead, ()  # a copy has read nothing
 
 
 class Averaged(Quantizer):
@@ -166,7 +181,7 @@ class Fitted(Quantizer):
         self.register_buffer("low", torch.full((rows,), torch.nan))
         self.register_buffer("high", torch.full((rows,), torch.nan))
         self.seen: list[Tensor] = []
-        self.read: tuple[int, int] | None = None
+        self.read = LastRead()
 
     def grid(self) -> Grid:
         """The grid over the range as it stands.
@@ -194,9 +209,9 @@ class Fitted(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        if self.training and version(x) != self.read:
+        if self.training and not self.read.was(x):
             self._settle(self._rows(x.detach(), self.observing.per_channel))
-            self.read = version(x)
+            self.read.remember(x)
         return super().forward(x)
 
     def _over(self, low: Tensor, high: Tensor) -> Grid:
