@@ -36,6 +36,17 @@ def test_the_gradient_of_q_snn_sharpens(done: float, sharpness: float) -> None:
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_how_far_a_training_is_comes_with_its_checkpoint() -> None:
+    x, slopes = torch.tensor([W], requires_grad=True), []
+    quantizer, sharp = QSNNBinary().build((1, 4)), QSNNBinary().build((1, 4))
+    sharp.advance(1.0)
+    for each in (quantizer, sharp):
+        slopes.append(torch.autograd.grad(each(x).sum(), x)[0])
+    quantizer.load_state_dict(sharp.state_dict())
+    assert torch.equal(torch.autograd.grad(quantizer(x).sum(), x)[0], slopes[1])
+    assert not torch.equal(*slopes)
+
+
 @pytest.mark.parametrize(("bits", "expected"), [(2, [0.0, -0.739783, 0.739783]), (4, [0.211367, -0.634100, 0.739783])])
 def test_q_snn_squashes_a_membrane(bits: int, expected: list[float]) -> None:
     v = torch.tensor([[0.2, -0.7, 0.95]])

@@ -26,6 +26,7 @@ class Standardized(Averaged):
         self.register_buffer("scale", torch.ones(shape[axis]))
         self.register_buffer("progress", torch.zeros((), dtype=torch.float64))
         self.done: float | None = None  # the same as a number, since looking at a buffer keeps a GPU from recording its steps
+        self.register_load_state_dict_post_hook(_look_again)  # type: ignore[no-untyped-call]
 
     @property
     def gradient(self) -> Gradient:
@@ -62,6 +63,10 @@ class Standardized(Averaged):
         sharpness = 0.1 * 100.0**self.done
         smooth = max(1 / sharpness, 1.0) * torch.tanh(sharpness * _standard(self._rows(x, per_channel=True))) * self.scale.unsqueeze(1)
         return through(value, smooth.reshape(x.movedim(self.axis, 0).shape).movedim(0, self.axis).to(x.dtype))
+
+
+def _look_again(quantizer: nn.Module, _: object) -> None:
+    quantizer.done = None  # type: ignore[assignment]
 
 
 def _standard(rows: Tensor) -> Tensor:
