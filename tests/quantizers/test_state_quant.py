@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import FormatError, SpecError
 from spikequant.numerics import levels
-from spikequant.quantizers import Anchored, QuantizerSpec, StateQuant, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers import Anchored, FixedPoint, QuantizerSpec, StateQuant, ThresholdCentered, Uniform, ZeroCentered
 
 FOUR = ThresholdCentered(bits=4)
 SPECS = [Uniform(bits=3, low=-1.0, high=1.2), FOUR, ZeroCentered(bits=6), Anchored(bits=4), Uniform(bits=12, low=-1.0, high=1.2)]
@@ -95,6 +95,14 @@ def test_it_compiles_as_one_graph_with_the_same_values_and_gradients(spec: Quant
         assert second.grad is not None
         assert first.grad.equal(second.grad)
         assert bool((second.grad == 0).any()) == (gradient == "mask")
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_compiled_it_rounds_no_more_than_half_up() -> None:
+    torch.compiler.reset()
+    quantizer, x = StateQuant(FixedPoint(integer=1, fraction=0)), torch.tensor([0.49999997, 0.5, -0.5, -0.50000006])
+    compiled = torch.compile(quantizer, fullgraph=True, backend="aot_eager")
+    assert compiled(x).tolist() == quantizer(x).tolist() == [0.0, 1.0, 0.0, -1.0]
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")

@@ -71,7 +71,8 @@ class StateQuant(nn.Module):
             return self.table.to(wide.device)[torch.bucketize(wide, self.middles.to(wide.device, wide.dtype))]
         step, lowest, shift = (value.to(wide.device) for value in self.held[:3])
         quotient = wide / step - shift
-        rounded = torch.round(quotient) if self.spec.rounding_rule == "nearest_even" else torch.floor(quotient + 0.5)
+        below = torch.floor(quotient)  # a half added to 0.49999997 would be 1
+        rounded = torch.round(quotient) if self.spec.rounding_rule == "nearest_even" else below + (quotient - below >= 0.5)
         code = (rounded - lowest).clamp(0, self.held.size - 1).to(torch.int32)
         return step * (code + lowest + shift)
 
