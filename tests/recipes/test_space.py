@@ -50,6 +50,10 @@ def test_a_space_survives_toml() -> None:
     [
         ("", "the space is empty"),
         ("weights = [{kind='lqnet', bits=2}, 'float']", r"weights: choices must go from fine to coarse, got widths \[2, 32\]"),
+        (
+            "weights = [{kind='fixed_point', integer=1, fraction=6}, {kind='uniform', bits=12}]",
+            r"weights: choices must go from fine to coarse, got widths \[8, 12\]",
+        ),
         ("roundings = ['truncate']\nweights = ['float']", "roundings are for fixed-point grids"),
         ("weigths = ['float']", "did you mean 'weights'"),
         ("time = [0]", "nearest valid value: 1"),

@@ -172,4 +172,4 @@ def _width(choice: Wanted | int) -> int | None:
         return choice
     if not isinstance(choice, QuantizerSpec):
         return FLOAT_WIDTH
-    return choice.fraction if isinstance(choice, FixedPoint) else choice.width
+    return choice.fraction if isinstance(choice, FixedPoint) and choice.width is None else choice.width
