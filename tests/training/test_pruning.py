@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Wiring, build
 from spikequant.models.network import Network
 from spikequant.models.wiring import chain
@@ -43,6 +43,22 @@ def test_fishers_information_of_a_channel() -> None:
     assert found == pytest.approx([(2 * p) ** 2, 0.0, 0.0], rel=1e-6)
 
 
+@pytest.mark.parametrize("readout", ["count", "votes"])
+def test_fishers_loss_is_that_of_the_mean_output_whatever_the_readout(readout: str) -> None:
+    network, fisher = build("digits", width=4), Pruning(share=0.5, score="fisher")
+    other = Network(network.wiring.model_copy(update={"readout": readout}))
+    other.load_state_dict(network.state_dict())
+    scores, others = (channel_scores(each, IMAGES, fisher) for each in (network, other))
+    assert all(torch.equal(scores[name], others[name]) for name in scores)
+
+
+def test_scoring_leaves_every_mode_as_it_was() -> None:
+    network = build("digits", width=4).train()
+    network.norm1.eval()
+    channel_scores(network, IMAGES, Pruning(share=0.5))
+    assert (network.norm1.training, network.norm2.training) == (False, True)
+
+
 def test_the_lowest_channels_are_gone_and_the_rest_is_as_it_was() -> None:
     model = build("digits", width=4)
     scores = channel_scores(model, IMAGES, Pruning(share=0.5))
@@ -73,5 +89,7 @@ def test_what_cannot_be_pruned_is_refused() -> None:
         prune(quantize(build("digits"), Recipe(weights=ReScaW(bits=1))), IMAGES, Pruning(share=0.5))
     with pytest.raises(SpecError, match="no batch"):
         prune(build("digits"), [], Pruning(share=0.5))
+    with pytest.raises(MismatchError, match="target 12 is none of the model's 10 classes"):
+        channel_scores(build("digits"), [(IMAGES[0][0][:1], torch.tensor([12]))], Pruning(share=0.5, score="fisher"))
     with pytest.raises(SpecError, match=r"Pruning\.share"):
         Pruning(share=1.0)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spikequant.behavior.recorder import watching
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.narrowing import couplings, narrowed
 from spikequant.neurons import spiking, tap
 from spikequant.recipes import Recipe, quantize
-from spikequant.training.outputs import Loader, device_of
+from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
 from spikequant.training.spec import Pruning
 
 Scores = dict[str, Tensor]
@@ -46,17 +47,19 @@ def channel_scores(model: Network, loader: Loader, pruning: Pruning) -> Scores:
 
     Equations, s the spikes of a channel: ``rank``, the rank of ``mean_t s`` as a matrix of height and width (QP-SNN);
     ``fisher``, ``(sum_t,x,y s dL/ds)^2``, L the cross entropy of the mean output (SpikeFit, our reading).
+
+    Raises:
+        SpecError: no neuron can lose channels, or the loader gave no batch.
+        MismatchError: targets do not fit (``fisher``).
     """
     names = couplings(model.wiring)
     if not names:
         raise SpecError(f"{model.wiring.name}: no neuron can lose channels: each is read by a residual sum, or by no layer")
-    training, seen = model.training, {name: list[Tensor]() for name in names}
-    try:
-        for found in SCORES[pruning.score](model.eval(), _batches(model, loader, pruning.batches)):
+    seen = {name: list[Tensor]() for name in names}
+    with watching(model):
+        for found in SCORES[pruning.score](model, _batches(model, loader, pruning.batches)):
             for name in names:
                 seen[name].append(found[name])
-    finally:
-        model.train(training)
     return {name: torch.cat(each).double().mean(0) for name, each in seen.items()}
 
 
@@ -69,7 +72,6 @@ def _batches(model: Network, loader: Loader, most: int) -> Iterator[tuple[Tensor
         raise SpecError("the loader gave no batch: pruning needs at least 1 of training data")
 
 
-@torch.no_grad()
 def _ranks(model: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[Scores]:
     """``[image, channel]`` for every batch."""
     found: Scores = {}
@@ -95,7 +97,9 @@ def _information(model: Network, batches: Iterable[tuple[Tensor, Tensor]]) -> It
         with ExitStack() as stack, torch.enable_grad():
             for name, neuron in spiking(model).items():
                 stack.callback(neuron.register_forward_hook(kept(name)).remove)
-            loss = functional.cross_entropy(model(x), y, reduction="sum")
+            outputs = step_outputs(model, x).mean(0)
+            refuse_targets(outputs, y)
+            loss = functional.cross_entropy(outputs, y, reduction="sum")
         gradients = dict(zip(fired, torch.autograd.grad(loss, list(fired.values())), strict=True))
         felt = {name: (spikes * gradients[name]).detach() for name, spikes in fired.items()}
         yield {name: each.reshape(*each.shape[:3], -1).sum((0, 3)).square() for name, each in felt.items()}
