@@ -82,3 +82,5 @@ def test_other_networks_are_refused(small: Network) -> None:
         lower(small).check(other, [(torch.rand(2, 1, 28, 28), torch.zeros(2, dtype=torch.long))])
     with pytest.raises(SpecError, match="no sample"):
         lower(small).check(small, [])
+    with pytest.raises(SpecError, match="pairs \\(x, y\\), got a tensor"):
+        lower(small).check(small, BATCHES[0][0])

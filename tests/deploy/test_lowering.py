@@ -47,6 +47,13 @@ def test_votes_are_refused() -> None:
         lower(quantize(network, Recipe.integer(), noise(network, 0)))
 
 
+def test_what_is_no_network_of_ours_is_refused() -> None:
+    program = lower(quantize(build("digits"), Recipe.integer(), noise(build("digits"), 0)))
+    for call in (lambda: lower(torch.nn.Linear(3, 4)), lambda: program.check([], torch.nn.Linear(3, 4))):
+        with pytest.raises(SpecError, match=r"a program comes of a network of spikequant, got (Linear|list)"):
+            call()
+
+
 def test_a_float_network_needs_data() -> None:
     with pytest.raises(SpecError, match="pass calibration"):
         lower(build("digits"))

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from spikequant.deploy import lower
 from spikequant.deploy.bounds import weights
 from spikequant.deploy.nearest import membranes, whole_weights
 from spikequant.errors import SpecError
-from spikequant.models import Network, build
+from spikequant.models import Network, Wiring, build
 from spikequant.neurons import LIF
 from spikequant.quantizers import (
     LSQ,
@@ -61,10 +63,10 @@ def test_weights_on_a_grid_stay_there(float_network: Network, name: str) -> None
     """Whole numbers times scales are the folded weights: exactly, but for LQ-Net's basis of 8 bits."""
     network = quantize(float_network, Recipe(weights=WEIGHTS[name]), BATCHES)
     folded = fold(network, units(network, 1.0))["conv2"]
-    found = whole_weights(network.conv2, folded)
+    found = whole_weights("conv2", network.conv2, folded)
     program = lower(network, BATCHES)
     op = next(op for op in program.header.operations if op.name == "conv2")
-    real = torch.from_numpy(weights(op, program.tensors)) * found.scale.reshape(-1, 1, 1, 1)
+    real = torch.tensor(weights(op, program.tensors)) * found.scale.reshape(-1, 1, 1, 1)
     error = float((real - folded.weight).abs().max() / folded.weight.abs().max())
     assert error < (0.01 if name == "LQ-Net" else 1e-6)
     assert found.bits <= getattr(WEIGHTS[name], "value_bits", WEIGHTS[name].width) + (name == "fixed point")
@@ -174,3 +176,23 @@ def test_a_trained_threshold_is_folded_into_the_weights_that_read_its_spikes() -
 def test_a_membrane_that_begins_with_a_share_of_its_threshold_is_refused() -> None:
     with pytest.raises(SpecError, match="start=0"):
         lower(trained_thresholds(0.5), BATCHES)
+
+
+def test_layers_that_cannot_be_scaled_are_named(float_network: Network) -> None:
+    dead = copy.deepcopy(float_network)
+    dead.conv2.weight.data.zero_()
+    with pytest.raises(SpecError, match=r"conv2: its largest weight is 0\.0 .* must be finite and above 0"):
+        lower(dead, BATCHES)
+    channel = copy.deepcopy(float_network)
+    channel.conv2.weight.data[3] = 0
+    with pytest.raises(SpecError, match=r"lif2: channel 3 fires at .*, channel \d+ at .* a state of 16 bits cannot hold both"):
+        lower(quantize(channel, Recipe(weights=Binary()), BATCHES), BATCHES)
+    with pytest.raises(SpecError, match="the calibration holds values that are not finite: its largest is nan"):
+        lower(float_network, [(torch.full((1, 1, 8, 8), torch.nan), torch.zeros(1))])
+
+
+def test_what_does_not_leak_has_no_leak_to_change() -> None:
+    nodes = build("digits").wiring.model_dump_json().replace('"tau":2.0', '"decay":1.0')
+    network = Network(Wiring.model_validate_json(nodes))
+    network.train()(BATCHES[0][0])
+    assert not [words for words in lower(network, BATCHES).report["changed"] if "leak" in words]

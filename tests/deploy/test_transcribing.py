@@ -41,6 +41,20 @@ def test_normalized_pixels(small: Network) -> None:
     assert np.array_equal(program.run(pixels.numpy()), program.run(((pixels / 255.0 - 0.5) / 0.25).numpy()))
 
 
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (True, r"pixels must be Pixels\(scale, mean, std\), as Pixels\(255\.0\), got True"),
+        (Pixels(mean=(0.5, 0.5, 0.5)), "mean and std must have 1 value, or one for each of 1 channels, got 3 and 1"),
+        (Pixels(scale=0), "scale and std must be above 0, got 0"),
+        (Pixels(std=(0.0,)), "scale and std must be above 0"),
+    ],
+)
+def test_pixels_that_are_none_are_refused(small: Network, pixels: Pixels, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        lower(small, pixels=pixels)
+
+
 def test_a_baked_network_gives_the_same_program(small: Network) -> None:
     images = BATCHES[0][0].numpy()
     assert np.array_equal(lower(bake(small)).predict(images), lower(small).predict(images))
@@ -77,6 +91,9 @@ def test_events_have_their_range() -> None:
         lower(small).check(small, [(events, classes)])
     with pytest.raises(SpecError, match="pixels are for a network of encoding 'direct', got 'events'"):
         lower(small, pixels=Pixels())
+    for wrong in ((0,), 5):
+        with pytest.raises(SpecError, match="events must be the lowest and the highest whole number of a step"):
+            lower(small, events=wrong)
 
 
 def test_values_that_are_not_whole_are_refused() -> None:

@@ -83,7 +83,7 @@ def as_torch(program: Program) -> Steps:
     simulation = Simulation(program)
     conv, dense = nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.Linear(100, 6, bias=False)
     for layer, name in ((conv, "conv"), (dense, "dense")):
-        layer.weight = nn.Parameter(torch.from_numpy(program.tensors[f"{name}.weight"]).float(), requires_grad=False)
+        layer.weight = nn.Parameter(torch.tensor(program.tensors[f"{name}.weight"]).float(), requires_grad=False)
     lif1, lif2 = (Fires(simulation, op) for op in program.header.operations if isinstance(op, Lif))
     return Steps([conv, lif1, nn.Flatten(), dense, lif2])
 

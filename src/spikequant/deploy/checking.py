@@ -99,8 +99,11 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
 
     Raises:
         MismatchError: the network has other layers of neurons than the program, or the program does not take these images.
-        SpecError: the loader gave nothing.
+        SpecError: the network is none of ours, or the loader gave nothing, or no pairs.
     """
+    refuse_foreign(network)
+    if isinstance(loader, Tensor):
+        raise SpecError("a loader gives pairs (x, y), got a tensor; pass a list of pairs")
     simulation, last = Simulation(program), program.header.operations[-1].name
     tallies = {name: Tally(name) for name in emitting(program.header.operations)}
     first, images, right = None, 0, [0, 0]
@@ -118,6 +121,17 @@ def check(program: Program, network: Network, loader: Loader, batches: int | Non
     if not images:
         raise SpecError("the loader gave no sample to compare on; it must hold at least 1")
     return Check(images, tuple(each.result() for each in tallies.values()), first, right[0] / images, right[1] / images)
+
+
+def refuse_foreign(network: object) -> None:
+    """Programs are made of networks of ours, and held beside them.
+
+    Raises:
+        SpecError: this is another's.
+    """
+    if not isinstance(network, Network):
+        kind = type(network).__name__
+        raise SpecError(f"a program comes of a network of spikequant, got {kind}; spikequant.models.adopt makes one of another library's")
 
 
 def shown(program: Program, network: Network, x: Tensor) -> Integers:

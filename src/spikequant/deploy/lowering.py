@@ -1,6 +1,7 @@
 """lower: the integer program of a network."""
 
 import copy
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from spikequant.behavior import emd
 from spikequant.behavior.recorder import watching
-from spikequant.deploy.checking import Check, check
+from spikequant.deploy.checking import Check, check, refuse_foreign
 from spikequant.deploy.competing import competed
 from spikequant.deploy.nearest import approximated
 from spikequant.deploy.program import Program
@@ -38,10 +39,11 @@ def lower(
     then takes bytes. ``events``: the lowest and highest whole number that a network of events is fed.
 
     Raises:
-        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed;
-            pixels are given to a network that is shown none.
+        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed or not
+            finite; pixels or events are none, or given to a network that is not shown them; the network is none of ours.
         MismatchError: the calibration holds events out of their range, or fractions of them.
     """
+    refuse_foreign(model)
     if model.wiring.readout == "votes":
         raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
     with watching(model):
@@ -58,6 +60,8 @@ def lower(
             program, changed = competed(held, pixels)
         else:
             step = largest_input(calibration, batches) / 127 if still else 1.0
+            if not math.isfinite(step):
+                raise SpecError(f"the calibration holds values that are not finite: its largest is {step * 127}")
             program, changed = approximated(held, step, pixels, events)
         return _reported(program, changed, check(program, model, calibration, batches))
 

@@ -56,7 +56,7 @@ def approximated(model: Network, step: float, pixels: Pixels | None, events: tup
         SpecError: something has no integer form, a threshold is below 1, or a bound cannot be proven.
     """
     folded = fold(model, units(model, step))
-    wholes = {name: whole_weights(model.get_submodule(name), each) for name, each in folded.items()}
+    wholes = {name: whole_weights(name, model.get_submodule(name), each) for name, each in folded.items()}
     shapes = {INPUT: model.wiring.input_shape, **model.shapes()}
     before = {each.lif: name for name, each in folded.items() if each.lif is not None}
     neurons = {lif: membranes(model, lif, wholes[name].scale) for lif, name in before.items()}
@@ -86,16 +86,21 @@ def approximated(model: Network, step: float, pixels: Pixels | None, events: tup
     return Program(header, tensors | table), changed
 
 
-def whole_weights(layer: nn.Module, folded: Folded) -> Whole:
-    """The codes of a layer's weights: those of their grid where it has whole numbers, else the nearest of ``BITS`` bits."""
+def whole_weights(name: str, layer: nn.Module, folded: Folded) -> Whole:
+    """The codes of a layer's weights: those of their grid where it has whole numbers, else the nearest of ``BITS`` bits.
+
+    Raises:
+        SpecError: its weights are all 0, or not finite.
+    """
     held = getattr(getattr(layer, "parametrizations", None), "weight", [None])[0]
     found = on_grid(held, cast(Tensor, layer.weight).detach().double(), folded.gamma) if isinstance(held, Quantizer) else None
     if found is not None and (folded.lif is not None or bool((found.scale == found.scale[0]).all())):
         return found
     weight = folded.weight
     reach = weight.abs().reshape(len(weight), -1).amax(1) / (2 ** (BITS - 1) - 1)
-    if not reach.max() > 0:
-        raise SpecError("a layer has no weight but 0; train it first")
+    if not 0 < float(reach.max()) < math.inf:
+        largest = float(weight.abs().max())
+        raise SpecError(f"{name}: its largest weight is {largest} once batch norm is folded in, must be finite and above 0; train it first")
     scale = torch.maximum(reach, reach.max() / SPREAD) if folded.lif is not None else reach.max().expand(len(weight))
     codes = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
     why = "its classes need one scale" if found is not None else "its weights are float, or on a grid without whole numbers"
@@ -170,14 +175,20 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
 
 
 def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: State | None) -> Membranes:
-    shift = min(math.floor(math.log2(0.5 * 2 ** (STATE_BITS - 1) / float(threshold.max()))), 8)
+    least, most = float(threshold.min()), float(threshold.max())
+    shift = min(math.floor(math.log2(0.5 * 2 ** (STATE_BITS - 1) / most)), 8)
+    if shift < -16 or 0 < least * 2.0**shift <= 0.5:
+        high, low = int(threshold.argmax()), int(threshold.argmin())
+        found = f"channel {high} fires at {most:.3g} steps of its weights, channel {low} at {least:.3g}"
+        raise SpecError(f"{fields['name']}: {found}; a state of {STATE_BITS} bits cannot hold both. Are the first one's weights all but 0?")
     bits = max(min(LEAK_BITS, STATE_BITS - 1 + min(shift, 0)), 1)  # its product with a shifted state stays within 32 bits
     leak = Leak(kind="multiply_shift", multiplier=round(kept * 2**bits), shift=bits, rounding="half_up")
     op = Lif(**fields, state_bits=STATE_BITS, shift=max(-shift, 0), leak=leak if kept != 1 else Leak())
     words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if state is not None else "")
     words += ", and its tanh" if state is not None and state.squash else ""
     tensors = {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}
-    return Membranes(op, tensors, max(shift, 0), (words, f"leak becomes {leak.multiplier} / 2^{leak.shift}"))
+    leaks = (f"leak becomes {leak.multiplier} / 2^{leak.shift}",) if kept != 1 else ()
+    return Membranes(op, tensors, max(shift, 0), (words, *leaks))
 
 
 def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tuple[float, Tensor], state: Any) -> Membranes:

@@ -84,11 +84,13 @@ def seen(encode: Encode, shape: tuple[int, ...], pixels: Pixels | None, events: 
     """What the program is fed; and the table of its pixels.
 
     Raises:
-        SpecError: pixels are given to a network that is not shown still images.
+        SpecError: pixels are given to a network that is not shown still images, or are none; events are no range.
     """
     if encode.encoding != "direct":
         if pixels is not None:
             raise SpecError(f"pixels are for a network of encoding 'direct', got {encode.encoding!r}; leave them out")
+        if not isinstance(events, tuple | list) or len(events) != 2:
+            raise SpecError(f"events must be the lowest and the highest whole number of a step, as (0, 1), got {events!r}")
         return Source(shape=shape, still=False, low=events[0], high=events[1]), {}
     assert encode.step is not None, "integer networks have one"
     top = 2 ** (encode.bits - 1) - 1
@@ -97,8 +99,14 @@ def seen(encode: Encode, shape: tuple[int, ...], pixels: Pixels | None, events: 
 
 
 def _table(encode: Encode, step: float, pixels: Pixels, channels: int) -> Integers:
-    mean, std = (torch.tensor(each, dtype=torch.float32).expand(channels).unsqueeze(1) for each in (pixels.mean, pixels.std))
-    shown = (torch.arange(256).float() / pixels.scale - mean) / std
+    if not isinstance(pixels, Pixels):
+        raise SpecError(f"pixels must be Pixels(scale, mean, std), as Pixels(255.0), got {pixels!r}")
+    mean, std = (torch.tensor(each, dtype=torch.float32).reshape(-1, 1) for each in (pixels.mean, pixels.std))
+    if {len(mean), len(std)} - {1, channels}:
+        raise SpecError(f"pixels: mean and std must have 1 value, or one for each of {channels} channels, got {len(mean)} and {len(std)}")
+    if not (pixels.scale > 0 and bool((std > 0).all())):
+        raise SpecError(f"pixels: scale and std must be above 0, got {pixels.scale} and {pixels.std}")
+    shown = ((torch.arange(256).float() / pixels.scale - mean) / std).expand(channels, 256)
     return encode.codes(shown, step).numpy().astype(np.int64)
 
 
