@@ -13,7 +13,7 @@ import pytest
 
 import spikequant
 from spikequant.behavior import Drift
-from spikequant.errors import FormatError, SpikequantError
+from spikequant.errors import FormatError, SpecError, SpikequantError
 from spikequant.views.record import Record, parse
 from spikequant.views.report import html, write_report
 
@@ -232,6 +232,24 @@ def test_a_comparison_made_in_python_is_reported_without_a_record(tmp_path: Path
     drift = Drift.from_dict({key: value for key, value in comparison.items() if key in Drift.model_fields})
     assert spikequant.write_report(drift, str(tmp_path / "own.html")) == tmp_path / "own.html"
     assert "The firing of network differs from that of reference by an EMD of" in (tmp_path / "own.html").read_text()
+
+
+def test_several_comparisons_are_one_report_and_a_folder_takes_it(tmp_path: Path, comparison: dict[str, Any]) -> None:
+    drift = Drift.from_dict({key: value for key, value in comparison.items() if key in Drift.model_fields})
+    assert write_report([drift, comparison], tmp_path) == tmp_path / "report.html"
+    assert sorted(path.name for path in (tmp_path / "tables").glob("*.csv")) == [
+        "layers-2.csv",
+        "layers.csv",
+        "variants-2.csv",
+        "variants.csv",
+    ]
+
+
+@pytest.mark.parametrize("documents", ["runs/drift", Path("runs/drift"), [], [None], None])
+def test_what_is_no_record_is_refused_before_anything_is_written(tmp_path: Path, documents: Any) -> None:
+    with pytest.raises(SpecError, match="a report is made from a comparison, a record as read"):
+        write_report(documents, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_record_leaves_no_file(tmp_path: Path, document: dict[str, Any]) -> None:

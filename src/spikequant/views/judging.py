@@ -50,7 +50,7 @@ def compare(  # noqa: PLR0913 - the options of the command line
 
 def report(
     record: Annotated[Path, typer.Argument(help="A folder of demo, compare, explore or run, results/<study>, or a record in one.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; beside the record if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file, or a folder for it; beside the record if not given.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
@@ -61,8 +61,7 @@ def report(
     from spikequant.views.verdict import verdict
 
     found = documents(record)
-    path = out or (record if record.is_dir() else record.parent) / "report.html"
-    write_report(found, path)
+    path = write_report(found, out or (record if record.is_dir() else record.parent) / "report.html")
     told = [verdict(parse(document)).sentence for document in found]
     return Answer({"report": str(path), "verdict": told[0], "verdicts": told}, "\n".join([*told, str(path)]))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from spikequant import files
 from spikequant.behavior import Drift
+from spikequant.errors import SpecError
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
@@ -34,20 +35,23 @@ from spikequant.views.trials import trials_table
 from spikequant.views.verdict import Verdict, kept, verdict
 from spikequant.views.wording import distance, duration, percent, size
 
-Documents = Drift | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Document = Drift | Mapping[str, Any]
+Documents = Document | Sequence[Document]
 
 
 def write_report(documents: Documents, path: Path | str) -> Path:
     """Write the report of a comparison, of a record or of several, to ``path``, and beside it the folders ``tables`` and ``figures``.
 
+    Where ``path`` is a folder, the report is ``report.html`` in it.
+
     Raises:
+        SpecError: documents that are neither.
         FormatError: a value of a record breaks its rule.
         SpikequantError: the folder cannot be written to.
     """
     path = Path(path)
-    found = documents.to_dict() if isinstance(documents, Drift) else documents
-    records = [parse(dict(each)) for each in ([found] if isinstance(found, Mapping) else found)]
-    sections = [section(record, number) for number, record in enumerate(records)]
+    path = path / "report.html" if path.is_dir() else path
+    sections = [section(record, number) for number, record in enumerate(_records(documents))]
     written = _page(sections)
     for folder in ("tables", "figures"):
         files.folder(path.parent / folder)
@@ -60,6 +64,15 @@ def write_report(documents: Documents, path: Path | str) -> Path:
             files.write(path.parent / "figures" / f"{name}{each['suffix']}.pdf", pdf)
     files.write(path, written)
     return path
+
+
+def _records(documents: Documents) -> list[Record]:
+    found = documents if isinstance(documents, Sequence) else [documents]
+    if not found or not all(isinstance(each, Drift | Mapping) for each in found):
+        raise SpecError(
+            f"a report is made from a comparison, a record as read from its JSON file, or a list of such, got {documents!r:.80}"
+        )
+    return [parse(each.to_dict() if isinstance(each, Drift) else dict(each)) for each in found]
 
 
 def write_table(table: Table, path: Path) -> None:
