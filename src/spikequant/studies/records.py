@@ -76,16 +76,16 @@ def read_all(folders: Iterable[Path]) -> dict[str, Record]:
 
 
 def write(folder: Path, record: Record) -> None:
-    """Write a record to its folder, unless what it says stands there; where and how long it ran is no other record."""
+    """Write a record to its folder, unless its results stand there: by what name, where and how long it ran is no other record."""
     path = folder / f"{record.key[:16]}.json"
     if not _says(path, record):
         files.write(files.folder(folder) / path.name, json.dumps(record.fields(), indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _says(path: Path, record: Record) -> bool:
-    """Whether a file holds this record, but for its provenance."""
+    """Whether a file holds the results of this record."""
     try:
         held = parse(json.loads(path.read_bytes()), str(path))
     except (OSError, ValueError, RecursionError):
         return False
-    return held.model_copy(update={"provenance": record.provenance}) == record
+    return (held.key, held.measures, held.hashes) == (record.key, record.measures, record.hashes)
