@@ -1,6 +1,7 @@
 import pytest
 
 from spikequant.data import load
+from spikequant.errors import SpecError
 from spikequant.models import build
 from spikequant.quantizers import Uniform
 from spikequant.recipes import Recipe, quantize, save
@@ -27,3 +28,8 @@ def test_a_report_is_told_of_quantized_states_alone() -> None:
     assert [len(layer["occupancy"]) for layer in found] == [4, 4]
     assert sum(share for _, share, _ in found[0]["occupancy"]) == pytest.approx(1)
     assert states(build("digits"), load("digits")) == []
+
+
+def test_no_batch_is_refused() -> None:
+    with pytest.raises(SpecError, match="batches -1 must be at least 1"):
+        examine("digits", "digits", batches=-1)

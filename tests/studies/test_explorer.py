@@ -144,3 +144,8 @@ def test_a_bound_on_behavior_decides_too(everything: Exploration, digits_network
 def test_bad_options_are_refused(digits_network: Network, digits_loaders: Loaders, options: dict[str, object], complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         explore(digits_network, SPACE, digits_loaders, **options)  # type: ignore[arg-type]
+
+
+def test_one_loader_is_no_pair(digits_network: Network, digits_loaders: Loaders) -> None:
+    with pytest.raises(SpecError, match=r"loaders must be two, \(train, validation\), and are 1"):
+        explore(digits_network, SPACE, (digits_loaders.train,))

@@ -13,3 +13,8 @@ def test_rows_of_a_network() -> None:
 def test_refuses_data_of_another_shape() -> None:
     with pytest.raises(SpecError, match="stdp-net takes"):
         ranges("stdp-net", "digits")
+
+
+def test_refuses_no_image() -> None:
+    with pytest.raises(SpecError, match="images -1 must be at least 1"):
+        ranges("digits", "digits", images=-1)

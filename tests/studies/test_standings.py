@@ -74,6 +74,13 @@ def test_means_and_intervals_from_records_alone(tmp_path: Path) -> None:
     assert estimate([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
+def test_methods_that_no_test_image_was_shown_to_come_last(tmp_path: Path) -> None:
+    write(tmp_path, record("b", 0.1, 0))
+    for name in ("c", "a"):
+        write(tmp_path, record(name, 0.0, 0).model_copy(update={"measures": {"validation_accuracy": 0.9}}))
+    assert [each.method for each in standings([tmp_path], "tiny")] == ["b", "a", "c"]
+
+
 def test_without_records_the_command_is_told(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="run it: spikequant run tiny"):
         standings([tmp_path], "tiny")
@@ -97,3 +104,7 @@ def test_a_method_joins_with_its_groups_own_terms(tmp_path: Path, monkeypatch: p
         joined("study.toml", "tiny_method:torch", "weights", tmp_path / "out")
     with pytest.raises(SpecError, match="importable from here"):
         joined("study.toml", "absent_method:Fixed3", "weights", tmp_path / "out")
+    for damaged, told in {"": "trials: is required", "a = = 1": "study.toml:1: not valid TOML", "trials = [3]": "trials"}.items():
+        Path("study.toml").write_text(damaged)
+        with pytest.raises(SpecError, match=told):
+            joined("study.toml", "tiny_method:Fixed3", "weights", tmp_path / "out")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from spikequant.behavior import StateHealth, state_health
 from spikequant.data import Batches, DataSet
+from spikequant.errors import SpecError
 from spikequant.neurons import spiking
 from spikequant.studies.resolve import resolve_data, resolve_model
 
@@ -17,11 +18,13 @@ def examine(model: str, data: str | None = None, batches: int = 4, batch_size: i
     """The health of every layer's state as a record; with ``data``, on its first training samples: the test split is not read.
 
     Raises:
-        SpecError: no such model or data, or they do not fit.
+        SpecError: no such model or data, they do not fit, or no batch is asked for.
 
     >>> examine("digits")["layers"][0]["spec"]
     'float'
     """
+    if batches < 1:
+        raise SpecError(f"batches {batches} must be at least 1")
     network = resolve_model(model)
     loader = None
     if data is not None:

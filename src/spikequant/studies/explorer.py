@@ -72,6 +72,8 @@ def explore(  # noqa: PLR0913 - the question, then options by name
     2
     """
     options = Options(tuple(objectives), strategy, max_drop, max_emd, budget, seed)
+    if len(loaders) != 2:
+        raise SpecError(f"loaders must be two, (train, validation), and are {len(loaders)}; hold some of the training samples out")
     pair = loaders if isinstance(loaders, Loaders) else Loaders(*loaders)  # type: ignore[arg-type]
     events = exploring(model, space, pair, options, training, batches, None if folder is None else Path(folder))
     return next(event for event in events if isinstance(event, Exploration))

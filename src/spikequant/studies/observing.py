@@ -3,6 +3,7 @@
 from typing import Any
 
 from spikequant.data import Batches
+from spikequant.errors import SpecError
 from spikequant.recipes import observe_ranges
 from spikequant.studies.resolve import resolve_data, resolve_model
 from spikequant.training import Stdp, learning_ranges
@@ -14,7 +15,12 @@ def ranges(model: str, data: str, images: int = 1000, seed: int = 0) -> list[dic
     """One row for each parameter: layer, parameter, lowest and highest value, integer bits; on training images only.
 
     A network of neurons that compete learns while it is watched, for its threshold grows only then.
+
+    Raises:
+        SpecError: no such model or data, they do not fit, or no image is asked for.
     """
+    if images < 1:
+        raise SpecError(f"images {images} must be at least 1")
     network = resolve_model(model, seed)
     found = resolve_data(data, network)
     loader = Batches(found.train._replace(x=found.train.x[:images], y=found.train.y[:images]), BATCH, found.scale)

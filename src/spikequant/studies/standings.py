@@ -39,7 +39,7 @@ class Standing(NamedTuple):
 
 
 def standings(folders: Iterable[Path], study: str) -> list[Standing]:
-    """One line for each method of a study's records, the most accurate first.
+    """One line for each method of a study's records, the most accurate first; those without an accuracy last, by name.
 
     Raises:
         SpecError: there is no record of that study.
@@ -54,7 +54,8 @@ def standings(folders: Iterable[Path], study: str) -> list[Standing]:
         shown = " nor ".join(map(str, places))
         raise SpecError(f"no record of study {study!r} in {shown}; run it: spikequant run {study}")
     found = [_standing(method, records) for method, records in groups.items()]
-    return sorted(found, key=lambda standing: (-standing.values["accuracy"].mean, standing.method))
+    worst = Estimate(-math.inf, None, None)
+    return sorted(found, key=lambda standing: (-standing.values.get("accuracy", worst).mean, standing.method))
 
 
 def _standing(method: str, records: list[Record]) -> Standing:
@@ -89,6 +90,7 @@ def joined(word: str, method: str, part: Part, out: Path) -> Plan:
         SpecError: no such method or study, or the study has no such group.
     """
     spec = resolve_method(method).read({"kind": method})
+    plan(word, absent_data=True)  # tells what is wrong with the study itself, by its own lines
     document = tomllib.loads(read_text(word))
     groups: dict[str, dict[str, Any]] = {group["name"]: group for group in document["trials"]}
     if part not in groups:
