@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from spikequant.errors import FormatError, SpecError
-from spikequant.search import bearing, paper_rows, papers, read_rows
+from spikequant.search import Row, bearing, paper_rows, papers, read_rows, without
 from spikequant.search.rows import words
 
 MEASURES = {"accuracy", "mean_rate", "emd", "dead"}
@@ -117,6 +117,13 @@ def test_reads_seeds_and_leaves_absent_measures_out() -> None:
 def test_refuses_damaged_tables(text: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         read_rows(text)
+
+
+def test_tags_that_tell_two_runs_apart_cannot_be_laid_aside() -> None:
+    rows = [Row(words("a short"), {"accuracy": 0.5}, 0), Row(words("a"), {"accuracy": 0.9}, 0)]
+    with pytest.raises(SpecError, match="without 'short' two rows are of 'a' with seed 0"):
+        without(rows, "short")
+    assert len(without([rows[0], rows[1]._replace(seed=1)], "short")) == 2
 
 
 def test_squat_has_90_rows_and_3_float_networks() -> None:

@@ -43,11 +43,17 @@ def bearing(rows: Iterable[Row], text: str) -> list[Row]:
 def without(rows: Iterable[Row], text: str) -> list[Row]:
     """The same rows, the tags of a text laid aside: those that only say how a row was run, as ``short``.
 
+    Raises:
+        SpecError: two rows are then of one run.
+
     >>> sorted(without([Row(words("fmnist 2bits short"), {})], "short")[0].tags)
     ['2bits', 'fmnist']
     """
     aside = words(text)
-    return [row._replace(tags=row.tags - aside) for row in rows]
+    left = [row._replace(tags=row.tags - aside) for row in rows]
+    if twice := _twice(left):
+        raise SpecError(f"without {text!r} two rows are of {twice}; a run has one row: narrow the rows first, or lay fewer tags aside")
+    return left
 
 
 def papers() -> list[str]:
@@ -94,12 +100,19 @@ def read_rows(text: str, place: str = "the table") -> tuple[Row, ...]:
     if "tags" not in names or len(set(names)) < len(names):
         raise FormatError(f"{place} has the columns {table.fieldnames}; it needs one named 'tags', and no name twice")
     rows = tuple(_row(record, f"{place}, line {table.line_num}") for record in table)
+    if twice := _twice(rows):
+        raise FormatError(f"{place}: two rows are of {twice}; a run has one row")
+    return rows
+
+
+def _twice(rows: Iterable[Row]) -> str | None:
+    """The first run that has two rows, in words."""
     seen = set[tuple[Tags, int | None]]()
     for row in rows:
         if (row.tags, row.seed) in seen:
-            raise FormatError(f"{place}: two rows are of {' '.join(sorted(row.tags))!r} with seed {row.seed}; a run has one row")
+            return f"{' '.join(sorted(row.tags))!r} with seed {row.seed}"
         seen.add((row.tags, row.seed))
-    return rows
+    return None
 
 
 def _row(record: dict[str, str], place: str) -> Row:
