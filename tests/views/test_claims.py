@@ -63,9 +63,14 @@ def test_tags_laid_aside_let_rows_stand_beside_the_papers(run: Callable[..., Any
 
 
 def test_says_what_it_cannot_read(run: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(ROWS)
+    rows = ["beyond-accuracy", "--rows", str(tmp_path / "rows.csv")]
     for arguments, message in (
         (["beyond-acuracy"], "did you mean 'beyond-accuracy'"),
         (["beyond-accuracy", "--rows", str(tmp_path / "none.csv")], "none.csv cannot be read"),
+        ([*rows, "--only", "digits narow"], "rows.csv: unknown tag 'narow': must be one of 2bits, digits, narrow"),
+        ([*rows, "--aside", "tabel1"], "did you mean 'table1'"),
+        ([*rows, "--aside", "narrow wide"], "without 'narrow wide' two rows are of"),
     ):
         code, out, err = run("claims", *arguments)
         assert (code, out) == (2, "")

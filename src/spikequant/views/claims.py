@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikequant.errors import SpecError
+from spikequant.errors import SpecError, unknown
 from spikequant.views.tables import Column, Table, Value, text_table
 from spikequant.views.verbs import Answer, Debug, Json
 from spikequant.views.wording import distance, percent
@@ -31,10 +31,10 @@ def claims(
     debug: Debug = False,
 ) -> Answer:
     """Judge every claim of a paper by its own table, and by rows of ours."""
-    from spikequant.search import bearing, cells, judge, paper_claims, paper_noise, paper_rows, without
+    from spikequant.search import cells, judge, paper_claims, paper_noise, paper_rows
 
     printed, asked = paper_rows(paper), paper_claims(paper)
-    ours = None if rows is None else without(bearing(_read(rows), only), aside)
+    ours = None if rows is None else _chosen(rows, only, aside)
     own = [judge(claim, printed, lambda measure, scale: paper_noise(paper, measure, scale)) for claim in asked]
     findings = {"paper": own} if ours is None else {"paper": own, "ours": [judge(claim, ours) for claim in asked]}
     measures = sorted({claim.measure for claim in asked})
@@ -88,6 +88,17 @@ def _values(line: "list[Cell]", measures: Sequence[str], paired: set[str]) -> li
         if measure in paired:
             values += [None, None] if cell is None else [cell.paper, cell.difference]
     return values
+
+
+def _chosen(path: Path, only: str, aside: str) -> "list[Row]":
+    from spikequant.search import bearing, without
+
+    rows = _read(path)
+    known = {tag for row in rows for tag in row.tags}
+    for tag in (*only.split(), *aside.split()):
+        if tag not in known:
+            raise SpecError(unknown("tag", tag, known, str(path)))
+    return without(bearing(rows, only), aside)
 
 
 def _read(path: Path) -> "tuple[Row, ...]":
