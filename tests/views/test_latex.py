@@ -28,6 +28,13 @@ def test_the_best_is_bold_only_where_it_is_beyond_noise() -> None:
     assert r"\textbf" not in latex(table(("a", 0.9, 0.01, 4), ("b", 0.89, 0.01, 4)))
 
 
+def test_the_best_is_not_bold_where_a_row_without_deviation_beats_it_but_the_reference_may() -> None:
+    seeded = ("a", 0.9, 0.01, 4), ("b", 0.5, 0.01, 4)
+    assert r"\textbf" not in latex(table(*seeded, ("one seed", 0.95, None, 1)))
+    assert r"\textbf{90.0\%}" in latex(table(*seeded, ("one seed", 0.85, None, 1)))
+    assert r"\textbf{90.0\%}" in latex(table(("float", 0.95, None, 4), *seeded))
+
+
 def test_the_good_end_is_the_column_s() -> None:
     low = [Column("emd", "EMD", spread="deviation", best="low"), *COLUMNS[2:]]
     assert beyond_noise(Table(low, [[0.3, 0.01, 4], [0.1, 0.01, 4]]), low[0]) == 1

@@ -35,6 +35,9 @@ def latex(table: Table) -> str:
 def beyond_noise(table: Table, column: Column) -> int | None:
     """The row whose mean is better than every other by more than two standard errors of the difference; None where noise decides.
 
+    A row without a deviation is never the best, but the best must be better than its value too; the first row is exempt, where it has
+    none: it is the reference.
+
     >>> columns = [Column("emd", "EMD", spread="sd", best="low"), Column("sd", "±"), Column("seeds", "n")]
     >>> beyond_noise(Table(columns, [[0.2, 0.01, 4], [0.3, 0.01, 4]]), columns[0])
     0
@@ -45,15 +48,17 @@ def beyond_noise(table: Table, column: Column) -> int | None:
     if not column.best or column.spread not in places or "seeds" not in places:
         return None
     sign = 1.0 if column.best == "high" else -1.0
-    rated = []
+    rated, bare = [], []
     for index, row in enumerate(table.rows):
         mean, deviation, seeds = (_number(row[places[key]]) for key in (column.key, column.spread, "seeds"))
         if mean is not None and deviation is not None and seeds:
             rated.append((sign * mean, deviation**2 / seeds, index))
+        elif mean is not None and index > 0:
+            bare.append((sign * mean, 0.0, index))
     if len(rated) < 2:
         return None
     (best, error, index), *others = sorted(rated, reverse=True)
-    return index if all(best - mean > 2 * math.sqrt(error + other) for mean, other, _ in others) else None
+    return index if all(best - mean > 2 * math.sqrt(error + other) for mean, other, _ in [*others, *bare]) else None
 
 
 def _number(value: Value) -> float | None:
