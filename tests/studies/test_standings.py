@@ -60,7 +60,7 @@ def test_means_and_intervals_from_records_alone(tmp_path: Path) -> None:
         write(tmp_path / "a", record("weights/lsq", accuracy, seed))
         write(tmp_path / "b", record("weights/spikefit", accuracy + 0.1, seed, "spikefit"))
     write(tmp_path / "b", record("float", 0.9, 0, "float"))
-    write(tmp_path / "b", record("float", 0.1, 0, "float", "another"))
+    write(tmp_path / "b", record("other", 0.1, 0, "float", "another"))
     found = standings([tmp_path / "a", tmp_path / "b", tmp_path / "absent"], "tiny")
     assert [(each.method, each.seeds, each.uncertain) for each in found] == [
         ("float", 1, False),
