@@ -17,7 +17,7 @@ from spikequant.deploy.base import INT32, LARGEST, Shape, Slot
 from spikequant.deploy.bounds import Proof, Range, prove
 from spikequant.deploy.lateral import Delay
 from spikequant.deploy.operations import AnyOperation, Lif
-from spikequant.errors import FormatError, SpecError, nearest
+from spikequant.errors import SpecError, nearest
 from spikequant.quantizers import Spec
 
 Integers = NDArray[np.int64]
@@ -230,15 +230,7 @@ class Program:
         """
         from spikequant.deploy.container import LIMIT, from_bytes
 
-        place = Path(path)
-        try:
-            size = place.stat().st_size
-            if size > LIMIT:
-                raise FormatError(f"{place} has {size} bytes, more than any program needs ({LIMIT})")
-            content = place.read_bytes()
-        except OSError as error:
-            raise FormatError(f"cannot read {place}: {error.strerror or error}") from None
-        return from_bytes(content, str(place))
+        return from_bytes(files.read(Path(path), LIMIT), str(path))
 
 
 def refuse_wide_scores(program: Program) -> None:
