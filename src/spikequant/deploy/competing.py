@@ -6,10 +6,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from spikequant.deploy.lateral import DRAW_BITS, Delay, Inhibit, Winner
-from spikequant.deploy.nearest import BITS, Whole, on_grid
+from spikequant.deploy.nearest import BITS, Whole, integers, on_grid
 from spikequant.deploy.operations import Add, AnyOperation, Dense, Flatten, Leak, Lif
 from spikequant.deploy.program import INPUT, Header, Program
 from spikequant.deploy.transcribing import Pixels, seen
@@ -106,7 +106,7 @@ def _weights(layer: nn.Linear) -> Whole:
         raise SpecError("the synapses of neurons that compete have no weight but 0; train the network first")
     step = 2.0 ** math.ceil(math.log2(largest / (2 ** (BITS - 1) - 1)))
     codes = torch.round(weight / step)
-    return Whole(_integers(codes), BITS, torch.full((len(weight),), step), changed=f"weights become {BITS} bits, in steps of {step}")
+    return Whole(integers(codes), BITS, torch.full((len(weight),), step), changed=f"weights become {BITS} bits, in steps of {step}")
 
 
 def _state_unit(cells: Competing, weight: float) -> float:
@@ -136,7 +136,7 @@ def _neurons(cells: Competing, scale: Scale, names: tuple[str, str], time: int) 
     leak = Leak(
         kind="multiply_shift", multiplier=round(c.decay * 2**kept), shift=kept, rounding="floor" if rounding == "floor" else "half_up"
     )
-    threshold = _integers(torch.ceil((cells.bound().double() - c.rest) / scale.state - 1e-9))
+    threshold = integers(torch.ceil((cells.bound().double() - c.rest) / scale.state - 1e-9))
     strength = max(round(c.inhibition / scale.finest), 1)
     delayed, pull, charge = (f"{name}_{part}" for part in ("before", "pull", "charge"))
     fired = f"{name}_cells" if c.single else name
@@ -185,7 +185,3 @@ def _common(counts: list[int]) -> int:
     few = [count for count in counts if count]
     common, most = math.lcm(*few), LARGEST_VOTE * min(few)
     return common if common <= most else most
-
-
-def _integers(value: Tensor) -> Integers:
-    return cast(Integers, value.cpu().numpy().astype(np.int64))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikequant.deploy.operations import AnyOperation, Dense, Leak, Lif, SumPool
 from spikequant.deploy.program import INPUT, Header, Program
-from spikequant.deploy.transcribing import Codes, Pixels, convolution, plain, seen, stored_as
+from spikequant.deploy.transcribing import Codes, Pixels, convolution, needed, plain, seen, stored_as
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Encode
@@ -104,7 +104,7 @@ def whole_weights(name: str, layer: nn.Module, folded: Folded) -> Whole:
     scale = torch.maximum(reach, reach.max() / SPREAD) if folded.lif is not None else reach.max().expand(len(weight))
     codes = torch.round(weight / scale.reshape(-1, *[1] * (weight.ndim - 1)))
     why = "its classes need one scale" if found is not None else "its weights are float, or on a grid without whole numbers"
-    return Whole(_integers(codes), BITS, scale, changed=f"weights become {BITS} bits ({why})")
+    return Whole(integers(codes), BITS, scale, changed=f"weights become {BITS} bits ({why})")
 
 
 def on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None:
@@ -120,7 +120,7 @@ def on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None
     if isinstance(grid, Table) and grid.size == 2 and bool((grid.levels[..., 0] == -grid.levels[..., 1]).all()):  # Q-SNN
         signs = (weight > 0) ^ (rows < 0)
         scale = grid.levels[..., 1].detach().double().expand(len(weight)) * gamma.abs()
-        return Whole(_integers(signs), 1, scale, np.ones((len(weight), 1), np.int64))
+        return Whole(integers(signs), 1, scale, np.ones((len(weight), 1), np.int64))
     if not isinstance(grid, Affine):
         return None
     step = grid.step.detach().double()
@@ -132,7 +132,7 @@ def on_grid(quantizer: Quantizer, weight: Tensor, gamma: Tensor) -> Whole | None
         code = torch.round(weight / step - 0.5) + grid.size // 2
         code = torch.where(rows < 0, grid.size - 1 - code, code)
         basis = np.tile(1 << np.arange(bits), (len(weight), 1))
-        return Whole(_integers(code), bits, (step / 2 * rows.abs()).reshape(-1), basis)
+        return Whole(integers(code), bits, (step / 2 * rows.abs()).reshape(-1), basis)
     return None
 
 
@@ -140,8 +140,8 @@ def _multiples(weight: Tensor, step: Tensor, gamma: Tensor, bits: int) -> Whole 
     """Weights that are whole multiples of a step."""
     rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
     codes = torch.round(weight / step) * torch.sign(rows)
-    needed = next(each for each in range(1, 64) if -(1 << (each - 1)) <= codes.min() and codes.max() < 1 << (each - 1))
-    return Whole(_integers(codes), max(needed, bits), (step * rows.abs()).reshape(-1)) if max(needed, bits) <= BITS else None
+    bits = max(needed(float(codes.min()), float(codes.max())), bits)
+    return Whole(integers(codes), bits, (step * rows.abs()).reshape(-1)) if bits <= BITS else None
 
 
 def _planes(basis: Tensor, weight: Tensor, gamma: Tensor) -> Whole:
@@ -152,8 +152,8 @@ def _planes(basis: Tensor, weight: Tensor, gamma: Tensor) -> Whole:
     code = near.abs().argmin(2).reshape(weight.shape)
     code = torch.where(gamma.reshape(-1, *[1] * (weight.ndim - 1)) < 0, (1 << bits) - 1 - code, code)
     step = basis.abs().amax(1) / 127
-    whole = _integers(torch.round(basis / step.unsqueeze(1)))
-    return Whole(_integers(code), bits, step * gamma.abs(), whole, "its basis becomes 8 bits")
+    whole = integers(torch.round(basis / step.unsqueeze(1)))
+    return Whole(integers(code), bits, step * gamma.abs(), whole, "its basis becomes 8 bits")
 
 
 def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
@@ -186,7 +186,7 @@ def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: 
     op = Lif(**fields, state_bits=STATE_BITS, shift=max(-shift, 0), leak=leak if kept != 1 else Leak())
     words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if state is not None else "")
     words += ", and its tanh" if state is not None and state.squash else ""
-    tensors = {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}
+    tensors = {f"{op.name}.threshold": integers(torch.round(threshold * 2.0**shift))}
     leaks = (f"leak becomes {leak.multiplier} / 2^{leak.shift}",) if kept != 1 else ()
     return Membranes(op, tensors, max(shift, 0), (words, *leaks))
 
@@ -199,9 +199,9 @@ def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tu
     reach = max(float(steps.abs().max()), float(threshold.max()))
     # 16 bits hold the tables, unless levels would then lie closer than a few whole numbers.
     usual, most = (math.floor(math.log2(each / reach)) for each in (TABLE_REACH, LARGEST_LEVEL))
-    needed = math.ceil(math.log2(FINEST / float(steps.diff(dim=1).min())))
-    shift = max(0, min(max(usual, min(needed, most)), 16))
-    rounded = {part: _integers(torch.round(table * 2.0**shift)) for part, table in (("levels", steps), ("leaked", kept * steps))}
+    wanted = math.ceil(math.log2(FINEST / float(steps.diff(dim=1).min())))
+    shift = max(0, min(max(usual, min(wanted, most)), 16))
+    rounded = {part: integers(torch.round(table * 2.0**shift)) for part, table in (("levels", steps), ("leaked", kept * steps))}
     op = Lif(
         **fields, state_bits=max((len(values) - 1).bit_length(), 1), levels=len(values), leak=Leak(kind="table"),
         tables="layer" if shared else "channel",
@@ -211,14 +211,14 @@ def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tu
     changed += [f"rounding {state.rounding} becomes nearest"] if state.rounding in ("truncate", "stochastic") else []
     changed += ["a membrane saturates instead of wrapping around"] if state.wrap else []
     tensors = {f"{op.name}.{part}": table for part, table in rounded.items()}
-    return Membranes(op, tensors | {f"{op.name}.threshold": _integers(torch.round(threshold * 2.0**shift))}, shift, tuple(changed))
+    return Membranes(op, tensors | {f"{op.name}.threshold": integers(torch.round(threshold * 2.0**shift))}, shift, tuple(changed))
 
 
 def _synapses(
     layer: nn.Module, name: str, inputs: tuple[str, ...], whole: Whole, sums: tuple[Tensor, int]
 ) -> tuple[AnyOperation, dict[str, Integers]]:
     real, shift = sums
-    bias = _integers(torch.round(real / whole.scale * 2.0**shift))
+    bias = integers(torch.round(real / whole.scale * 2.0**shift))
     common: dict[str, Any] = {"name": name, "inputs": inputs}
     if isinstance(layer, nn.Conv2d):
         op: AnyOperation = convolution(layer, common, shift)
@@ -243,5 +243,6 @@ def _encode(model: Network, step: float) -> Encode:
     return Encode("direct", step=step) if encode.encoding == "direct" else encode
 
 
-def _integers(value: Tensor) -> Integers:
+def integers(value: Tensor) -> Integers:
+    """A tensor of whole numbers as an array."""
     return cast(Integers, value.cpu().numpy().astype(np.int64))

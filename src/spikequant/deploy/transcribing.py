@@ -216,8 +216,17 @@ def _codes(model: Network, name: str, spec: Any) -> Codes:
     shifted = whole(bias * 2.0 ** accumulator_shift(model.wiring, name), f"the bias of {name}")
     if isinstance(spec, Binary) and np.isin(codes, (-1, 1)).all():
         return Codes((codes + 1) // 2, 1, shifted, np.ones((len(codes), 1), np.int64))
-    needed = next(bits for bits in range(1, 64) if -(1 << (bits - 1)) <= codes.min() and codes.max() < 1 << (bits - 1))
-    return Codes(codes, spec.width if spec is not None and not isinstance(spec, Binary) else needed, shifted)
+    width = spec.width if spec is not None and not isinstance(spec, Binary) else needed(codes.min(), codes.max())
+    return Codes(codes, width, shifted)
+
+
+def needed(low: float, high: float) -> int:
+    """The bits of two's complement that hold a range of whole numbers.
+
+    >>> needed(-4, 3), needed(0, 4)
+    (3, 4)
+    """
+    return next(bits for bits in range(1, 64) if -(1 << (bits - 1)) <= low and high < 1 << (bits - 1))
 
 
 def _power(values: Tensor) -> float:
