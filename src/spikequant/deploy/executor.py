@@ -26,7 +26,7 @@ LOOP = """
 void net_scores(net_memory *m, const int8_t *images, int32_t count, int32_t *scores) {
     for (int32_t n = 0; n < count; n++) {
         net_run(m, images + (int64_t)n * SIZE);
-        memcpy(scores + (int64_t)n * NET_CLASSES, m->scores, sizeof m->scores);
+        memcpy(scores + (int64_t)n * net_CLASSES, m->scores, sizeof m->scores);
     }
 }
 """
@@ -48,8 +48,7 @@ class Executor:
         source = self.program.header.source
         self.size = math.prod(source.shape) * (1 if source.still else program.header.time)
         self.memory_bytes = made.memory_bytes
-        loop = LOOP.replace("SIZE", str(self.size)).replace("NET_CLASSES", str(program.classes))
-        self.scores = loaded(made.header, made.source + loop).net_scores
+        self.scores = loaded(made.header, made.source + LOOP.replace("SIZE", str(self.size))).net_scores
         self.scores.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p]
         self.scores.restype = None
 

@@ -20,6 +20,47 @@ CHECK = """#ifdef SPIKEQUANT_CHECK
 #define HASH(i, x) ((void)0)
 #endif
 """
+HEADER = """/* {title} */
+
+#ifndef PREFIX_MODEL_H
+#define PREFIX_MODEL_H
+
+#include <stdint.h>
+
+#define PREFIX_TIME {time}
+#define PREFIX_CLASSES {classes}
+#define PREFIX_IMAGE {elements}
+#define PREFIX_PROGRAM "{hash}"
+
+/* All that the model writes to. */
+typedef struct {{
+{members}#ifdef SPIKEQUANT_CHECK
+    uint32_t hash[{layers}];
+#endif
+}} PREFIX_memory;
+
+/* Every neuron at rest, no score. */
+void PREFIX_reset(PREFIX_memory *m);
+
+/* Show one image, [channel, height, width]: it stays until the next. */
+void PREFIX_show(PREFIX_memory *m, const {kind} *image);
+
+/* One time step; adds to m->scores. */
+void PREFIX_step(PREFIX_memory *m);
+
+/* The class of m->scores: of equal ones the first. */
+int32_t PREFIX_class(const PREFIX_memory *m);
+
+/* Reset, all steps, class: of {run}. */
+int32_t PREFIX_run(PREFIX_memory *m, const {kind} *image);
+
+#ifdef SPIKEQUANT_CHECK
+/* The hash of every state and spike since the reset. */
+uint32_t PREFIX_hash(const PREFIX_memory *m);
+#endif
+
+#endif
+"""
 SEED = 0x811C9DC5
 SMALL = Form()
 
@@ -104,50 +145,18 @@ def _memory(program: Program, layout: Layout, planes: tuple[str, ...], form: For
 
 
 def _header(program: Program, memory: list[Field]) -> str:
-    still, kind = program.header.source.still, _image(program)
-    elements = math.prod(program.header.source.shape)
-    run = f"{elements} numbers" if still else f"{program.header.time} steps of {elements} numbers"
-    return f"""/* {_title(program)} */
-
-#ifndef PREFIX_MODEL_H
-#define PREFIX_MODEL_H
-
-#include <stdint.h>
-
-#define PREFIX_TIME {program.header.time}
-#define PREFIX_CLASSES {program.classes}
-#define PREFIX_IMAGE {elements}
-#define PREFIX_PROGRAM "{program.hash}"
-
-/* All that the model writes to. */
-typedef struct {{
-{members(memory)}#ifdef SPIKEQUANT_CHECK
-    uint32_t hash[{max(len(_neurons(program)), 1)}];
-#endif
-}} PREFIX_memory;
-
-/* Every neuron at rest, no score. */
-void PREFIX_reset(PREFIX_memory *m);
-
-/* Show one image, [channel, height, width]: it stays until the next. */
-void PREFIX_show(PREFIX_memory *m, const {kind} *image);
-
-/* One time step; adds to m->scores. */
-void PREFIX_step(PREFIX_memory *m);
-
-/* The class of m->scores: of equal ones the first. */
-int32_t PREFIX_class(const PREFIX_memory *m);
-
-/* Reset, all steps, class: of {run}. */
-int32_t PREFIX_run(PREFIX_memory *m, const {kind} *image);
-
-#ifdef SPIKEQUANT_CHECK
-/* The hash of every state and spike since the reset. */
-uint32_t PREFIX_hash(const PREFIX_memory *m);
-#endif
-
-#endif
-"""
+    elements, time = math.prod(program.header.source.shape), program.header.time
+    return HEADER.format(
+        title=_title(program),
+        time=time,
+        classes=program.classes,
+        elements=elements,
+        hash=program.hash,
+        members=members(memory),
+        layers=max(len(_neurons(program)), 1),
+        kind=_image(program),
+        run=f"{elements} numbers" if program.header.source.still else f"{time} steps of {elements} numbers",
+    )
 
 
 def _image(program: Program) -> str:

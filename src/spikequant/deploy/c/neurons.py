@@ -1,5 +1,7 @@
 """One neuron step in C, its choices already made."""
 
+import math
+
 from spikequant.deploy.c.text import Field, constant
 from spikequant.deploy.operations import Leak, Lif
 from spikequant.deploy.program import Program
@@ -19,9 +21,7 @@ static inline int32_t shift_right(int32_t x, int n) { return x >= 0 ? x >> n : ~
 
 def state_fields(program: Program, op: Lif) -> list[Field]:
     """What a layer of neurons remembers."""
-    count = 1
-    for side in program.shapes[op.name]:
-        count *= side
+    count = math.prod(program.shapes[op.name])
     found = [Field(f"{op.name}_v", _state_kind(op), count)]
     found += [] if op.synapse is None else [Field(f"{op.name}_current", _signed(op.synapse.bits), count)]
     return found + ([] if op.refractory is None else [Field(f"{op.name}_left", "int8_t", count)])
