@@ -36,6 +36,7 @@ def test_refuses(foreign: ModuleType) -> None:
         """A user's own, of the same name: it may do anything."""
 
     unknown = foreign.IFNode(surrogate_function=nn.ReLU())
+    graded = foreign.IFNode(surrogate_function=type("ATan", (), {"alpha": 2.0, "spiking": False})())
     for module, reason in [
         (Leaky(), r"here \(Leaky\) cannot be adopted: of snntorch"),
         (foreign.Leaky(inhibition=True), "only the neuron with the highest membrane"),
@@ -44,6 +45,7 @@ def test_refuses(foreign: ModuleType) -> None:
         (foreign.LIFCell(method="logistic"), "'logistic' has no equal here"),
         (foreign.LIFCell(tau_mem_inv=[100.0, 200.0]), "tau_mem_inv.*differs from channel to channel"),
         (unknown, "ReLU has no equal here"),
+        (graded, r"here \(spiking=False\) .* grades between 0 and 1 in place of spikes"),
     ]:
         with pytest.raises(SpecError, match=reason):
             neuron("here", module, None)

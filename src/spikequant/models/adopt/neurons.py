@@ -111,6 +111,8 @@ def _alpha(place: str, module: Any, asked: Asked) -> Described:
 def _spikingjelly(place: str, module: Any, asked: Asked) -> Args:
     """What SpikingJelly's neurons share; a reset to None subtracts."""
     said = type(module.surrogate_function).__name__
+    if not getattr(module.surrogate_function, "spiking", True):
+        raise refuse(place, "spiking=False", f"{said} gives grades between 0 and 1 in place of spikes; set it to True")
     found = (SPIKINGJELLY_CURVES[said], float(module.surrogate_function.alpha)) if said in SPIKINGJELLY_CURVES else None
     threshold = constant(place, "v_threshold", module.v_threshold, asked.axes)
     shared: Args = {"threshold": threshold, "detach_reset": module.detach_reset, **curve(place, found, asked.surrogate, said)}
