@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from spikequant.errors import SpecError
 from spikequant.quantizers import AnySpec, Binary, Uniform
 from spikequant.quantizers.spec import Spec
+from spikequant.recipes import Recipe
 
 
 class Cup(Spec):
@@ -91,6 +92,41 @@ def test_places_inside_another_spec(weights: dict[str, object], message: str) ->
         Shelf.read({"cup": {}, "weights": weights})
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"state": {"kind": "uniform", "bits": 40}},
+            "Recipe.state.uniform.bits: must be less than or equal to 16, got 40; nearest valid value: 16",
+        ),
+        (
+            {"state": {"v": {"kind": "uniform", "bits": 40}}},
+            "Recipe.state.v.uniform.bits: must be less than or equal to 16, got 40; nearest valid value: 16",
+        ),
+        (
+            {"constants": {"dcay": {"kind": "binary"}}},
+            "Recipe.constants.kind: is required\nRecipe.constants.dcay: must be 'threshold', 'decay', "
+            "'reset', 'theta', 'alpha', 'beta' or 'gamma', got 'dcay'; did you mean 'decay'?",
+        ),
+        (
+            {"first": {"kind": "lqnet", "bits": 9}},
+            "Recipe.first.lqnet.bits: must be less than or equal to 8, got 9; nearest valid value: 8",
+        ),
+        ({"first": "flaot"}, "Recipe.first: must be 'float' or 'same', or a table with a kind, got 'flaot'; did you mean 'float'?"),
+        ({"state": "lqnet"}, "Recipe.state: must be a table with a kind, got 'lqnet'"),
+        ({"weights": 4}, "Recipe.weights: must be a table with a kind, got 4"),
+        (
+            {"first": {"kind": "a:b"}},
+            "Recipe.first.kind: 'a:b' is code that was not imported: import it, or name it on the command line (--method)",
+        ),
+    ],
+)
+def test_of_the_ways_to_say_a_grid_the_one_that_was_meant_is_explained(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        Recipe.read(fields)
+    assert str(caught.value) == message
+
+
 def test_each_line_of_an_inner_complaint_has_its_place() -> None:
     with pytest.raises(SpecError) as caught:
         Shelf.read({"cup": {"size": 0, "glaze": "red"}, "by_name": {"conv1": {"kind": "binary", "bits": 1}}})
@@ -123,7 +159,7 @@ def test_what_is_no_table_is_refused(fields: object) -> None:
 
 
 def test_a_spec_within_a_mapping_is_refused() -> None:
-    with pytest.raises(SpecError, match="Cup: must be plain values, as TOML and JSON give them: Object of type Cup"):
+    with pytest.raises(SpecError, match="Cup: must be plain values, as JSON gives them: Object of type Cup"):
         Cup.read({"size": Cup(size=3)})
 
 

@@ -8,7 +8,7 @@ from spikequant.data.digits import digits
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.neurons import LIF
-from spikequant.quantizers import LSQ, Membrane, QuantizerSpec, Uniform
+from spikequant.quantizers import LSQ, FixedPoint, Membrane, QuantizerSpec, Uniform
 from spikequant.recipes import Recipe, observe_ranges, quantize
 from spikequant.recipes.norms import reestimate
 
@@ -105,3 +105,9 @@ def test_a_loader_that_can_be_walked_once_serves_all_passes(loader: list[tuple[T
     for recipe in (Recipe.integer(), Recipe(state=FITTED, batch_norm="reestimated")):
         once, twice = quantize(fresh, recipe, iter(loader)), quantize(fresh, recipe, loader)
         assert all(value.equal(twice.state_dict()[name]) for name, value in once.state_dict().items())
+
+
+def test_a_grid_that_cannot_hold_the_membranes_names_its_layer() -> None:
+    loud = [(torch.full((1, 2, 3), 400.0), torch.zeros(2))]
+    with pytest.raises(SpecError, match=r"0: FixedPoint: integer [+] fraction must be at most 23, got 9 [+] 16"):
+        quantize(nn.Sequential(LIF(decay=0.9, threshold=1000.0)), Recipe(state=FixedPoint(fraction=16)), loud)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from spikequant.errors import SpecError
@@ -63,7 +65,7 @@ def test_toml_as_written_by_hand() -> None:
         ("seed = " + "9" * 5000, "not valid TOML"),
         ("weights = " + "[" * 5000, "not valid TOML"),
         ("weights = " + "[" * 900 + "]" * 900, "not valid TOML|weights"),
-        ("seed = 1979-05-27", "not valid TOML"),
+        ("seed = 1979-05-27", "must be plain values, as JSON gives them"),
         ("seed = nan", "seed"),
         ("seed = -1", "seed: must be .*got -1; nearest valid value: 0"),
         ("seed = 4294967296", "seed: must be .*nearest valid value: 4294967295"),
@@ -184,3 +186,17 @@ def test_recipes_are_frozen_and_share_nothing() -> None:
     with pytest.raises(Exception, match="frozen"):
         Recipe().seed = 1  # type: ignore[misc]
     assert Recipe().overrides is not Recipe().overrides
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [
+        ({"weight_bits": 9}, "weight_bits must be a whole number from 1 to 8, got 9"),
+        ({"weight_bits": "4"}, "weight_bits must be a whole number from 1 to 8, got '4'"),
+        ({"state_bits": 0}, "state_bits must be a whole number from 1 to 24, got 0"),
+        ({"state_bits": 32}, "state_bits must be a whole number from 1 to 24, got 32"),
+    ],
+)
+def test_bits_of_an_integer_recipe_are_named(bits: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=f"Recipe.integer: {message}"):
+        Recipe.integer(**bits)

@@ -3,12 +3,16 @@
 import json
 import re
 from collections.abc import Mapping
+from itertools import groupby, takewhile
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from spikequant.errors import SpecError, nearest, unknown
+
+ARMS = ("function-wrap", "dict[", "literal[")  # as pydantic calls the arms of a union: a grid, a mapping of them, a word
+ARM = re.compile("|".join(map(re.escape, ARMS)))
 
 
 class Spec(BaseModel):
@@ -42,7 +46,7 @@ class Spec(BaseModel):
         except RecursionError:
             raise SpecError(f"{cls.__name__}: nests too deeply") from None
         except TypeError as error:
-            raise SpecError(f"{cls.__name__}: must be plain values, as TOML and JSON give them: {error}") from None
+            raise SpecError(f"{cls.__name__}: must be plain values, as JSON gives them: {error}") from None
 
     def fields(self) -> dict[str, Any]:
         """The plain mapping of this spec, without what is None."""
@@ -51,11 +55,35 @@ class Spec(BaseModel):
 
 def explain(error: ValidationError, spec: type[BaseModel]) -> str:
     """Every complaint of pydantic as one line: place, rule, value, nearest valid value."""
-    return "\n".join(_line(detail, spec) for detail in error.errors(include_url=False))
+    kept: list[ErrorDetails] = []
+    for _, details in groupby(error.errors(include_url=False), key=_before_arm):
+        kept += _meant(list(details))
+    return "\n".join(_line(detail, spec) for detail in kept)
+
+
+def _before_arm(detail: ErrorDetails) -> tuple[int | str, ...]:
+    """The place of a union whose arm complains; the place of the complaint, where there is none."""
+    return tuple(takewhile(lambda part: not ARM.match(str(part)), detail["loc"]))
+
+
+def _meant(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of complaints about one value, those of the arm that it was meant for: a grid has a kind, a mapping names, a word neither."""
+    arms = [".".join(map(str, detail["loc"][len(_before_arm(detail)) :])) for detail in details]
+    grids, mappings, words = ([each for each, arm in zip(details, arms, strict=True) if arm.startswith(name)] for name in ARMS)
+    if not mappings and not words:
+        return details
+    if any(detail["type"] not in ("union_tag_not_found", "model_attributes_type") for detail in grids):
+        return grids
+    named = [detail for detail in mappings if detail["type"] not in ("model_attributes_type", "dict_type")]
+    if named or not words:
+        return named if any(detail["loc"][-1] != "[key]" for detail in named) else grids + named
+    expected = " or ".join(detail["ctx"]["expected"] for detail in words)
+    return [{**words[0], "msg": f"{expected}, or a table with a kind", "ctx": {"expected": expected}}]
 
 
 def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
-    place = ".".join([spec.__name__, *map(str, detail["loc"])])
+    parts = [str(part) for part in detail["loc"] if part != "[key]" and not ARM.match(str(part))]
+    place = ".".join([spec.__name__, *parts])
     context = detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return f"{place}: no such field{nearest(str(detail['loc'][-1]), spec.model_fields)}"
@@ -69,6 +97,8 @@ def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
         return unknown("kind", str(context["tag"]), re.findall(r"'(\w+)'", context["expected_tags"]), place)
     if detail["type"] == "union_tag_not_found":
         return f"{place}.kind: is required"
+    if detail["type"] == "model_attributes_type":
+        return f"{place}: must be a table with a kind, got {detail['input']!r:.80}"
     rule = detail["msg"].removeprefix("Input should be ")
     return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['input'], context)}"
 

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.neurons import Refraining, SecondOrder, Traces, guests, rest, spiking
-from spikequant.quantizers import Quantizer
+from spikequant.quantizers import Fitted, Quantizer
 from spikequant.recipes import foreign
 from spikequant.recipes.plan import HOLDERS, Part, stateful
 
@@ -30,7 +30,7 @@ def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader
     ``quantizers`` go by neuron, or by ``neuron.part`` for grids of other states (``PLACES``).
 
     Raises:
-        SpecError: the loader gave nothing, or a neuron was never called.
+        SpecError: the loader gave nothing, a neuron was never called, or a grid cannot hold what was seen.
     """
     neurons, guest, heard = stateful(model), guests(model), set[str]()
     with contextlib.ExitStack() as stack:
@@ -47,8 +47,22 @@ def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader
         with evaluating(model):
             show(model, loader, batches)
     refuse_silent(quantizers, heard)
-    for quantizer in quantizers.values():
-        quantizer.fit()
+    for place, quantizer in quantizers.items():
+        settle(place, quantizer)
+
+
+def settle(place: str, quantizer: Quantizer) -> None:
+    """Fit a quantizer to what it observed.
+
+    Raises:
+        SpecError: its grid cannot hold that; names the place.
+    """
+    quantizer.fit()
+    if isinstance(quantizer, Fitted):
+        try:
+            quantizer.grid()
+        except SpecError as error:
+            raise SpecError(f"{place}: {error}") from None
 
 
 @contextlib.contextmanager

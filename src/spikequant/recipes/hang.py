@@ -15,7 +15,7 @@ from spikequant.models import Network, activations
 from spikequant.neurons import LIF, Competing, enroll, guests, observable, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
-from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate
+from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate, settle
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
 from spikequant.recipes.norms import reestimate, without_norms
 from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, stateful, weighted
@@ -67,7 +67,7 @@ def quantize(
         quantizer = waiting.pop(name, None)
         if quantizer is not None:
             quantizer.observe(torch.tensor(ends).reshape(-1, 1).expand(-1, quantizer.shape[quantizer.axis]))
-            quantizer.fit()
+            settle(name, quantizer)
     if waiting:
         if calibration is None:
             needy = ", ".join(waiting)
@@ -222,11 +222,11 @@ def _numbered(quantizer: Quantizer, recipe: Recipe, index: int) -> Quantizer:
 
 
 def _fit_weights(model: nn.Module) -> None:
-    for layer in weighted(model).values():
-        for held in getattr(layer, "parametrizations", {}).values():
+    for name, layer in weighted(model).items():
+        for tensor, held in getattr(layer, "parametrizations", {}).items():
             if isinstance(held[0], Quantizer):
                 held[0].observe(held.original)
-                held[0].fit()
+                settle(f"{name}.{tensor}", held[0])
 
 
 def _fit_thresholds(model: nn.Module) -> None:

@@ -83,6 +83,9 @@ class Recipe(Spec):
         >>> Recipe.integer(weight_bits=4).weights.label()
         'uniform [-7, 7] zero'
         """
+        for name, bits, most in (("weight_bits", weight_bits, 8), ("state_bits", state_bits, 24)):
+            if not isinstance(bits, int) or not 1 <= bits <= most:
+                raise SpecError(f"Recipe.integer: {name} must be a whole number from 1 to {most}, got {bits!r}")
         top = 2 ** (weight_bits - 1) - 1
         weights = Binary(scale="one") if weight_bits == 1 else Uniform(bits=weight_bits, low=-top, high=top, levels_at="zero")
         whole = FixedPoint(integer=state_bits - 1, fraction=0)
