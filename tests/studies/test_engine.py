@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spikequant.studies.engine import Ended, Processes, Stepped
+from spikequant.studies.engine import Ended, Processes, Stepped, Worker
 from spikequant.studies.failures import Failure
 from spikequant.studies.job import Job
 
@@ -66,6 +67,22 @@ def test_a_worker_carries_out_one_job_after_another_and_dies_when_told(engine: P
     until_step(engine)
     engine.kill(5, Failure("timed_out", "too long"))
     assert until_end(engine).outcome.failure == Failure("timed_out", "too long")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(-9, "SIGKILL; out of memory"), (-15, "SIGTERM$"), (1, "exit code 1: see its traceback above; a script must call run below")],
+)
+def test_how_a_worker_ended_says_what_that_means(engine: Processes, code: int, told: str) -> None:
+    class Gone:
+        exitcode = code
+
+        def join(self, seconds: float) -> None:
+            pass
+
+    worker = Worker.__new__(Worker)
+    worker.process, worker.why = Gone(), None  # type: ignore[assignment]
+    assert re.search(told, worker.lost().reason)
 
 
 def test_closing_leaves_no_process(engine: Processes, tmp_path: Path) -> None:

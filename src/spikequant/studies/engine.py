@@ -74,17 +74,25 @@ class Worker:
     def lost(self) -> Failure:
         """Why the process is gone."""
         self.process.join(10)
-        code = self.process.exitcode
-        if self.why is not None:
-            return self.why
-        named = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        return Failure("killed", f"its worker ended with {named}; out of memory, where nobody killed it")
+        return self.why or Failure("killed", f"its worker ended with {_ending(self.process.exitcode)}")
 
     def end(self) -> None:
         """End the process at once."""
         self.process.kill()
         self.process.join(10)
         self.connection.close()
+
+
+def _ending(code: int | None) -> str:
+    """How a process ended, by its exit code, and what that means.
+
+    >>> _ending(-9), _ending(-11)
+    ('SIGKILL; out of memory, where nobody killed it', 'SIGSEGV')
+    """
+    if code is not None and code < 0:
+        meant = "; out of memory, where nobody killed it" if code == -signal.SIGKILL else ""
+        return signal.Signals(-code).name + meant
+    return f"exit code {code}: see its traceback above; a script must call run below `if __name__ == '__main__':`"
 
 
 class Processes:
