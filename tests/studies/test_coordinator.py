@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from spikequant.errors import SpecError
 from spikequant.studies.board import Board
 from spikequant.studies.coordinator import Coordinator, RunOptions, read_texts, text_folder
 from spikequant.studies.engine import Ended, Stepped
@@ -117,6 +118,12 @@ def test_text_records_are_found_in_the_working_directory_and_where_told(tmp_path
     assert read_texts(RunOptions(tmp_path), "tiny") == {}
     assert text_folder(RunOptions(tmp_path), "tiny") == tmp_path / "records"
     assert text_folder(RunOptions(tmp_path, results=tmp_path / "r"), "tiny") == tmp_path / "r" / "tiny"
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"grace_s": 1}])
+def test_a_run_that_would_never_end_is_refused(tmp_path: Path, options: dict[str, int]) -> None:
+    with pytest.raises(SpecError, match="must be at least"):
+        RunOptions(tmp_path, **options)  # type: ignore[arg-type]
 
 
 def test_workers_elsewhere_are_given_absolute_folders(state: Coordinator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from spikequant.errors import SpikequantError
+from spikequant.errors import SpecError, SpikequantError
 from spikequant.studies import folder, records
 from spikequant.studies.board import Board
 from spikequant.studies.engine import Ended, Engine, Stepped
@@ -31,6 +31,9 @@ class RunOptions:
     of text records, beside ``results/<study>`` in the working directory, which is read, too. ``workers``: trials at a time. ``grace_s``:
     with a shared storage, a trial without a heartbeat for so long is taken for abandoned. ``methods``: the user's own specs,
     ``package.module:Spec``, that workers import.
+
+    Raises:
+        SpecError: no worker, or a grace below 2 s.
     """
 
     out: Path
@@ -42,6 +45,12 @@ class RunOptions:
     deterministic: bool = False
     grace_s: int = GRACE_S
     methods: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SpecError(f"workers {self.workers} must be at least 1 trial at a time")
+        if self.grace_s < 2:
+            raise SpecError(f"grace_s {self.grace_s} must be at least 2 s: trials are heard of four times in it")
 
 
 @dataclass
