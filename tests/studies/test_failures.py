@@ -3,13 +3,12 @@ import errno
 import pytest
 import torch
 
-from spikequant.errors import Diverged, SpikequantError
+from spikequant.errors import DataError, Diverged, FormatError, SpikequantError
 from spikequant.studies.failures import RULES, Interrupted, failure_of
 
 
-def disk_full() -> SpikequantError:
-    error = SpikequantError("cannot write x: No space left on device")
-    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+def caused(error: SpikequantError, number: int) -> SpikequantError:
+    error.__cause__ = OSError(number, "why")
     return error
 
 
@@ -21,7 +20,9 @@ def disk_full() -> SpikequantError:
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"), "out_of_memory"),
         (Interrupted(), "interrupted"),
-        (disk_full(), "unwritable"),
+        (caused(SpikequantError("cannot write x: No space left on device"), errno.ENOSPC), "unwritable"),
+        (caused(DataError("cannot read x: Permission denied"), errno.EACCES), "failed"),
+        (caused(FormatError("cannot read x: Input/output error"), errno.EIO), "failed"),
         (OSError(errno.EIO, "Input/output error"), "unwritable"),
         (FileNotFoundError(errno.ENOENT, "x"), "failed"),
         (ZeroDivisionError("x"), "failed"),

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from spikequant.errors import Diverged
+from spikequant.errors import DataError, Diverged, FormatError
 
 Kind = Literal["diverged", "out_of_memory", "killed", "timed_out", "failed", "interrupted", "unwritable"]
 
@@ -63,5 +63,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _unwritable(error: BaseException) -> bool:
+    if isinstance(error, DataError | FormatError):  # something could not be read
+        return False
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES)
