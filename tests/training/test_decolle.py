@@ -103,6 +103,13 @@ def test_refusals() -> None:
         trained(network(), burn_in=10)
     with pytest.raises(SpecError, match="no sample in epoch 1"):
         list(learn_locally(network(), [], Decolle()))
+    wiring = network().wiring
+    nodes = tuple(
+        node.model_copy(update={"args": {**node.args, "bias": False}}) if node.kind == "conv2d" else node for node in wiring.nodes
+    )
+    bare = Network(wiring.model_copy(update={"nodes": nodes}))
+    with pytest.raises(MismatchError, match="settling moves biases, and a conv2d of the network has none; set settling=0"):
+        trained(bare)
     with pytest.raises(MismatchError, match="target 3 is none"):
         list(learn_locally(network(), [(batch(3, 0)[0], torch.tensor([0, 1, 3]))], Decolle(burn_in=1)))
 

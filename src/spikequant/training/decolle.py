@@ -79,11 +79,12 @@ def blocks(network: Network, seed: int) -> list[Block]:
 def learn_locally(network: Network, loader: Loader, decolle: Decolle, validation: Loader | None = None) -> Iterator[Step | Epoch]:
     """Train in place, batch by batch of event frames ``[time, batch, ...]``; a quantized network learns with its grids in place.
 
+    With ``decolle.settling`` above 0, its default, all weights are drawn anew; set 0 to train on.
     The loss of a step is the sum over layers of the smooth L1 distance of a readout to the one-hot target; its gradient goes to the
     weights of its own layer alone. Adamax takes one step for every time step. Deterministic given ``decolle.seed``.
 
     Raises:
-        MismatchError: a network of another kind, or targets that do not fit.
+        MismatchError: a network of another kind, targets that do not fit, or a layer without the bias that settling moves.
         SpecError: a loader that gives nothing, or sequences no longer than the burn-in.
         Diverged: a loss or weight that is not finite; names batch and epoch.
     """
@@ -122,6 +123,7 @@ def _learned(
     x, y = (each.to(device) for each in batch)
     if decolle.burn_in >= len(x):
         raise SpecError(f"burn_in {decolle.burn_in} must be below the {len(x)} time steps of a sample; nothing would be learned")
+    refuse_targets(layers[-1].readout.weight.new_empty(x.shape[1], layers[-1].readout.out_features), y)
     for block in layers:
         block.forget()
     for step in range(min(1, decolle.burn_in) if decolle.compat_burnin else decolle.burn_in):
@@ -152,7 +154,6 @@ def _loss(layers: list[Block], spikes: list[Tensor], y: Tensor, dropout: float, 
         flat = each.flatten(1)
         kept = (torch.rand(flat.shape, generator=noise) >= dropout).to(flat) / (1 - dropout)
         said = block.readout(flat * kept)
-        refuse_targets(said, y)
         parts.append(functional.smooth_l1_loss(said, functional.one_hot(y, said.shape[1]).to(said)))
     return torch.stack(parts).sum()
 
@@ -165,6 +166,8 @@ def settle(layers: list[Block], x: Tensor, draws: torch.Generator | None = None)
     Quantized weights move under their grids. Source: DECOLLE's code, after Mishkin & Matas (2016).
     """
     for block in layers:
+        if getattr(block.synapses, "bias", None) is None:
+            raise MismatchError("settling moves biases, and a conv2d of the network has none; set settling=0, or build it with bias=True")
         weight, bias = (_behind(block.synapses, name) for name in ("weight", "bias"))
         weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape), generator=draws))
         bias.zero_()

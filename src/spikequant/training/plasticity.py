@@ -1,8 +1,8 @@
 """How networks learn by local rules, as data; importable without torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spikequant.quantizers import Spec
 
@@ -33,6 +33,12 @@ class Stdp(Spec):
     holding: Holding = "on_change"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
+    @model_validator(mode="after")
+    def _weights_have_room(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}; weights stay between them")
+        return self
+
 
 class Decolle(Spec):
     """Deep continuous local learning: every layer has a readout and a loss of its own, and learns at every time step.
@@ -40,7 +46,8 @@ class Decolle(Spec):
     ``burn_in``: so many first steps are shown without learning; with ``compat_burnin`` only one of them is, and learning begins after
     ``burn_in`` steps from nearly cold states, as the authors' code does. The rate is ``lr`` until epoch ``falls_every``, then
     ``lr / (5 floor(epoch / falls_every))``. ``dropout``: of the spikes that readouts see. ``settling``: samples by whose membranes the
-    start is settled (0: torch's start). Source: Kaiser, Mostafa, Neftci (2020) and their code; Q-SpiNN, section II-A.
+    start is settled: above 0 all weights are drawn anew; set 0 to train on, or to keep torch's start. Source: Kaiser, Mostafa,
+    Neftci (2020) and their code; Q-SpiNN, section II-A.
 
     >>> round(Decolle().rate(29) / Decolle().rate(60))
     10
@@ -49,7 +56,7 @@ class Decolle(Spec):
     version: Literal[1] = 1
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 200
     lr: Annotated[float, Field(gt=0)] = 3.6e-4
-    second_moment: Share = 0.95
+    second_moment: Annotated[float, Field(ge=0, lt=1)] = 0.95
     falls_every: Annotated[int, Field(ge=1)] = 30
     burn_in: Annotated[int, Field(ge=0)] = 100
     compat_burnin: bool = False
