@@ -39,6 +39,11 @@ def test_a_users_error_is_one_line_without_traceback(capsys: pytest.CaptureFixtu
     assert ended(SpecError("bits 0 must be at least 1"), capsys, as_json) == (USAGE, "", "error: bits 0 must be at least 1\n")
 
 
+def test_what_python_calls_calibration_is_data_at_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    error = SpecError("the states of lif1 need data: pass calibration=loader, or give a fixed range")
+    assert ended(error, capsys)[2] == "error: the states of lif1 need data: pass --data NAME, or give a fixed range\n"
+
+
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ended(SpecError("bits 0"), capsys, debug=True)
     assert (code, out) == (2, "")

@@ -14,6 +14,7 @@ import typer
 from spikequant.errors import SpikequantError
 
 GOOD, BROKEN, USAGE, FAILED, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
+CALIBRATION = ("calibration=loader", "--data NAME")  # as it is said in Python, and as at the command line
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output; progress goes to standard error.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")]
@@ -56,7 +57,7 @@ def _told(debug: bool) -> Iterator[None]:
     except SpikequantError as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error}".replace(*CALIBRATION), err=True)
         raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
