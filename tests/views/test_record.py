@@ -64,6 +64,11 @@ def test_a_damaged_record_names_place_and_rule(document: dict[str, Any], path: t
         parse(broken(document, *path, value=value))
 
 
+def test_of_the_file_of_a_search_it_is_said_what_is_wanted_instead() -> None:
+    with pytest.raises(FormatError, match=r"neither variants nor layers; give a folder of .*front\.json"):
+        parse({"version": 1, "space": {}, "evaluated": []})
+
+
 def test_fields_of_later_versions_are_let_through(document: dict[str, Any]) -> None:
     document["variants"][0]["energy_pj"] = 3.0
     assert parse(document).variants[0].name == document["variants"][0]["name"]

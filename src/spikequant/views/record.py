@@ -173,10 +173,12 @@ def parse(document: dict[str, Any]) -> Record:
     """A record from its JSON form, all text printable; a comparison becomes a record of one variant.
 
     Raises:
-        FormatError: a value breaks its rule; the message names place, rule and remedy.
+        FormatError: it is no such record, or a value breaks its rule; the message names place, rule and remedy.
     """
     if document.get("version") != 1:
         raise FormatError(f"the record has version {document.get('version')!r}, this spikequant reads 1; {REMEDY}")
+    if not {"variants", "layers"} & document.keys():
+        raise FormatError(f"no record of a demo, a comparison or a search: it holds neither variants nor layers; {REMEDY}")
     try:
         clean = _printable(document)
         whole = clean if "variants" in clean else _of_comparison(clean)
