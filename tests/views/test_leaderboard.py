@@ -29,6 +29,14 @@ def test_without_records_it_is_a_mistake(tmp_path: Path, monkeypatch: pytest.Mon
     assert "run it: spikequant run digits-smoke" in answer.stderr
 
 
+def test_a_study_that_is_none_is_not_to_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = CliRunner().invoke(app, ["leaderboard", "digits-smok"])
+    assert answer.exit_code == 2
+    assert "did you mean 'digits-smoke'" in answer.stderr
+    assert "run it" not in answer.stderr
+
+
 def test_committed_records_are_shown() -> None:
     answer = CliRunner().invoke(app, ["leaderboard", "--results", str(Path(__file__).parents[2] / "results"), "--out", "absent", "--json"])
     assert answer.exit_code == 0, answer.stderr

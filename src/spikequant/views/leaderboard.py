@@ -30,6 +30,7 @@ def leaderboard(  # noqa: PLR0913 - the options of the command line
 ) -> Answer:
     """Show every method on the same network, data, schedule and seeds, from records; with --method, run yours and show it among them."""
     from spikequant import studies
+    from spikequant.studies.planning import read_text
 
     code, name = GOOD, Path(study).stem
     if method is not None:
@@ -39,6 +40,8 @@ def leaderboard(  # noqa: PLR0913 - the options of the command line
         with display() as shown:
             end = watch(studies.run(plan, options), shown)
         code = INTERRUPTED if end.interrupted else FAILED if any(trial["state"] != "done" for trial in end.trials) else GOOD
+    if not (results / name).is_dir():
+        read_text(study)  # says where there is no such study; else its records are missed
     found = studies.standings([results / name, out / "records"], name)
     document = {"version": 1, "study": name, "methods": [_told(standing) for standing in found]}
     table = standings_table(found)
