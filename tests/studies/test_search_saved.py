@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,12 @@ def test_the_test_images_are_read_only_when_asked_for(search: Search, tmp_path: 
     *_, found, _ = search_saved(told, tmp_path / "out")
     assert isinstance(found, Exploration)
     assert (found.judged_on, found.baseline.samples) == ("test", 360)
+
+
+@pytest.mark.parametrize("lr", [math.nan, -1.0])
+def test_a_bad_rate_is_refused_even_where_nothing_is_trained(search: Search, tmp_path: Path, lr: float) -> None:
+    with pytest.raises(SpecError, match="lr"):
+        next(search_saved(replace(search, lr=lr), tmp_path / "out"))
 
 
 def test_a_bad_space_file_is_named(tmp_path: Path) -> None:

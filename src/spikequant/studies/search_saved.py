@@ -44,7 +44,8 @@ def search_saved(search: Search, out: Path) -> Iterator[Event | dict[str, Any]]:
     space = read_space(search.space)
     model = resolve_model(search.model)
     loaders = _loaders(search, model)
-    training = None if space.schemes == ("ptq",) else _training(search)
+    checked = _training(search)  # a bad option is refused even where no candidate is trained
+    training = None if space.schemes == ("ptq",) else checked
     found = None
     for event in exploring(model, space, loaders, search.options, training, batches=20, folder=out):
         found = event if isinstance(event, Exploration) else found
