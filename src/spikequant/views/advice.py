@@ -33,7 +33,7 @@ def remedy(layer: LayerDrift) -> str:
 
 
 def worst_layers(drifts: Mapping[str, Drift]) -> Table:
-    """The layers that drift most above their floor, over the telling variants."""
+    """The layers that drift most, over the telling variants."""
     every = [(mark, layer) for mark, drift in drifts.items() for layer in drift.layers]
     ranked = sorted(every, key=lambda pair: -pair[1].emd)[:SHOWN]
     return Table(COLUMNS, [[mark, layer.name, layer.emd, layer.emd_floor, remedy(layer)] for mark, layer in ranked])

@@ -56,11 +56,7 @@ def train(  # noqa: PLR0913 - the options of the command line
     session = {"model": origin, "data": data, "batch_size": batch_size, "validation": validation, "recipe": wanted, "init": init}
     checked = Session.read({**_given(session), "training": _given(training)})
     files.refuse_unwritable(out)
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    return _trained(checked, out)
+    return _trained(checked, out, threads)
 
 
 def quantize(
@@ -81,9 +77,13 @@ def quantize(
     return Answer(document, f"{out}: {wanted.label()}, {size(document['total_bits'])}{_noted(document)}")
 
 
-def _trained(session: Any, out: Path) -> Answer:
+def _trained(session: Any, out: Path, threads: int | None) -> Answer:
     from spikequant.studies import train as run
 
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     ended: list[Any] = []
     try:
         draw(_until_trained(run(session, out), ended), session.training.epochs)
