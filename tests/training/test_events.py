@@ -25,6 +25,8 @@ def test_a_history_grows_by_epochs_and_says_how_the_run_began():
 def test_the_best_epoch_is_the_first_of_the_highest_accuracy():
     assert of(0.2, 0.6, 0.4, 0.6).best_epoch == 2
     assert of(None, None).best_epoch is None
+    assert of(None, None, 0.2, 0.6).best_epoch == 4  # a run that went on with validation
+    assert of(0.6, None, 0.2).best_epoch == 3
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ PerEpoch = Annotated[tuple[float, ...], Field(strict=False)]  # a list in JSON
 class History(Spec):
     """A training run, epoch by epoch: mean losses, validation accuracies (none without validation), seconds of the training pass.
 
+    Of a run that went on with validation, accuracies are those of its last epochs; of one that went on without, none are kept.
     ``seed``, ``start`` and ``pairing`` are those of its ``Training``.
     """
 
@@ -40,10 +41,12 @@ class History(Spec):
     def best_epoch(self) -> int | None:
         """The first epoch of the highest validation accuracy, from 1; None without validation.
 
-        >>> History.of(Training(epochs=3)).model_copy(update={"accuracies": (0.5, 0.75, 0.75)}).best_epoch
-        2
+        >>> History.of(Training(epochs=4)).model_copy(update={"losses": (1.0,) * 4, "accuracies": (0.5, 0.75, 0.75)}).best_epoch
+        3
         """
-        return self.accuracies.index(max(self.accuracies)) + 1 if self.accuracies else None
+        if not self.accuracies:
+            return None
+        return self.epochs - len(self.accuracies) + self.accuracies.index(max(self.accuracies)) + 1
 
     def stalled(self, patience: int | None) -> bool:
         """Whether the last ``patience`` epochs were no better than the best before them."""
@@ -51,8 +54,9 @@ class History(Spec):
 
     def after(self, loss: float, accuracy: float | None, seconds: float, steps: int) -> Self:
         """This history and one more epoch; ``steps`` counts all steps so far."""
-        more = {"losses": (*self.losses, loss), "seconds": (*self.seconds, seconds), "steps": steps}
-        return self.model_copy(update=more if accuracy is None else more | {"accuracies": (*self.accuracies, accuracy)})
+        accuracies = () if accuracy is None else (*self.accuracies, accuracy)
+        more = {"losses": (*self.losses, loss), "accuracies": accuracies, "seconds": (*self.seconds, seconds), "steps": steps}
+        return self.model_copy(update=more)
 
     def to_dict(self) -> dict[str, Any]:
         """A plain mapping for records, with ``epochs`` and ``best_epoch``."""
