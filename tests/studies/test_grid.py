@@ -98,6 +98,22 @@ def test_names_that_fit_nothing_are_all_told() -> None:
     assert "did you mean 'float'" in str(sorted(told))
 
 
+def test_what_is_said_twice_is_told() -> None:
+    axes = {"bits": {"b2": {"bits": 2}}}
+    wrong = study(
+        seeds=[0, 1, 0],
+        axes=axes,
+        trials=[{"name": "a", "axes": ["bits", "bits"]}, {"name": "b", "seeds": [3, 3]}, {"name": "s1"}, {"name": "c", "tags": ["s3"]}],
+    )
+    assert [(error.path, error.text.partition(";")[0]) for error in mistakes(wrong)] == [
+        (("seeds",), "0 is there twice"),
+        (("trials", 0, "axes"), "'bits' is there twice"),
+        (("trials", 1, "seeds"), "3 is there twice"),
+        (("trials", 2, "name"), "'s1' is the tag of a seed, and would be lost in it"),
+        (("trials", 3, "tags"), "'s3' is the tag of a seed, and would be lost in it"),
+    ]
+
+
 def shipped_drafts(name: str) -> list[Any]:
     return list(drafts(Study.read(grouped(tomllib.loads(shipped()[name].read_text())))))
 

@@ -126,6 +126,11 @@ def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., 
         ('objective = "accuracy"', 'objective = "memory"', 4, "'memory' gives no value of that name"),
         ('objective = "accuracy"', 'objective = "start"', 4, "must be one of accuracy, agreement, emd, emd_independent"),
         ("bits = 2 }", "bits = 99 }", 23, "nearest valid value: 8"),
+        ('reference = "float"', 'refrence = "float"', 21, "no such field; did you mean 'reference'"),
+        ('name = "ptq"', 'name = "ptq"\naxis = []', 20, "no such field; did you mean 'axes'"),
+        ("batch_size = 512", 'reference = "float"', 10, "reference: belongs into a group of trials"),
+        ("batch_size = 512", "seeds = [1]", 10, "seeds: belongs into a group of trials"),
+        ('reference = "float"', 'reference = "ptq"', 21, "cannot be its own reference"),
     ],
 )
 def test_a_mistake_is_told_with_line_value_and_nearest(write_study: Callable[..., str], old: str, new: str, line: int, text: str) -> None:

@@ -1,7 +1,7 @@
 """From groups and axes to single trials: the product of options and seeds, each with its name, its tags and all that it says."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,25 +90,46 @@ def _tags(layer: Mapping[str, Any]) -> list[str]:
 
 def mistakes(study: Study) -> Iterator[Misplaced]:
     """What is wrong with the names that groups and axes use of each other."""
-    names = [group.name for group in study.trials]
     seeds = {f"s{seed}" for group in study.trials for seed in group.seeds or study.seeds}
+    yield from _twice(("seeds",), study.seeds)
     for axis, options in study.axes.items():
         for option, layer in options.items():
-            if option in seeds:
-                yield Misplaced(("axes", axis, option), f"{option!r} is the tag of a seed, and would be lost in it; choose another name")
+            yield from _of_seeds(("axes", axis, option), (option,), seeds)
             if layer.get("tags", []) != _tags(layer):
                 yield Misplaced(("axes", axis, option, "tags"), f"tags must be a list of words, got {layer['tags']!r}")
     for index, group in enumerate(study.trials):
         place: Path = ("trials", index)
-        absent = [axis for axis in group.axes if axis not in study.axes]
-        yield from (Misplaced((*place, "axes"), unknown("axis", axis, study.axes)) for axis in absent)
-        if names.index(group.name) != index:
-            yield Misplaced((*place, "name"), f"group {group.name!r} is there already; choose another name")
-        others = [name for name in names if name != group.name]
-        if group.reference is not None and group.reference not in others:
-            yield Misplaced((*place, "reference"), unknown("group", group.reference, others))
-        if not absent:
-            yield from _unborne_tags(study, group, place)
+        yield from _twice((*place, "axes"), group.axes)
+        yield from _twice((*place, "seeds"), group.seeds or ())
+        yield from _of_seeds((*place, "name"), (group.name,), seeds)
+        yield from _of_seeds((*place, "tags"), group.tags, seeds)
+        yield from _unfitting(study, index, place)
+
+
+def _unfitting(study: Study, index: int, place: Path) -> Iterator[Misplaced]:
+    """What a group names that is not there, or is there already."""
+    group, names = study.trials[index], [group.name for group in study.trials]
+    absent = [axis for axis in group.axes if axis not in study.axes]
+    yield from (Misplaced((*place, "axes"), unknown("axis", axis, study.axes)) for axis in absent)
+    if names.index(group.name) != index:
+        yield Misplaced((*place, "name"), f"group {group.name!r} is there already; choose another name")
+    others = [name for name in names if name != group.name]
+    if group.reference == group.name:
+        yield Misplaced((*place, "reference"), f"group {group.name!r} cannot be its own reference; name another, or leave it out")
+    elif group.reference is not None and group.reference not in others:
+        yield Misplaced((*place, "reference"), unknown("group", group.reference, others))
+    if not absent:
+        yield from _unborne_tags(study, group, place)
+
+
+def _of_seeds(place: Path, words: Sequence[str], seeds: Set[str]) -> Iterator[Misplaced]:
+    for word in (word for word in words if word in seeds):
+        yield Misplaced(place, f"{word!r} is the tag of a seed, and would be lost in it; choose another name")
+
+
+def _twice(place: Path, values: Sequence[str | int]) -> Iterator[Misplaced]:
+    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+        yield Misplaced(place, f"{value!r} is there twice; drop one of them")
 
 
 def _unborne_tags(study: Study, group: Group, place: Path) -> Iterator[Misplaced]:

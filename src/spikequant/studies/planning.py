@@ -16,7 +16,7 @@ from spikequant.studies.keys import key_of, said
 from spikequant.studies.measures import check_objective
 from spikequant.studies.procedure import Procedures, Setup
 from spikequant.studies.resolve import cached_data, is_file
-from spikequant.studies.study import Study, grouped
+from spikequant.studies.study import OWN, Study, grouped
 from spikequant.studies.table import PROCEDURES
 
 LARGEST = 2**20
@@ -198,6 +198,8 @@ class Reader:
         known = procedure.setup.model_fields
         kept = {name: value for name, value in draft.fields.items() if name in known or _origin(draft, (name,))[0] == "trials"}
         kept = {name: value for name, value in kept.items() if name != "procedure"}
+        if strangers := kept.keys() - known - {"seed"}:
+            raise SpecError("\n".join(f"Setup.{name}: no such field{nearest(name, known.keys() | OWN)}" for name in sorted(strangers)))
         if "seed" in kept:
             raise SpecError(f"Setup.seed: must be given as seeds = [{kept['seed']!r}], of the group or the study")
         setup = procedure.setup.read(kept | {"seed": draft.seed})
@@ -281,7 +283,7 @@ def _fields_of_no_procedure(chosen: Sequence[Draft], procedures: Procedures) -> 
         for name in draft.fields.keys() - known:
             origin = _origin(draft, (name,))
             if origin[0] != "trials":
-                yield Misplaced(origin, f"no such field{nearest(name, known)}")
+                yield Misplaced(origin, "belongs into a group of trials" if name in OWN else f"no such field{nearest(name, known)}")
 
 
 def _complaints(error: SpecError) -> Iterator[tuple[places.Path, str]]:
