@@ -171,6 +171,8 @@ def test_refuses_what_gives_no_floor(dense, batches) -> None:
         compare(dense(0), dense(1), batches(count=1, images=1))
     with pytest.raises(SpecError, match="resamples must be at least 1, got 0"):
         compare(dense(0), dense(1), batches(), resamples=0)
+    with pytest.raises(SpecError, match="seed must be at least 0, got -1"):
+        compare(dense(0), dense(1), batches(), seed=-1)
 
 
 def test_a_seed_gives_the_same_record_again(dense, batches) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import CHUNK, Recorder, count, placed, record
+from spikequant.behavior.recorder import CHUNK, Recorder, count, pairs, placed, record
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import build
 from spikequant.neurons import IF
@@ -181,3 +181,21 @@ def test_batches_go_where_the_model_is() -> None:
     x = torch.ones(2)
     assert placed(nn.Linear(2, 2, device="meta"), x).device.type == "meta"
     assert placed(nn.ReLU(), x) is x
+
+
+@pytest.mark.parametrize(
+    ("loader", "told"),
+    [
+        ((torch.ones(4, 2, 3), torch.zeros(2)), "got Tensor; take Batches"),
+        ([(torch.ones(4, 2, 3), torch.zeros(2), 1)], "got Tensor, Tensor, int;"),
+        ([(np.ones((4, 2, 3)), torch.zeros(2))], "got ndarray, Tensor;"),
+        ([(torch.ones(4, 2, 3), [0, 0])], "got Tensor, list;"),
+    ],
+)
+def test_what_is_no_batch_is_told(loader: object, told: str) -> None:
+    with pytest.raises(MismatchError, match=told):
+        list(pairs(loader))
+
+
+def test_who_only_watches_takes_any_labels(relay) -> None:
+    assert record(relay(), [(torch.ones(4, 2, 3), ["a", "b"])]).images == 2

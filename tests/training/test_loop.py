@@ -425,6 +425,8 @@ def test_a_loader_that_gives_nothing_is_told():
         fit(nn.Linear(2, 2), [], Training(epochs=1))
     with pytest.raises(SpecError, match="no sample in epoch 2"):
         fit(nn.Linear(2, 2), iter(POINTS), Training(epochs=2, schedule="constant"))
+    with pytest.raises(SpecError, match="a batch without a sample in epoch 1"):
+        fit(nn.Linear(2, 2), [(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64))], Training(epochs=1))
 
 
 @pytest.mark.parametrize(

@@ -60,5 +60,5 @@ def test_rates_that_are_absent_or_of_others_are_refused() -> None:
         fit(net(), LOADER, Training(epochs=1, rates=Rates(weight=1.0)))
     with pytest.raises(MismatchError, match="rates are wanted of other, the model has 1"):
         fit(net(), LOADER, Training(epochs=1, rates=Rates(weight=1.0, wanted={"other": (0.5,)})))
-    with pytest.raises(MismatchError, match="record them anew"):
+    with pytest.raises(MismatchError, match=r"layer '1' has . channels, rates are wanted of 1; record them anew"):
         fit(net(), LOADER, Training(epochs=1, rates=Rates(weight=1.0, wanted={"1": (0.5,)})))

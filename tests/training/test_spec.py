@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from spikequant.errors import SpecError
-from spikequant.training.spec import Training
+from spikequant.training.spec import Rates, Training
 
 
 def test_a_training_is_a_value():
@@ -49,6 +49,7 @@ def test_the_defaults_are_written_once():
         ({"epochs": 1, "lr": float("nan")}, "Training.lr: must be a finite number, got nan"),
         ({"epochs": 1, "optimizer": "adan"}, "did you mean 'adam'?"),
         ({"epochs": 1, "loss": "cross_entropy_cuont"}, "did you mean 'cross_entropy_count'?"),
+        ({"epochs": 1, "loss": "mse"}, "'squat_ce_count', 'mse_count', 'squat_mse' or 'squat_mse_count', got 'mse'"),
         ({"epochs": 1, "seed": -1}, "Training.seed: must be greater than or equal to 0, got -1; nearest valid value: 0"),
         ({"epochs": 1, "patience": 0}, "Training.patience: must be greater than or equal to 1, got 0; nearest valid value: 1"),
         ({"epochs": 1, "grad_clip": -1.0}, "Training.grad_clip: must be greater than 0, got -1.0"),
@@ -62,6 +63,13 @@ def test_what_cannot_be_is_refused_with_its_rule(fields, told):
     with pytest.raises(SpecError) as caught:
         Training(**fields)
     assert told in str(caught.value)
+
+
+def test_one_rate_that_is_none_has_one_complaint():
+    with pytest.raises(SpecError, match=r"^Rates\.wanted\.a\.0: must be less than or equal to 1, got 1\.2; nearest valid value: 1\.0$"):
+        Rates(weight=1.0, wanted={"a": (1.2,)})
+    with pytest.raises(SpecError, match="the rate of at least 1 channel"):
+        Rates(weight=1.0, wanted={"a": ()})
 
 
 def test_the_spec_loads_no_torch():

@@ -51,8 +51,9 @@ def compare(  # noqa: PLR0913 (the two networks and the inputs, then options by 
     (0.0, 1.0, None)
     """
     bounds = Bounds.checked(dead_below, saturated_above)
-    if resamples < 1:
-        raise SpecError(f"resamples must be at least 1, got {resamples}")
+    for name, value, least in (("resamples", resamples, 1), ("seed", seed, 0)):
+        if value < least:
+            raise SpecError(f"{name} must be at least {least}, got {value}")
     others = {"the network": network} | {f"twins[{index}]": twin for index, twin in enumerate(twins)}
     pairs = [match(reference, model, place) for place, model in others.items()]
     agreement = Agreement(pairs[0])

@@ -41,16 +41,34 @@ def record(model: nn.Module, loader: Loader, batches: int = 20, seed: int = 0) -
     return recorder.firing()
 
 
+def pairs(loader: Loader, labels: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a loader, each looked at; without ``labels`` they may be anything.
+
+    Raises:
+        MismatchError: what is no batch ``(x, y)`` of tensors.
+
+    >>> [len(x) for x, _ in pairs([(torch.zeros(3, 1), torch.zeros(3))])]
+    [3]
+    """
+    for batch in loader:
+        parts = batch if isinstance(batch, tuple | list) else (batch,)
+        if len(parts) != 2 or not all(isinstance(part, Tensor) for part in (parts if labels else parts[:1])):
+            told = ", ".join(type(part).__name__ for part in parts)
+            raise MismatchError(f"a loader gives batches (x, y) of tensors, got {told}; take Batches of a split, or a list of such pairs")
+        yield batch
+
+
 def first(loader: Loader, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The first batches of a loader.
 
     Raises:
         SpecError: fewer than one was asked for, or none was given.
+        MismatchError: what is no batch.
     """
     if batches < 1:
         raise SpecError(f"batches must be at least 1, got {batches}")
     batch = None
-    for batch in itertools.islice(loader, batches):
+    for batch in itertools.islice(pairs(loader, labels=False), batches):
         yield batch
     if batch is None:
         raise SpecError("the loader gave no batch: firing is watched on at least 1")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import from_rest, watching
+from spikequant.behavior.recorder import from_rest, pairs, watching
 from spikequant.errors import Diverged, SpecError
 from spikequant.models import Network
 from spikequant.training.assignment import voted
@@ -43,7 +43,7 @@ def judged(model: nn.Module, loader: Loader) -> Iterator[Tensor]:
     >>> [answers.tolist() for answers in judged(nn.Identity(), [(torch.eye(2), torch.tensor([0, 0]))])]
     [[True, False]]
     """
-    for index, (x, y) in enumerate(loader):
+    for index, (x, y) in enumerate(pairs(loader)):
         with watching(model):
             logits = as_steps(model, from_rest(model, x)).sum(0)
         targets = y.to(logits.device)

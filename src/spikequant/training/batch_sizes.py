@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from spikequant.behavior.recorder import pairs
 from spikequant.errors import SpecError
 from spikequant.training.accuracy import evaluate
 from spikequant.training.outputs import Loader, batch_axis
@@ -37,7 +38,7 @@ class Rebatched:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over the loader."""
         held: list[tuple[Tensor, Tensor]] = []
-        for index, (x, y) in enumerate(self.loader):
+        for index, (x, y) in enumerate(pairs(self.loader)):
             self.axis = self.axis if index else batch_axis(self.model, x, y)  # of the first: the last may be as short as its events
             held.append((x, y))
             while sum(len(labels) for _, labels in held) >= self.size:

@@ -137,6 +137,8 @@ def _shown(value: Any) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Tensors]:
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; name a file, as {path / 'checkpoint.safetensors'}")
     try:
         tensors, metadata = tensorfile.read(files.read(path, LIMIT), str(path))
         document = parse_json(metadata.get("document", "null"))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikequant.behavior.recorder import pairs
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network, draw_readout
 from spikequant.neurons import Refraining, Traces
@@ -99,7 +100,7 @@ def learn_locally(network: Network, loader: Loader, decolle: Decolle, validation
             loader.set_epoch(epoch)
         optimizer.param_groups[0]["lr"] = decolle.rate(epoch)
         network.train()
-        for x, y in loader:
+        for x, y in pairs(loader):
             if step == 0 and decolle.settling:
                 settle(layers, x[:, : decolle.settling].to(device_of(network)), noise)
             losses.append(_learned(layers, optimizer, (x, y), decolle, noise))

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Adam, Optimizer
 
 from spikequant import files
+from spikequant.behavior.recorder import pairs
 from spikequant.errors import SpecError, SpikequantError
 from spikequant.neurons import rest
 from spikequant.training import parallel
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         SpecError: a field of ``training`` asks for what loader or model do not have, or the loader gave nothing.
-        MismatchError: outputs and targets do not fit, or the checkpoint is of another run.
+        MismatchError: outputs and targets do not fit, what is no batch, or the checkpoint is of another run.
         FormatError: the checkpoint is damaged.
         Diverged: a loss, gradient or weight is not finite; names step, epoch and layer.
     """
@@ -125,7 +126,9 @@ def _one_pass(run: _Run, loader: Loader, history: History) -> Generator[Step, No
     seen, summed, began = 0, 0.0, time.perf_counter()
     _begin_epoch(loader, run.training.seed, epoch - 1)
     run.model.train()
-    for x, y in loader:
+    for x, y in pairs(loader):
+        if not len(y):
+            raise SpecError(f"the loader gave a batch without a sample in epoch {epoch}; leave it out")
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(run.training, step, run.total_steps)
         step += 1

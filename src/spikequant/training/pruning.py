@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikequant.behavior.recorder import watching
+from spikequant.behavior.recorder import pairs, watching
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.narrowing import couplings, narrowed
@@ -65,7 +65,7 @@ def channel_scores(model: Network, loader: Loader, pruning: Pruning) -> Scores:
 
 def _batches(model: Network, loader: Loader, most: int) -> Iterator[tuple[Tensor, Tensor]]:
     device, empty = device_of(model), True
-    for _, (x, y) in zip(range(most), loader, strict=False):
+    for _, (x, y) in zip(range(most), pairs(loader), strict=False):
         yield x.to(device), y.to(device)
         empty = False
     if empty:

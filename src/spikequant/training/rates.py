@@ -75,5 +75,8 @@ def near_rates(model: nn.Module, wish: Rates | None) -> Iterator[Callable[[], Te
 def _mean_distance(heard: dict[str, Tensor], wish: Rates) -> Tensor:
     if wish.wanted.keys() != heard.keys():
         raise MismatchError(f"rates are wanted of {', '.join(wish.wanted)}, the model has {', '.join(heard)}; record them anew")
+    for name, rates in heard.items():
+        if len(rates) != len(wish.wanted[name]):
+            raise MismatchError(f"layer {name!r} has {len(rates)} channels, rates are wanted of {len(wish.wanted[name])}; record them anew")
     pairs = [(rates, rates.new_tensor(wish.wanted[name])) for name, rates in heard.items()]
     return torch.stack([rate_distance(rates, wanted, wish.kind) for rates, wanted in pairs]).mean()

@@ -2,17 +2,23 @@
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from spikequant.quantizers import Spec
 
 MeanSquareName = Literal["mse_count", "squat_mse", "squat_mse_count"]
-LossName = Literal["cross_entropy", "cross_entropy_mean", "cross_entropy_count", "squat_ce", "squat_ce_count"] | MeanSquareName
+LossName = Literal["cross_entropy", "cross_entropy_mean", "cross_entropy_count", "squat_ce", "squat_ce_count", MeanSquareName]
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["scratch", "float"]
 Pairing = Literal["same", "independent"]
 Share = Annotated[float, Field(ge=0, le=1)]
 RateKind = Literal["distribution", "mean"]
+
+
+def _of_channels(rates: tuple[float, ...]) -> tuple[float, ...]:
+    if not rates:  # pydantic's own bound also complains where a rate is refused
+        raise ValueError("a layer has the rate of at least 1 channel, got none")
+    return rates
 
 
 class Freezing(Spec):
@@ -52,7 +58,7 @@ class Rates(Spec):
 
     weight: Annotated[float, Field(gt=0)]
     kind: RateKind = "distribution"
-    wanted: dict[str, Annotated[tuple[Share, ...], Field(min_length=1, strict=False)]] = Field(default_factory=dict)
+    wanted: dict[str, Annotated[tuple[Share, ...], Field(strict=False), AfterValidator(_of_channels)]] = Field(default_factory=dict)
 
 
 class Correction(Spec):

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from spikequant.behavior.recorder import pairs
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Vote
@@ -72,7 +73,7 @@ def learn(network: Network, loader: Loader, stdp: Stdp) -> Iterator[Showing]:
         begun, before = time.perf_counter(), seen
         if hasattr(loader, "set_epoch"):
             loader.set_epoch(epoch)
-        for x, _ in loader:
+        for x, _ in pairs(loader, labels=False):
             counts = shown(network, x, stdp, Stream(network.wiring.time, stdp.seed, seen)).counts
             seen += len(x)
             speed = (seen - before) / (time.perf_counter() - begun)
@@ -118,7 +119,7 @@ def respond(network: Network, x: Tensor, seed: int = 0, first: int = 0) -> Tenso
 def responses(network: Network, loader: Iterable[tuple[Tensor, Tensor]], seed: int = 0) -> tuple[Tensor, Tensor]:
     """Spikes ``[image, neuron]`` and labels ``[image]`` of all images of a loader."""
     counts, labels, first = [], [], 0
-    for x, y in loader:
+    for x, y in pairs(loader):
         counts.append(respond(network, x, seed, first))
         labels.append(y)
         first += len(y)
