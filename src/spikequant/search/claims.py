@@ -17,9 +17,9 @@ class Claim(BaseModel):
     The effect is a ``difference`` or ``ratio`` of ``measure`` in rows that bear the tags ``of``: to the row with the tags ``against``
     instead and all others alike; or, with ``along``, from each tag of it to the next; or the value itself. ``correlation``: that of
     ``measure`` and ``beside`` over the configurations (means over seeds) of one case, a case being what ``of`` and one text of
-    ``each`` select; with ``against``, of how far each moved from that baseline, where it has the measure; with ``given``, the partial
-    correlation once these measures are known. Other comparisons also take ``each``: only rows of one of its texts count. ``seeds``:
-    fewer decide nothing, where seeds are known.
+    ``each`` select; with ``against``, of how far each moved from that baseline, where it has the measure, runs without it left out; with
+    ``given``, the partial correlation once these measures are known. Other comparisons also take ``each``: only rows of one of its texts
+    count. ``seeds``: fewer decide nothing, where seeds are known.
 
     >>> Claim(name="wide", says="Wide fires more.", source="4.1", measure="mean_rate", of="wide", against="narrow", least=0.0).compare
     'difference'
