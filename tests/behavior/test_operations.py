@@ -65,6 +65,17 @@ def test_a_model_without_synapses_is_refused() -> None:
         operations(nn.Sequential(nn.ReLU()), [(torch.zeros(1, 1), torch.zeros(1))])
 
 
+@pytest.mark.parametrize("layer", [nn.Conv1d(1, 1, 3), nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")])
+def test_a_convolution_that_cannot_be_counted_is_refused(layer: nn.Module) -> None:
+    with pytest.raises(SpecError, match="layer '0': operations are counted of Conv2d with padding_mode='zeros' and of Linear, got Conv"):
+        operations(nn.Sequential(layer, nn.Linear(4, 3)), [(torch.ones(1, 1, 4, 4), torch.zeros(1))])
+
+
+def test_no_sample_has_no_operations() -> None:
+    with pytest.raises(SpecError, match="the loader gave no sample"):
+        operations(nn.Linear(4, 3), [(torch.zeros(0, 4), torch.zeros(0))])
+
+
 def test_guests_begin_every_batch_at_rest(foreign: ModuleType) -> None:
     """A charge of 0.6 fires only on top of that of the batch before."""
     model, batch = nn.Sequential(foreign.IFNode(step_mode="m"), nn.Linear(1, 3)), (torch.full((1, 1, 1), 0.6), torch.zeros(1))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from spikequant.behavior.recorder import Loader, first, from_rest, watching
 from spikequant.errors import SpecError
@@ -28,13 +29,13 @@ def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str,
     A synapse that padding feeds is not counted. A layer that runs once for all time steps counts once.
 
     Raises:
-        SpecError: no batch was asked for or given, or the model has no such layer.
+        SpecError: no sample was asked for or given, the model has no such layer, or a convolution that cannot be counted.
 
     >>> found = operations(nn.Sequential(nn.Linear(4, 3)), [(torch.tensor([[0.0, 1.0, 1.0, 0.0]]), torch.zeros(1))])
     >>> found["0"]
     Operations(dense=12.0, effective=6.0)
     """
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
+    layers = {name: _countable(name, module) for name, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)}
     if not layers:
         raise SpecError(f"{type(model).__name__} has no convolution or linear layer whose operations could be counted")
     dense, effective = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
@@ -52,7 +53,17 @@ def operations(model: nn.Module, loader: Loader, batches: int = 20) -> dict[str,
     finally:
         for handle in handles:
             handle.remove()
+    if not images:
+        raise SpecError("the loader gave no sample: operations are counted on at least 1")
     return {name: Operations(dense[name] / images, effective[name] / images) for name in layers}
+
+
+def _countable(name: str, module: nn.Module) -> nn.Conv2d | nn.Linear:
+    if isinstance(module, nn.Linear):
+        return module
+    if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
+        raise SpecError(f"layer {name!r}: operations are counted of Conv2d with padding_mode='zeros' and of Linear, got {module}")
+    return module
 
 
 def _run(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> int:
