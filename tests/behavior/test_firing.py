@@ -31,18 +31,18 @@ def test_layer_values() -> None:
     assert FOUR.channels == 4
     assert FOUR.mean_rate == pytest.approx(1.05 / 4)
     assert (FOUR.dead(), FOUR.dead(below=0.06), FOUR.silent) == (0.5, 0.75, 0.25)
-    assert (FOUR.saturated(), FOUR.saturated(0.97), FOUR.hot(), TWO.hot()) == (0.25, 0.0, 0.25, 0.5)
+    assert (FOUR.saturated(), FOUR.saturated(0.97)) == (0.25, 0.0)
 
 
 def test_network_values_are_means_over_layers() -> None:
     assert BOTH.mean_rate == pytest.approx((1.05 / 4 + 0.75) / 2)
-    assert (BOTH.dead(), BOTH.silent, BOTH.saturated(), BOTH.hot()) == (0.25, 0.125, 0.375, 0.375)
+    assert (BOTH.dead(), BOTH.silent, BOTH.saturated()) == (0.25, 0.125, 0.375)
 
 
 def test_pooled_takes_all_channels_as_one_set() -> None:
     pooled = Firing(BOTH.layers, images=2, pooled=True)
     assert pooled.mean_rate == pytest.approx((1.05 + 1.5) / 6)
-    assert (pooled.dead(), pooled.silent, pooled.saturated(), pooled.hot()) == pytest.approx((2 / 6, 1 / 6, 2 / 6, 2 / 6))
+    assert (pooled.dead(), pooled.silent, pooled.saturated()) == pytest.approx((2 / 6, 1 / 6, 2 / 6))
 
 
 def test_emd_of_two_networks_is_the_mean_over_layers_or_of_all_channels_at_once() -> None:

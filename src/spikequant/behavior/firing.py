@@ -13,7 +13,6 @@ Counts = NDArray[np.int64]
 
 DEAD_BELOW = 0.05
 SATURATED_ABOVE = 0.95
-HOT_ABOVE = 0.5
 
 
 def dead(rates: Reals, below: float = DEAD_BELOW) -> float:
@@ -35,7 +34,7 @@ def silent(rates: Reals) -> float:
 
 
 def above(rates: Reals, bound: float) -> float:
-    """The share of channels whose rate exceeds a bound: saturated above 0.95, hot above 0.5.
+    """The share of channels whose rate exceeds a bound: saturated above 0.95.
 
     >>> above(np.array([0.0, 0.6, 0.96, 1.0]), 0.95)
     0.5
@@ -85,10 +84,6 @@ class LayerFiring:
         """The share of channels with a rate above the bound."""
         return above(self.rates, bound)
 
-    def hot(self, bound: float = HOT_ABOVE) -> float:
-        """The share of channels that fire at more than every second opportunity."""
-        return above(self.rates, bound)
-
 
 @dataclass(frozen=True, eq=False)
 class Firing:
@@ -118,10 +113,6 @@ class Firing:
 
     def saturated(self, bound: float = SATURATED_ABOVE) -> float:
         """The share of channels with a rate above the bound."""
-        return self._over(lambda rates: above(rates, bound))
-
-    def hot(self, bound: float = HOT_ABOVE) -> float:
-        """The share of channels that fire at more than every second opportunity."""
         return self._over(lambda rates: above(rates, bound))
 
     def emd(self, other: "Firing") -> float:
