@@ -86,7 +86,7 @@ def test_every_module_keeps_its_mode() -> None:
         ([{"x": 1, "y": 2}], "this one gave dict"),
         (
             [(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.zeros(2))],
-            "takes floating point, got torch.uint8; divide by the scale",
+            "takes tensors of floating point, got torch.uint8; divide by the scale",
         ),
     ],
 )
@@ -111,3 +111,19 @@ def test_a_grid_that_cannot_hold_the_membranes_names_its_layer() -> None:
     loud = [(torch.full((1, 2, 3), 400.0), torch.zeros(2))]
     with pytest.raises(SpecError, match=r"0: FixedPoint: integer [+] fraction must be at most 23, got 9 [+] 16"):
         quantize(nn.Sequential(LIF(decay=0.9, threshold=1000.0)), Recipe(state=FixedPoint(fraction=16)), loud)
+
+
+class Named(nn.Module):
+    """A network of another's that takes its input by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif = LIF(decay=0.9)
+
+    def forward(self, x: dict[str, Tensor]) -> Tensor:
+        return self.lif(x["current"].unsqueeze(0))
+
+
+def test_a_foreign_network_takes_what_it_likes() -> None:
+    small = quantize(Named(), Recipe(state=FITTED), [({"current": CURRENT[0][0]}, CURRENT[0][1])])  # type: ignore[list-item]
+    assert small.lif.state.high.item() == pytest.approx(0.2, rel=1e-2)  # a constant is widened

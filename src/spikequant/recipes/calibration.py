@@ -85,8 +85,11 @@ def show(model: nn.Module, loader: Loader, batches: int) -> None:
         SpecError: the loader gave no batch.
     """
     for x in inputs(loader, batches):
-        if isinstance(model, Network) and not x.is_floating_point():
-            raise SpecError(f"{model.wiring.name} takes floating point, got {x.dtype}; divide by the scale of the data, as Batches does")
+        if isinstance(model, Network) and not (isinstance(x, Tensor) and x.is_floating_point()):
+            got = getattr(x, "dtype", type(x).__name__)
+            raise SpecError(
+                f"{model.wiring.name} takes tensors of floating point, got {got}; divide by the scale of the data, as Batches does"
+            )
         rest(model)
         model(x)
         rest(model)
@@ -100,7 +103,7 @@ def inputs(loader: Loader, batches: int) -> Iterator[Tensor]:
     """
     batch: object = None
     for batch in itertools.islice(_iterable(loader), batches):
-        if not isinstance(batch, tuple | list) or len(batch) != 2 or not isinstance(batch[0], Tensor):
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise SpecError(f"a loader gives pairs (x, y), this one gave {_name(batch)}; {PAIRS}")
         yield batch[0]
     if batch is None:
