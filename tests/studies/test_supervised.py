@@ -134,6 +134,16 @@ def test_what_cannot_be_run_is_refused_before(changed: dict[str, Any], told: str
         check(Supervised.read(SMALL | {"training": {"epochs": 1}} | changed))
 
 
+def test_all_mistakes_of_a_setup_are_told_at_once() -> None:
+    wrong = {"model": "squat-fmnist", "measures": ["strat", "emdd"], "recipe": {"overrides": {"con9*": {"weights": "float"}}}}
+    with pytest.raises(SpecError) as caught:
+        SUPERVISED.check(Supervised.read(SMALL | {"training": {"epochs": 1}} | wrong))
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["Setup.measures", "Setup.measures", "Setup.recipe", "Setup.data"]
+    assert lines[0].endswith("did you mean 'start'?")
+    assert lines[1].endswith("did you mean 'emd'?")
+
+
 def test_needs_and_weights_follow_from_the_setup() -> None:
     scratch = Supervised.read(SMALL | {"training": {"epochs": 1}})
     assert needs(scratch) == set()

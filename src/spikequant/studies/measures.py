@@ -203,15 +203,16 @@ def needs(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(need for name in names if name in MEASURES for need in MEASURES[name].needs)
 
 
-def check(names: tuple[str, ...]) -> None:
-    """Refuse names that are not in the table.
+def check(names: tuple[str, ...], *more: str) -> None:
+    """Refuse names that are not in the table, nor among those that a procedure measures itself.
 
     Raises:
-        SpecError: names the one, and the nearest valid one.
+        SpecError: names each, and the nearest valid one, on a line of its own.
     """
-    for name in names:
-        if name not in MEASURES:
-            raise SpecError(unknown("measure", name, MEASURES, "Setup.measures"))
+    known = [*MEASURES, *more]
+    wrong = [unknown("measure", name, known) for name in dict.fromkeys(names) if name not in known]
+    if wrong:
+        raise SpecError("\n".join(wrong))
 
 
 def measured(names: tuple[str, ...], subject: Subject, folder: Path) -> Measures:

@@ -14,7 +14,7 @@ from spikequant.studies import places
 from spikequant.studies.grid import Draft, Misplaced, drafts, mistakes, referred
 from spikequant.studies.keys import key_of, said
 from spikequant.studies.measures import check_objective
-from spikequant.studies.procedure import Procedures, Setup
+from spikequant.studies.procedure import Procedure, Procedures, Setup
 from spikequant.studies.resolve import cached_data, is_file
 from spikequant.studies.study import OWN, Study, grouped
 from spikequant.studies.table import PROCEDURES
@@ -203,19 +203,24 @@ class Reader:
         if "seed" in kept:
             raise SpecError(f"Setup.seed: must be given as seeds = [{kept['seed']!r}], of the group or the study")
         setup = procedure.setup.read(kept | {"seed": draft.seed})
+        wrong = list(self._wrong(study, draft, procedure, setup))
+        if wrong:
+            raise SpecError("\n".join(wrong))
+        return setup
+
+    def _wrong(self, study: Study, draft: Draft, procedure: Procedure, setup: Setup) -> Iterator[str]:
+        """What is wrong with a setup whose fields are right, each by itself."""
         if study.objective not in setup.measures:
-            raise SpecError(f"Setup.measures: must hold the study's objective {study.objective!r}, got {list(setup.measures)}")
-        missing = procedure.needs(setup) and study.trials[draft.group].reference is None
-        if missing:
-            raise SpecError("Setup.reference: is required by what the trial starts from or measures; name the group of its float networks")
+            yield f"Setup.measures: must hold the study's objective {study.objective!r}, got {list(setup.measures)}"
+        if procedure.needs(setup) and study.trials[draft.group].reference is None:
+            yield "Setup.reference: is required by what the trial starts from or measures; name the group of its float networks"
         try:
             procedure.check(setup)
         except DataError:
             if not self.absent_data:
                 raise
         except SpecError as error:
-            raise error if re.match(r"Setup\.", str(error)) else SpecError(f"Setup: {error}") from None
-        return setup
+            yield str(error) if re.match(r"Setup\.", str(error)) else f"Setup: {error}"
 
     def _trial(
         self, study: Study, every: Sequence[Draft], draft: Draft, setups: dict[str, Setup], made: dict[str, Trial], above: tuple[str, ...]

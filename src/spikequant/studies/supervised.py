@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,11 +13,11 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from spikequant.behavior import record
 from spikequant.data import Batches, DataSet, Split, crop_and_flip, hold_out
-from spikequant.errors import FormatError, MismatchError, SpecError, unknown
+from spikequant.errors import DataError, FormatError, MismatchError, SpecError, unknown
 from spikequant.models import Network, build, names
 from spikequant.neurons import spiking
 from spikequant.quantizers import Spec
-from spikequant.recipes import Recipe, load, plan, quantize, save
+from spikequant.recipes import Hung, Recipe, load, plan, quantize, save
 from spikequant.studies import measures
 from spikequant.studies.dynamics import kept
 from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
@@ -241,44 +241,61 @@ def labelled(network: Network) -> Network:
     return network
 
 
-def check(setup: Pictured) -> None:
+def check(setup: Pictured, *more: str) -> None:
     """Refuse what the fields alone do not show: unknown models and measures, data of another shape, patterns that match no layer.
+
+    ``more``: measures that the procedure has beside the table's.
 
     Raises:
         SpecError: every mistake on a line of its own, with its field.
+        DataError: there is no other mistake, and the data is absent or damaged.
     """
-    measures.check(setup.measures)
-    with _at("model"):
+    told: list[str] = []
+    with _at("measures", told):
+        measures.check(setup.measures, *more)
+    with _at("model", told):
         network = _blank(setup.model)
-    with _at("data"):
+        with _at("recipe", told):
+            hung = plan(network, setup.recipe or Recipe())
+            with _at("measures", told):
+                _refuse_no_levels(setup, network, hung)
+        with _at("data", told):
+            _refuse_other_data(setup, network, told)
+    if told:
+        raise SpecError("\n".join(told))
+
+
+def _refuse_other_data(setup: Pictured, network: Network, told: Sequence[str]) -> None:
+    try:
         data = cached_data(setup.data)
-        if data.shape != network.wiring.input_shape:
-            raise SpecError(f"{setup.data!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
-    with _at("recipe"):
-        plan(network, setup.recipe or Recipe())
-    if "levels" in setup.measures and not _has_levels(setup, network):
-        raise SpecError(
-            "Setup.measures: 'levels' tells of the grids of states, and no state has one; leave it out, or give the recipe a state"
-        )
+    except DataError:
+        if told:
+            return
+        raise
+    if data.shape != network.wiring.input_shape:
+        raise SpecError(f"{setup.data!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
 
 
-def _has_levels(setup: Pictured, network: Network) -> bool:
-    if setup.recipe is None:
-        return setup.starts or any(neuron.state is not None for neuron in spiking(network).values())
-    return any(hung.part == "state" and hung.spec is not None for hung in plan(network, setup.recipe))
+def _refuse_no_levels(setup: Pictured, network: Network, hung: Sequence[Hung]) -> None:
+    held = any(each.part == "state" and each.spec is not None for each in hung)
+    if setup.recipe is None:  # then it has the grids that it comes with
+        held = setup.starts or any(neuron.state is not None for neuron in spiking(network).values())
+    if "levels" in setup.measures and not held:
+        raise SpecError("'levels' tells of the grids of states, and no state has one; leave it out, or give the recipe a state")
 
 
 def check_supervised(setup: Supervised) -> None:
     """Refuse what the fields alone do not show, as ``check``."""
-    check(setup.usual())
+    check(setup, measures.START)
 
 
 @contextlib.contextmanager
-def _at(field: str) -> Iterator[None]:
+def _at(field: str, told: list[str]) -> Iterator[None]:
+    """Note what is wrong with a field, and go on behind the block."""
     try:
         yield
     except SpecError as error:
-        raise SpecError(f"Setup.{field}: {error}") from None
+        told += [f"Setup.{field}: {line}" for line in str(error).splitlines()]
 
 
 def needs(setup: Pictured) -> frozenset[str]:
