@@ -15,6 +15,14 @@ def test_trials_that_cost_the_same_are_measured_once() -> None:
     assert kind_of(trials["qat/lqnet/s0"]) != kind_of(trials["scratch/s0"])
 
 
+def test_a_switch_of_training_is_another_kind_of_trial(write_study: Callable[..., str]) -> None:
+    plain, spiking, softer = (
+        kind_of(plan(write_study(**{"epochs = 1 }": f"epochs = 1, freezing = {{ {more} }} }}"})).trials[0])
+        for more in ("", "spikes = true", "power = 2.0")
+    )
+    assert spiking != plain == softer
+
+
 def test_a_price_grows_with_the_epochs(write_study: Callable[..., str]) -> None:
     setup = plan(write_study()).trials[0].setup.fields()
     short, memory = measure("supervised", setup | {"training": {"epochs": 1}}, 1)

@@ -59,7 +59,7 @@ def _light(setup: dict[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(trial: Trial) -> str:
-    """What decides how long a step takes: all but seeds and single numbers of recipe and training (the epochs count)."""
+    """What decides how long a step takes: all but seeds and single numbers of recipe and training (epochs and switches count)."""
     return json.dumps([trial.procedure, _outline(trial.setup.fields() | {"seed": 0})], sort_keys=True)
 
 
@@ -67,7 +67,7 @@ def _outline(value: Any, place: Sequence[str] = ()) -> Any:
     if isinstance(value, dict):
         return {name: _outline(part, (*place, name)) for name, part in value.items()}
     loose = place[:1] in (("recipe",), ("training",)) and place[-1] not in ("kind", "epochs")
-    return type(value).__name__ if loose and isinstance(value, int | float) else value
+    return type(value).__name__ if loose and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def measure(procedure: str, setup: dict[str, Any], threads: int) -> tuple[float, int]:
