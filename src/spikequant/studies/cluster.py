@@ -59,7 +59,7 @@ class Cluster:
         try:
             outcome: Outcome = ray.get(task)
         except ray.exceptions.TaskCancelledError:
-            return Outcome(failure=self.whys.pop(token, Failure("interrupted", "cancelled; the same command goes on")))
+            return Outcome(failure=self.whys.pop(token, Failure("interrupted", "canceled; the same command goes on")))
         except ray.exceptions.OutOfMemoryError as error:
             return Outcome(failure=Failure("out_of_memory", str(error).splitlines()[0]))
         except ray.exceptions.RayError as error:
