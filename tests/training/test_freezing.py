@@ -223,6 +223,8 @@ def test_a_frozen_spiking_layer_is_a_blockade_too() -> None:
 def test_what_cannot_freeze_is_refused() -> None:
     with pytest.raises(SpecError, match="nothing can freeze"):
         Freezer.of(plain(), Freezing(), 10, 0)
+    with pytest.raises(SpecError, match="spikes freeze neuron by neuron, and Sequential does not tell how many there are; adopt"):
+        Freezer.of(nn.Sequential(nn.Linear(4, 4), LIF(decay=0.5)), Freezing(spikes=True), 10, 0)
     with pytest.raises(SpecError, match="a loader with a length"):
         Freezer.of(quantize(plain(), BINARY), Freezing(), None, 0)
     with pytest.raises(SpecError, match="patience would keep"):

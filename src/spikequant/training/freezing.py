@@ -121,8 +121,14 @@ class Freezer:
 
 
 def freezable(model: nn.Module, spikes: bool) -> dict[str, list[Part]]:
-    """The layers that freeze, in the order of the network: binary weights, with the binary activation or neuron that follows them."""
+    """The layers that freeze, in the order of the network: binary weights, with the binary activation or neuron that follows them.
+
+    Raises:
+        SpecError: spikes of what is no ``Network``.
+    """
     layers: dict[str, list[Part]] = {}
+    if spikes and not isinstance(model, Network):
+        raise SpecError(f"spikes freeze neuron by neuron, and {type(model).__name__} does not tell how many there are; adopt the network")
     shapes = model.shapes() if isinstance(model, Network) else {}
     last = ""
     for name, module in model.named_modules():
