@@ -67,7 +67,8 @@ def test_float_and_the_band_below_it_lie_inside_the_panel(document: dict[str, An
     figure = tradeoff(parse(document), {})
     assert figure is not None
     for panel in figure.panels:
-        height = re.search(r'<g class="mark-rule role-mark[^>]*><line transform="translate\([\d.]+,([-\d.]+)\)', panel)
-        assert height is not None
-        assert 0 <= float(height[1]) <= HEIGHT
-        assert re.search(r'<g class="mark-rect[^>]*clip-path', panel)
+        line = re.search(r'<g class="mark-rule role-mark[^>]*><line transform="translate\([\d.]+,([-\d.]+)\)', panel)
+        band = re.search(r'<g class="mark-rect role-mark[^>]*><path d="M0,([-\d.]+)h[\d.]+v([-\d.]+)h', panel)
+        assert line is not None
+        assert band is not None
+        assert 0 <= float(line[1]) == float(band[1]) < float(band[1]) + float(band[2]) <= HEIGHT

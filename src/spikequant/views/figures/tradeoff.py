@@ -74,7 +74,7 @@ def _accuracy_axis(record: Record) -> alt.Y:
     """Accuracy upwards, drawn as its error on a scale that is linear for the first two points and logarithmic beyond."""
     accuracies = [record.reference.accuracy, *(variant.accuracy for variant in record.variants)]
     errors = [1 - accuracy for accuracy in accuracies if accuracy is not None]
-    least, most = min(errors), max(errors)
+    least, most = min(errors), max(*errors, 1 - (record.reference.accuracy or 0) + WITHIN)  # the band's end lies inside
     ticks = [1 - tick for tick in ACCURACY_TICKS if least - 0.015 <= 1 - tick <= max(most * 1.3, least + 0.03)]
     domain = [min([least, *ticks]), max([most, *ticks])]
     return alt.Y(
@@ -112,7 +112,7 @@ def _frame(record: Record) -> Drawing:
     error = 1 - (record.reference.accuracy or 0)
     y = _accuracy_axis(record)
     row = {"error": error, "below": error + WITHIN, "label": ["float", percent(record.reference.accuracy)]}
-    band = chart([row]).mark_rect(fill=INK, opacity=0.07, clip=True).encode(y=y, y2="below:Q")
+    band = chart([row]).mark_rect(fill=INK, opacity=0.07).encode(y=y, y2="below:Q")
     line = chart([row]).mark_rule(color=INK, opacity=0.6).encode(y=y)
     label = chart([row]).mark_text(align="left", baseline="middle", dx=5, dy=-6, color=INK, fontSize=11, lineBreak="\n")
     return alt.layer(band, line, label.encode(y=y, x=alt.value("width"), text="label:N"))
