@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import CHUNK, Recorder, count, pairs, placed, record
+from spikequant.behavior.recorder import CHUNK, Recorder, count, pairs, record
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import build
 from spikequant.neurons import IF
@@ -175,12 +175,6 @@ def test_counts_of_the_fused_network_are_those_of_its_spikes() -> None:
     for one, other in zip(by_counts.firing().layers, by_spikes.firing().layers, strict=True):
         assert one.counts.sum() > 0
         assert np.array_equal(one.counts, other.counts)
-
-
-def test_batches_go_where_the_model_is() -> None:
-    x = torch.ones(2)
-    assert placed(nn.Linear(2, 2, device="meta"), x).device.type == "meta"
-    assert placed(nn.ReLU(), x) is x
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor, nn
 
-from spikequant.behavior.recorder import Loader, from_rest, watching
+from spikequant.behavior.recorder import Loader
 from spikequant.errors import MismatchError
+from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import LIF, SecondOrder, guests, spiking
 
 Watcher = Callable[[Tensor], object]

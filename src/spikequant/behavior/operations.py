@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from spikequant.behavior.recorder import Loader, first, from_rest, watching
+from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import SpecError
+from spikequant.models.showing import from_rest, watching
 
 PART = 64  # samples counted at a time
 

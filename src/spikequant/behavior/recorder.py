@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import Listener, guests, observable, rest, tally, tap
+from spikequant.models.showing import from_rest, watching
+from spikequant.neurons import Listener, guests, observable, tally, tap
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 
@@ -72,33 +72,6 @@ def first(loader: Loader, batches: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield batch
     if batch is None:
         raise SpecError("the loader gave no batch: firing is watched on at least 1")
-
-
-def placed(model: nn.Module, x: Tensor) -> Tensor:
-    """The batch on the device of the model."""
-    return x.to(next(itertools.chain(model.parameters(), model.buffers()), x).device)
-
-
-def from_rest(model: nn.Module, x: Tensor) -> Any:
-    """What a model gives for a batch, on its own device; guests, which hold their state from call to call, begin and end at rest."""
-    rest(model)
-    output = model(placed(model, x))
-    rest(model)
-    return output
-
-
-@contextlib.contextmanager
-def watching(*models: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    try:
-        for model in models:
-            model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 class Recorder:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from spikequant.behavior.matching import match
-from spikequant.behavior.recorder import Loader, first, from_rest, seeded, watching
+from spikequant.behavior.recorder import Loader, first, seeded
 from spikequant.errors import MismatchError, SpecError
+from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import tap
 
 TAU_STEPS = 2.0

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikequant.behavior.recorder import placed, watching
 from spikequant.deploy.arithmetic import charged, compared, rest
 from spikequant.deploy.machine import constants, encode, moments
 from spikequant.deploy.operations import emitting
@@ -17,6 +16,7 @@ from spikequant.deploy.simulation import Simulation
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Encode
+from spikequant.models.showing import placed, watching
 from spikequant.neurons import tap
 
 Integers = NDArray[np.int64]

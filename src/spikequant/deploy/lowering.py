@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from spikequant.behavior import emd
-from spikequant.behavior.recorder import watching
 from spikequant.deploy.checking import Check, check, refuse_foreign
 from spikequant.deploy.competing import competed
 from spikequant.deploy.nearest import approximated
@@ -16,6 +15,7 @@ from spikequant.deploy.program import Program
 from spikequant.deploy.transcribing import Pixels, transcribed
 from spikequant.errors import SpecError
 from spikequant.models import Network
+from spikequant.models.showing import watching
 from spikequant.recipes import Recipe
 from spikequant.recipes.folding import is_fresh, largest_input
 

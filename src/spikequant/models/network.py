@@ -9,6 +9,7 @@ from torch.nn import functional
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models.fusing import Chain, chains, fused
 from spikequant.models.layers import Encode, layer
+from spikequant.models.showing import watching
 from spikequant.models.wiring import INPUT, SCANS, Node, Wiring
 from spikequant.neurons import LIF, Traces
 from spikequant.quantizers import Spec
@@ -142,20 +143,17 @@ class Network(nn.Module):
         Raises:
             MismatchError: a node cannot take what its input gives.
         """
-        modes, found = [(module, module.training) for module in self.modules()], dict[str, tuple[int, ...]]()
+        found = dict[str, tuple[int, ...]]()
         like = next((tensor for tensor in self.state_dict().values() if tensor.is_floating_point()), torch.empty(0))
         blank = like.new_zeros(*((1, 1) if self.takes_sequence else (1,)), *self.wiring.input_shape)
         try:
-            with torch.no_grad():
-                for node, value in self.eval().values(blank):
+            with watching(self):
+                for node, value in self.values(blank):
                     found[node.name] = tuple(value.shape[2:])
         except (RuntimeError, ValueError) as error:
             node = self.wiring.nodes[len(found)]
             taken = [found.get(source, self.wiring.input_shape) for source in node.inputs]
             raise MismatchError(f"node {node.name!r} ({node.kind}) cannot take {' and '.join(map(str, taken))}: {error}") from None
-        finally:
-            for module, training in modes:
-                module.training = training
         return found
 
     def _check(self, x: Tensor) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.neurons import Refraining, SecondOrder, Traces, guests, rest, spiking
+from spikequant.models.showing import from_rest, watching
+from spikequant.neurons import Refraining, SecondOrder, Traces, guests, spiking
 from spikequant.quantizers import Fitted, Quantizer
 from spikequant.recipes import foreign
 from spikequant.recipes.plan import HOLDERS, Part, stateful
@@ -44,7 +44,7 @@ def calibrate(model: nn.Module, quantizers: dict[str, Quantizer], loader: Loader
                 stack.enter_context(foreign.watched(guest[name], spiking(model).get(name), observe, part))
             elif neuron is not None:
                 stack.callback(listened(neuron, part, observe).remove)
-        with evaluating(model):
+        with watching(model):
             show(model, loader, batches)
     refuse_silent(quantizers, heard)
     for place, quantizer in quantizers.items():
@@ -65,19 +65,6 @@ def settle(place: str, quantizer: Quantizer) -> None:
             raise SpecError(f"{place}: {error}") from None
 
 
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each module is in the mode in which it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def show(model: nn.Module, loader: Loader, batches: int) -> None:
     """Run a model on the first ``batches`` of a loader, guests from rest and to rest.
 
@@ -90,9 +77,7 @@ def show(model: nn.Module, loader: Loader, batches: int) -> None:
             raise SpecError(
                 f"{model.wiring.name} takes tensors of floating point, got {got}; divide by the scale of the data, as Batches does"
             )
-        rest(model)
-        model(x)
-        rest(model)
+        from_rest(model, x)
 
 
 def inputs(loader: Loader, batches: int) -> Iterator[Tensor]:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, Node, Wiring
-from spikequant.recipes.calibration import Loader, evaluating, show
+from spikequant.models.showing import watching
+from spikequant.recipes.calibration import Loader, show
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -46,7 +47,7 @@ def reestimate(model: nn.Module, loader: Loader, batches: int) -> None:
     """
     norms = [module for module in model.modules() if isinstance(module, Norm)]
     momenta = [norm.momentum for norm in norms]
-    with evaluating(model):
+    with watching(model):
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # an average over all batches

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spikequant.models.showing import watching
 from spikequant.neurons import spiking
 from spikequant.quantizers import integer_bits
-from spikequant.recipes.calibration import Loader, evaluating, listened, refuse_silent, show
+from spikequant.recipes.calibration import Loader, listened, refuse_silent, show
 from spikequant.recipes.plan import original, weighted
 
 FINEST = 16  # fraction bits of the finest format that the paper tries
@@ -50,7 +51,7 @@ def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[R
     with contextlib.ExitStack() as stack:
         for name, neuron in neurons.items():
             stack.callback(listened(neuron, "state", partial(_keep, seen, name)).remove)
-        with evaluating(model):
+        with watching(model):
             show(model, loader, batches)
     refuse_silent(neurons, seen)
     found = [_of(name, "w", weight) for name, layer in weighted(model).items() if (weight := original(layer, "weight")) is not None]

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikequant.behavior.recorder import pairs, watching
+from spikequant.behavior.recorder import pairs
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.narrowing import couplings, narrowed
+from spikequant.models.showing import watching
 from spikequant.neurons import spiking, tap
 from spikequant.recipes import Recipe, quantize
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
