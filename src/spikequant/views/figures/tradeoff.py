@@ -1,5 +1,6 @@
 """Accuracy beside drift and beside memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,7 +76,9 @@ def _accuracy_axis(record: Record) -> alt.Y:
     accuracies = [record.reference.accuracy, *(variant.accuracy for variant in record.variants)]
     errors = [1 - accuracy for accuracy in accuracies if accuracy is not None]
     least, most = min(errors), max(*errors, 1 - (record.reference.accuracy or 0) + WITHIN)  # the band's end lies inside
-    ticks = [1 - tick for tick in ACCURACY_TICKS if least - 0.015 <= 1 - tick <= max(most * 1.3, least + 0.03)]
+    ticks = [1 - tick for tick in ACCURACY_TICKS if least - 0.015 <= 1 - tick <= max(min(most * 1.3, most + 0.05), least + 0.03)]
+    if len(ticks) < 2:
+        ticks = [point / 100 for point in range(math.ceil(least * 100), math.floor(most * 100) + 1)]
     domain = [min([least, *ticks]), max([most, *ticks])]
     return alt.Y(
         "error:Q",

@@ -55,7 +55,11 @@ def _panel(record: Record, lines: Lines, measure: str, keyed: str | None) -> Dra
     legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=0, symbolSize=600 if keyed == "how" else 80)  # a dash needs room
     key, dashes = (legend if keyed == name else None for name in ("method", "how"))
     axis = alt.Axis(tickCount=5) if measure == "emd" else alt.Axis(format="~%", tickCount=5)
-    x = alt.X("bits:Q", axis=alt.Axis(values=sorted({row["bits"] for row in rows})), scale=alt.Scale(padding=12, nice=False, zero=False))
+    x = alt.X(
+        "bits:Q",
+        axis=alt.Axis(values=sorted({row["bits"] for row in rows}), format="d"),
+        scale=alt.Scale(padding=12, nice=False, zero=False),
+    )
     y = alt.Y("value:Q", title=MEASURES[measure], axis=axis, scale=alt.Scale(zero=measure != "accuracy"))
     base = chart(rows).encode(x=x, y=y, color=alt.Color("method:N", scale=cycled(methods, COLORS), legend=key), detail="how:N")
     drawn = [
