@@ -23,6 +23,7 @@ def extremes(model: nn.Module) -> Iterator[dict[str, Range]]:
         MismatchError: a neuron stands in for a guest.
 
     >>> import torch
+    >>> from spikequant.neurons import LIF
     >>> model = nn.Sequential(LIF(decay=0.5, threshold=10.0))
     >>> with extremes(model) as seen:
     ...     spikes = model(torch.tensor([-1.0, 4.0]).reshape(2, 1, 1))
