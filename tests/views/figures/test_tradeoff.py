@@ -1,3 +1,4 @@
+import itertools
 import re
 from typing import Any
 
@@ -72,3 +73,13 @@ def test_float_and_the_band_below_it_lie_inside_the_panel(document: dict[str, An
         assert line is not None
         assert band is not None
         assert 0 <= float(line[1]) == float(band[1]) < float(band[1]) + float(band[2]) <= HEIGHT
+
+
+def test_the_axis_of_weak_networks_reaches_no_farther_than_they_do(document: dict[str, Any]) -> None:
+    document["float"]["accuracy"] = 0.387
+    for variant, accuracy in zip(document["variants"], itertools.cycle((0.396, 0.4, 0.403)), strict=False):
+        variant["accuracy"] = accuracy
+    figure = tradeoff(parse(document), {})
+    assert figure is not None
+    assert {"40%", "39%", "38%"} <= set(re.findall(r">(\d+%)<", figure.panels[0]))
+    assert "20%" not in figure.panels[0]
