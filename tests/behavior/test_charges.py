@@ -33,6 +33,13 @@ def test_membranes_are_those_of_the_float_way_or_of_the_grid(on_grid: bool, reac
     assert not model[0]._forward_pre_hooks
 
 
+def test_steps_that_are_named_are_seen() -> None:
+    neuron = LIF(decay=1.0, threshold=9.0)
+    with extremes(nn.Sequential(neuron)) as seen:
+        neuron(torch.full((1, 1, 1), 0.5), steps=4)
+    assert seen == {"0": (0.5, 2.0)}
+
+
 def test_neurons_with_synaptic_currents_are_watched_on_the_float_way() -> None:
     model = nn.Sequential(Synaptic(synapse=0.5, decay=0.5, state=GRID))
     assert level_health(model, LOADER)[0].unused < 1

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,16 +28,17 @@ def charges(model: nn.Module, watchers: Mapping[str, Watcher], on_grid: bool) ->
         if name in guests(model):
             raise MismatchError(f"{name} stands in for a guest and cannot be watched; adopt the network")
 
-    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, int | None]], None]:
-        def see(neuron: nn.Module, inputs: tuple[Tensor, int | None]) -> None:
+    def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def see(neuron: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             assert isinstance(neuron, LIF), "only neurons are watched"
             seen.add(name)
-            rounded = on_grid and not isinstance(neuron, SecondOrder)
-            watchers[name](neuron.charged(*inputs, on_grid=True) if rounded else neuron.charged(*inputs))
+            if on_grid and not isinstance(neuron, SecondOrder):
+                named = {**named, "on_grid": True}
+            watchers[name](neuron.charged(*given, **named))
 
         return see
 
-    handles = [neurons[name].register_forward_pre_hook(hook(name)) for name in watchers]
+    handles = [neurons[name].register_forward_pre_hook(hook(name), with_kwargs=True) for name in watchers]
     try:
         yield seen
     finally:
