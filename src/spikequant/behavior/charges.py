@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from spikequant.behavior.recorder import Loader
 from spikequant.errors import MismatchError
-from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import LIF, SecondOrder, guests, spiking
+from spikequant.neurons.showing import from_rest, watching
 
 Watcher = Callable[[Tensor], object]
 

@@ -13,7 +13,7 @@ from spikequant.behavior.judging import Bounds, drift
 from spikequant.behavior.matching import check_twin, match, ordered
 from spikequant.behavior.recorder import Loader, Recorder, first
 from spikequant.errors import SpecError
-from spikequant.models.showing import watching
+from spikequant.neurons.showing import watching
 
 
 def compare(  # noqa: PLR0913 (the two networks and the inputs, then options by name)

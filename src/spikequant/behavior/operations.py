@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import SpecError
-from spikequant.models.showing import from_rest, watching
+from spikequant.neurons.showing import from_rest, watching
 
 PART = 64  # samples counted at a time
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from spikequant.behavior.firing import Firing, LayerFiring
 from spikequant.errors import MismatchError, SpecError
-from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import Listener, guests, observable, tally, tap
+from spikequant.neurons.showing import from_rest, watching
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 

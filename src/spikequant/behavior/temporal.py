@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 from spikequant.behavior.matching import match
 from spikequant.behavior.recorder import Loader, first, seeded
 from spikequant.errors import MismatchError, SpecError
-from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import tap
+from spikequant.neurons.showing import from_rest, watching
 
 TAU_STEPS = 2.0
 

@@ -16,8 +16,8 @@ from spikequant.deploy.simulation import Simulation
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Encode
-from spikequant.models.showing import placed, watching
 from spikequant.neurons import tap
+from spikequant.neurons.showing import placed, watching
 
 Integers = NDArray[np.int64]
 Loader = Iterable[tuple[Tensor, Tensor]]

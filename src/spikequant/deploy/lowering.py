@@ -15,7 +15,7 @@ from spikequant.deploy.program import Program
 from spikequant.deploy.transcribing import Pixels, transcribed
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.models.showing import watching
+from spikequant.neurons.showing import watching
 from spikequant.recipes import Recipe
 from spikequant.recipes.folding import is_fresh, largest_input
 

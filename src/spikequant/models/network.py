@@ -9,9 +9,9 @@ from torch.nn import functional
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models.fusing import Chain, chains, fused
 from spikequant.models.layers import Encode, layer
-from spikequant.models.showing import watching
 from spikequant.models.wiring import INPUT, SCANS, Node, Wiring
 from spikequant.neurons import LIF, Traces
+from spikequant.neurons.showing import watching
 from spikequant.quantizers import Spec
 
 WEIGHING = ("conv2d", "linear")

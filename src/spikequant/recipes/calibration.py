@@ -11,8 +11,8 @@ from torch.utils.hooks import RemovableHandle
 
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.models.showing import from_rest, watching
 from spikequant.neurons import Refraining, SecondOrder, Traces, guests, spiking
+from spikequant.neurons.showing import from_rest, watching
 from spikequant.quantizers import Fitted, Quantizer
 from spikequant.recipes import foreign
 from spikequant.recipes.plan import HOLDERS, Part, stateful

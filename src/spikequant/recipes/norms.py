@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.models import Network, Node, Wiring
-from spikequant.models.showing import watching
+from spikequant.neurons.showing import watching
 from spikequant.recipes.calibration import Loader, show
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d

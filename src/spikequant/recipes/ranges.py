@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikequant.models.showing import watching
 from spikequant.neurons import spiking
+from spikequant.neurons.showing import watching
 from spikequant.quantizers import integer_bits
 from spikequant.recipes.calibration import Loader, listened, refuse_silent, show
 from spikequant.recipes.plan import original, weighted

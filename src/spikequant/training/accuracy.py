@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from spikequant.behavior.recorder import pairs
 from spikequant.errors import Diverged, SpecError
 from spikequant.models import Network
-from spikequant.models.showing import from_rest, watching
+from spikequant.neurons.showing import from_rest, watching
 from spikequant.training.assignment import voted
 from spikequant.training.outputs import Loader, as_steps, refuse_targets
 

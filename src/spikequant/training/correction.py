@@ -11,8 +11,8 @@ from spikequant.behavior import record
 from spikequant.behavior.recorder import first
 from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
-from spikequant.models.showing import placed, watching
 from spikequant.neurons import LIF, TrainedThreshold, spiking
+from spikequant.neurons.showing import placed, watching
 from spikequant.training.outputs import Loader
 from spikequant.training.spec import Correction
 

@@ -13,8 +13,8 @@ from spikequant.behavior.recorder import pairs
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.narrowing import couplings, narrowed
-from spikequant.models.showing import watching
 from spikequant.neurons import spiking, tap
+from spikequant.neurons.showing import watching
 from spikequant.recipes import Recipe, quantize
 from spikequant.training.outputs import Loader, device_of, refuse_targets, step_outputs
 from spikequant.training.spec import Pruning

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikequant.neurons import rest
+from spikequant.neurons.guests import rest
 
 
 def placed(model: nn.Module, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from spikequant.models.showing import from_rest, placed, watching
+from spikequant.neurons.showing import from_rest, placed, watching
 
 
 def test_batches_go_where_the_model_is() -> None:
