@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 
-ROOT_FILES = frozenset({"archives", "documents", "errors", "files", "tensorfile"})
+ROOT_FILES = frozenset({"archives", "documents", "errors", "files", "surroundings", "tensorfile"})
 FACADE = frozenset({"__init__.py", "__main__.py"})
 
 Trees = Mapping[str, ast.Module]

@@ -85,6 +85,15 @@ def test_how_a_worker_ended_says_what_that_means(engine: Processes, code: int, t
     assert re.search(told, worker.lost().reason)
 
 
+def test_a_worker_has_surroundings_of_its_own(engine: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spikequant.studies.engine.for_trials", lambda threads: {"SPIKEQUANT_THREADS": str(threads)})
+    engine.start(1, job(tmp_path))
+    worker = engine.workers[0]
+    assert worker is not None
+    until_end(engine)
+    assert b"SPIKEQUANT_THREADS=1" in Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+
+
 def test_closing_leaves_no_process(engine: Processes, tmp_path: Path) -> None:
     engine.start(1, job(tmp_path, epochs=100_000))
     worker = engine.workers[0]

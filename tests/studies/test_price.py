@@ -34,7 +34,7 @@ def test_a_price_grows_with_the_epochs(write_study: Callable[..., str]) -> None:
 def test_only_what_is_not_done_is_priced(write_study: Callable[..., str]) -> None:
     tiny = plan(write_study())
     base, ptq = tiny.trials
-    assert list(prices(tiny, [])) == []
+    assert prices(tiny, []) == {}
     document = quoted(tiny, {base.key: "done", ptq.key: "new"}, workers=4)
     assert document["price"]["trials"] == 1
     assert document["price"]["disk_bytes"] > KEPT_BYTES

@@ -61,7 +61,7 @@ def test_a_block_that_another_thread_takes_first_is_replaced_by_a_fresh_one() ->
 
 
 def test_idle_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "IDLE_LIMIT", 8 * 2**20)
+    monkeypatch.setattr(pool, "_idle_limit", 8 * 2**20)
     both = [pool.empty(SHAPE), pool.empty(SHAPE)]
     both.clear()
     assert idle() == 1

@@ -12,6 +12,7 @@ from spikequant.errors import SpikequantError
 from spikequant.studies.engine import Ended, Stepped
 from spikequant.studies.failures import Failure
 from spikequant.studies.job import Job, Outcome, carry_out
+from spikequant.surroundings import for_trials
 from spikequant.training import Step
 
 
@@ -31,7 +32,7 @@ class Cluster:
             ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SpikequantError(f"no Ray cluster answers: {error}; start one with 'ray start --head', or set RAY_ADDRESS") from error
-        self.task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0)(_task)
+        self.task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0, runtime_env={"env_vars": for_trials(threads)})(_task)
         self.workers = workers
         self.tasks: dict[Any, int] = {}
         self.whys: dict[int, Failure] = {}

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from spikequant.studies.failures import Failure, Interrupted
 from spikequant.studies.job import Job, Outcome, carry_out
+from spikequant.surroundings import for_trials, surroundings
 from spikequant.training import Step
 
 STOP = "stop"
@@ -64,7 +65,7 @@ class Worker:
     def __init__(self, threads: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        with _environment(OMP_NUM_THREADS=str(threads)):
+        with surroundings(for_trials(threads)):
             self.process = context.Process(target=serve, args=(theirs,), daemon=True)
             self.process.start()
         theirs.close()
@@ -196,17 +197,3 @@ def _die_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

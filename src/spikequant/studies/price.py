@@ -19,6 +19,7 @@ from spikequant.studies.job import prepare
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.procedure import Bench
 from spikequant.studies.table import PROCEDURES
+from spikequant.surroundings import for_trials, surroundings
 from spikequant.training import Event, Step
 
 STEPS = 3
@@ -36,21 +37,23 @@ class Price:
     memory_bytes: int
 
 
-def prices(plan: Plan, keys: Iterable[str]) -> Iterator[tuple[str, Price]]:
+def prices(plan: Plan, keys: Iterable[str]) -> dict[str, Price]:
     """The price of each of these trials; trials that differ by seeds and values alone share one measurement."""
     wanted = set(keys)
     kinds: dict[str, list[Trial]] = {}
     for trial in plan.trials:
         if trial.key in wanted:
             kinds.setdefault(kind_of(trial), []).append(trial)
+    found = dict[str, Price]()
     if not kinds:
-        return
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return found
+    with surroundings(for_trials(plan.study.threads)), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         for trials in kinds.values():
             setup = trials[0].setup.fields()
             seconds, memory = pool.submit(measure, trials[0].procedure, _light(setup), plan.study.threads).result()
             disk = COPIES * PROCEDURES[trials[0].procedure].weight_bytes(trials[0].setup) + KEPT_BYTES
-            yield from ((trial.key, Price(seconds, disk, memory)) for trial in trials)
+            found |= {trial.key: Price(seconds, disk, memory) for trial in trials}
+    return found
 
 
 def _light(setup: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def alone(plan: Plan, seconds: dict[str, float]) -> dict[str, float]:
 def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
     """The trials of a plan with their states and, where they are not done, their prices; and the sum."""
     absent = {trial.key for trial in plan.trials if trial.absent}
-    found = dict(prices(plan, [key for key, state in states.items() if state != "done" and key not in absent]))
+    found = prices(plan, [key for key, state in states.items() if state != "done" and key not in absent])
     trials = []
     for trial in plan.trials:
         key, state = (None, "data_absent") if trial.absent else (trial.key, states[trial.key])

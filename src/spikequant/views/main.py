@@ -1,11 +1,13 @@
 """The command ``spikequant``."""
 
+import os
 import sys
 from collections.abc import Callable
 
 import typer
 
 from spikequant import __version__
+from spikequant.surroundings import pages
 from spikequant.views.claims import claims
 from spikequant.views.differing import diff
 from spikequant.views.exporting import export, verify
@@ -64,6 +66,7 @@ def options(
 
 def main() -> None:
     """Run the command; ends the process with its exit code."""
+    os.environ.update(pages())
     try:
         app()
     except KeyboardInterrupt:

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 POOLED_FROM = 2**20
-IDLE_LIMIT = 2**30
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt
 
 _idle: dict[int, list[mmap.mmap]] = defaultdict(list)
+_idle_limit: float = 2**30
 
 
 def empty(shape: tuple[int, ...] | torch.Size, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -46,12 +46,14 @@ def _fresh(size: int) -> mmap.mmap:
 
 
 def _give_back(size: int, block: mmap.mmap) -> None:
-    if size + sum(each * len(blocks) for each, blocks in list(_idle.items())) <= IDLE_LIMIT:
+    if size + sum(each * len(blocks) for each, blocks in list(_idle.items())) <= _idle_limit:
         _idle[size].append(block)
 
 
 def keep_pages() -> None:
-    """Let glibc map nothing anew and give nothing back, so that torch's own large tensors, too, get pages that are there."""
+    """Give nothing back to the system, the pool and glibc alike, so that torch's own large tensors, too, get pages that are there."""
+    global _idle_limit
+    _idle_limit = math.inf
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallopt"):
         warnings.warn("pages are kept with glibc only, and this is another C library: nothing changes", RuntimeWarning, stacklevel=2)
