@@ -66,13 +66,25 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             _step("sync", temporary)
             os.fsync(file.fileno())
-        _step("rename", temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        rename(temporary, path)
     except OSError as error:
         raise SpikequantError(f"cannot write {path}: {error.strerror or error}; {ELSEWHERE}") from error
     finally:
         _remove(temporary)
+
+
+def rename(whole: Path, path: Path) -> None:
+    """Let a finished file take the place of ``path`` in the same folder.
+
+    Raises:
+        SpikequantError: it cannot.
+    """
+    try:
+        _step("rename", whole)
+        whole.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SpikequantError(f"cannot write {path}: {error.strerror or error}; {ELSEWHERE}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,9 @@
 import copy
+import errno
 import hashlib
+import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,23 +184,38 @@ def test_refuses_a_place_under_a_file(model: Network, tmp_path: Path) -> None:
     assert contents(tmp_path) == {"file": b"kept"}
 
 
-@pytest.mark.parametrize("broken", ["model.safetensors", "model.json"])
-def test_an_interrupted_save_is_seen(model: Network, saved: Path, broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, before = files.write, load(saved)
+def steps_of_saving(network: Network, folder: Path, at: Callable[[int], object]) -> int:
+    """Save while ``at`` is called with the number of every step of writing; how many there were."""
+    numbers = itertools.count()
+    with files.watched(lambda step, path: at(next(numbers))):
+        save(network, folder)
+    return next(numbers)
 
-    def failing(path: Path, content: bytes | str) -> None:
-        if path.name == broken:
-            raise SpikequantError(f"cannot write {path}: no space left on device")
-        write(path, content)
 
-    monkeypatch.setattr(files, "write", failing)
-    with pytest.raises(SpikequantError, match="no space left"):
-        save(build("digits", width=4, seed=9), saved)
-    if broken == "model.safetensors":
-        assert load(saved).conv1.weight.equal(before.conv1.weight)
-    else:
-        with pytest.raises(FormatError, match="do not fit the hash"):
-            load(saved)
+def test_a_kill_at_any_step_of_saving_leaves_the_old_network_or_the_new(saved: Path, tmp_path: Path) -> None:
+    old, new = load(saved), build("digits", width=4, seed=9)
+    count = steps_of_saving(new, saved, lambda step: shutil.copytree(saved, tmp_path / str(step)))
+    found = [load(tmp_path / str(step)).conv1.weight for step in range(count)]
+    kept = [weight.equal(old.conv1.weight) for weight in found]
+    assert kept == sorted(kept, reverse=True)
+    assert {len(set(kept)), len(contents(saved))} == {2}
+    assert all(weight.equal(new.conv1.weight) for weight, is_old in zip(found, kept, strict=True) if not is_old)
+
+
+def test_a_fault_at_any_step_of_saving_is_told_and_leaves_the_old_network_or_the_new(model: Network, tmp_path: Path) -> None:
+    new = build("digits", width=4, seed=9)
+    save(model, tmp_path / "counted")
+    for step in range(steps_of_saving(new, tmp_path / "counted", lambda step: None)):
+        folder = tmp_path / str(step)
+        save(model, folder)
+
+        def full(now: int, fails: int = step) -> None:
+            if now == fails:
+                raise OSError(errno.ENOSPC, "no space left on device")
+
+        with pytest.raises(SpikequantError, match="no space left on device; choose a folder"):
+            steps_of_saving(new, folder, full)
+        assert any(load(folder).conv1.weight.equal(each.conv1.weight) for each in (model, new))
 
 
 @pytest.mark.parametrize("part", [0, 0.5, 0.99])

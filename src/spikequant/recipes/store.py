@@ -17,12 +17,13 @@ from spikequant.recipes.hang import attach
 from spikequant.recipes.recipe import Recipe
 
 FORMAT, VERSION = "spikequant-model", 1
+MODEL, TENSORS, NEXT = "model.json", "model.safetensors", "model.next.safetensors"
 JSON_LIMIT, TENSORS_LIMIT = 16 * 2**20, 16 * 2**30
 SLACK = 2**20  # values that a wiring may declare beyond those in its file before it is refused unbuilt
 
 
 def save(model: Network, folder: str | Path, record: dict[str, Any] | None = None) -> None:
-    """Write a network to ``folder``; ``record`` is kept beside it, as how it was trained.
+    """Write a network to ``folder``; ``record`` is kept beside it, as how it was trained. What was there is replaced, or kept as it was.
 
     Raises:
         SpecError: it is no network of ours, or the record is no JSON.
@@ -40,8 +41,19 @@ def save(model: Network, folder: str | Path, record: dict[str, Any] | None = Non
     except (TypeError, ValueError) as error:
         raise SpecError(f"record: must be plain values, as JSON holds them: {error}") from None
     place = files.folder(Path(folder))
-    files.write(place / "model.safetensors", tensors)
-    files.write(place / "model.json", text)
+    _write(place, tensors, text)
+
+
+def _write(place: Path, tensors: bytes, text: str) -> None:
+    """Once model.json is the new one, so is the network: whatever ends this before or after, ``load`` finds the old or the new one."""
+    files.write(place / NEXT, tensors)
+    try:
+        files.write(place / MODEL, text)
+    finally:
+        if (place / MODEL).is_file() and (place / MODEL).read_text() == text:
+            files.rename(place / NEXT, place / TENSORS)
+        else:
+            (place / NEXT).unlink()
 
 
 def load(folder: str | Path) -> Network:
@@ -54,9 +66,9 @@ def load(folder: str | Path) -> Network:
     place = Path(folder)
     document = read_document(place)
     try:
-        tensors = _read_tensors(place / "model.safetensors", document)
+        tensors = _read_tensors(place, document)
         wiring = Wiring.read(document["wiring"])
-        _refuse_larger(wiring, tensors, place / "model.json")
+        _refuse_larger(wiring, tensors, place / MODEL)
         network = _blank(wiring, None if document["recipe"] is None else Recipe.read(document["recipe"]))
     except FormatError:
         raise
@@ -64,14 +76,14 @@ def load(folder: str | Path) -> Network:
         raise FormatError(f"{place / 'model.json'}: {error} is absent") from None
     except (TypeError, ValueError, RuntimeError) as error:
         raise FormatError(f"{place / 'model.json'}: {error}") from None
-    _refuse_unlike(network.state_dict(), tensors, str(place / "model.safetensors"))
+    _refuse_unlike(network.state_dict(), tensors, str(place / TENSORS))
     network.load_state_dict(tensors)
     return network.eval()
 
 
 def read_document(place: Path) -> dict[str, Any]:
     """The content of model.json, its format and version checked."""
-    path = place / "model.json"
+    path = place / MODEL
     if not path.is_file():
         raise FormatError(f"{place} holds no model.json; give a folder that spikequant.save made")
     try:
@@ -95,13 +107,16 @@ def _seal(document: dict[str, Any], tensors: bytes) -> str:
     return digest.hexdigest()
 
 
-def _read_tensors(path: Path, document: dict[str, Any]) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FormatError(f"{path} is absent; a saved model is a folder of model.json and model.safetensors")
-    content = files.read(path, TENSORS_LIMIT)
-    if _seal(document, content) != document.get("sha256"):
-        raise FormatError(f"{path} and model.json beside it do not fit the hash in model.json: damaged, changed by hand, or of two models")
-    return tensorfile.read(content, str(path))[0]
+def _read_tensors(place: Path, document: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors that model.json seals; a save that ended right after it left them under the name ``NEXT``."""
+    there = [path for path in (place / TENSORS, place / NEXT) if path.is_file()]
+    if not there:
+        raise FormatError(f"{place / TENSORS} is absent; a saved model is a folder of model.json and {TENSORS}")
+    for path in there:
+        content = files.read(path, TENSORS_LIMIT)
+        if _seal(document, content) == document.get("sha256"):
+            return tensorfile.read(content, str(path))[0]
+    raise FormatError(f"{there[0]} and model.json beside it do not fit the hash in model.json: damaged, changed by hand, or of two models")
 
 
 def _refuse_larger(wiring: Wiring, tensors: dict[str, Tensor], path: Path) -> None:
