@@ -66,6 +66,8 @@ def test_says_what_it_cannot_read(run: Callable[..., Any], tmp_path: Path) -> No
     (tmp_path / "rows.csv").write_text(ROWS)
     rows = ["beyond-accuracy", "--rows", str(tmp_path / "rows.csv")]
     for arguments, message in (
+        (["beyond-accuracy", "--only", "narrow"], "--only chooses among rows of ours: give them with --rows too"),
+        (["beyond-accuracy", "--aside", "narrow"], "--aside chooses among rows of ours"),
         (["beyond-acuracy"], "did you mean 'beyond-accuracy'"),
         (["beyond-accuracy", "--rows", str(tmp_path / "none.csv")], "none.csv cannot be read"),
         ([*rows, "--only", "digits narow"], "rows.csv: unknown tag 'narow': must be one of 2bits, digits, narrow"),

@@ -33,6 +33,8 @@ def claims(
     """Judge every claim of a paper by its own table, and by rows of ours."""
     from spikequant.search import cells, judge, paper_claims, paper_noise, paper_rows
 
+    if rows is None and (only or aside):
+        raise SpecError(f"{'--only' if only else '--aside'} chooses among rows of ours: give them with --rows too, or leave it out")
     printed, asked = paper_rows(paper), paper_claims(paper)
     ours = None if rows is None else _chosen(rows, only, aside)
     own = [judge(claim, printed, lambda measure, scale: paper_noise(paper, measure, scale)) for claim in asked]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spikequant.views.figures.style import COLORS
-from spikequant.views.figures.tradeoff import HEIGHT, tradeoff
+from spikequant.views.figures.tradeoff import HEIGHT, WIDTH, tradeoff
 from spikequant.views.record import Record, parse
 from spikequant.views.verdict import verdict
 
@@ -58,6 +58,16 @@ def test_perfect_and_equal_variants_can_be_drawn(document: dict[str, Any]) -> No
     figure = tradeoff(parse(document), {})
     assert figure is not None
     assert "NaN" not in "".join(figure.panels)
+
+
+def test_memory_has_ticks_also_where_variants_take_nearly_the_same(document: dict[str, Any]) -> None:
+    for number, variant in enumerate(document["variants"]):
+        variant["memory_bits"] = (150 + number) * 8192.0
+    figure = tradeoff(parse(document), {})
+    assert figure is not None
+    labels = [float(place) for place in re.findall(r"translate\(([-\d.]+),[\d.]+\)[^>]*>(?:128|192)<", figure.panels[1])]
+    assert len(labels) == 2
+    assert all(0 <= place <= WIDTH for place in labels)
 
 
 @pytest.mark.parametrize("accuracy", [0.999, 0.3], ids=["above all variants", "below all"])

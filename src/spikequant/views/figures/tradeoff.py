@@ -101,12 +101,14 @@ def _emd_axis(points: Sequence[Row], floor: float) -> alt.X:
 
 def _memory_axis(points: Sequence[Row]) -> alt.X:
     amounts = [point["memory"] for point in points]
-    ticks = [step * 2.0**power for power in range(-10, 30) for step in (1.0, 1.5)]
+    least, most = min(amounts), max(amounts)
+    ticks = [tick for power in range(-10, 30) for step in (1.0, 1.5) if least / 1.3 <= (tick := step * 2.0**power) <= most * 1.3]
+    domain = [min([least, *ticks]), max([most, *ticks])]  # variants of one size alone would leave no tick inside
     return alt.X(
         "memory:Q",
         title="memory (KiB)",
-        scale=alt.Scale(type="log", base=2, nice=False, padding=16),
-        axis=alt.Axis(values=[t for t in ticks if min(amounts) / 1.3 <= t <= max(amounts) * 1.3], labelExpr="'' + datum.value"),
+        scale=alt.Scale(type="log", base=2, domain=domain, nice=False, padding=16),
+        axis=alt.Axis(values=ticks, labelExpr="'' + datum.value"),
     )
 
 
