@@ -60,6 +60,8 @@ def test_text_records_make_trials_done_and_networks_are_made_again_only_where_ne
     assert len(list((tmp_path / "texts" / "tiny").iterdir())) == 2
     assert finished(write_study(), tmp_path / "other", results=tmp_path / "texts") == ([], rows)
     (tmp_path / "texts").rename(tmp_path / "results")
+    afresh = states(plan(write_study()), RunOptions(tmp_path / "fourth", results=tmp_path / "empty"))
+    assert set(afresh.values()) == {"new"}
     assert finished(write_study(), tmp_path / "third") == ([], rows)
     assert set(states(plan(write_study()), RunOptions(tmp_path / "fourth")).values()) == {"done"}
     next(path for path in (tmp_path / "results" / "tiny").iterdir() if '"ptq/s0"' in path.read_text()).unlink()

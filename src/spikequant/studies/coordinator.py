@@ -28,9 +28,9 @@ class RunOptions:
     """How a study is run; none of this is part of a trial's key.
 
     ``storage``: URL of a PostgreSQL database, None for a file in ``out``. ``join``: others run the same study there. ``results``: folder
-    of text records, beside ``results/<study>`` in the working directory, which is read, too. ``workers``: trials at a time. ``grace_s``:
-    with a shared storage, a trial without a heartbeat for so long is taken for abandoned. ``methods``: the user's own specs,
-    ``package.module:Spec``, that workers import.
+    of text records, to read and to write; None reads those of ``results`` in the working directory. ``workers``: trials at a time.
+    ``grace_s``: with a shared storage, a trial without a heartbeat for so long is taken for abandoned. ``methods``: the user's own
+    specs, ``package.module:Spec``, that workers import.
 
     Raises:
         SpecError: no worker, or a grace below 2 s.
@@ -51,6 +51,10 @@ class RunOptions:
             raise SpecError(f"workers {self.workers} must be at least 1 trial at a time")
         if self.grace_s < 2:
             raise SpecError(f"grace_s {self.grace_s} must be at least 2 s: trials are heard of four times in it")
+
+    def texts(self, study: str) -> Path:
+        """Where text records of done trials are looked for."""
+        return (self.results or Path("results")) / study
 
 
 @dataclass
@@ -306,5 +310,4 @@ def text_folder(options: RunOptions, study: str) -> Path:
 
 def read_texts(options: RunOptions, study: str) -> Mapping[str, Record]:
     """The text records by which trials are known as done without having been run here."""
-    places = [Path("results") / study] + ([] if options.results is None else [options.results / study])
-    return records.read_all(places)
+    return records.read_all([options.texts(study)])

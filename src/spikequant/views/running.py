@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,7 +33,7 @@ def run(  # noqa: PLR0913 - the options of the command line
     grace_s: Annotated[int, typer.Option(min=2, help="With --storage: a trial without a heartbeat for so long is abandoned.")] = 45,
     engine: Annotated[Literal["local", "ray"], typer.Option(help="Where trials run: on this machine, or on a Ray cluster.")] = "local",
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Refuse operations of torch that are not deterministic.")] = False,
-    results: Annotated[Path | None, typer.Option(help="Folder of text records of done trials, to read and to write.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder of text records of done trials, to read and write; else results.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
@@ -51,8 +51,7 @@ def run(  # noqa: PLR0913 - the options of the command line
         say("measuring a few steps of every kind of trial")
         return _quoted(studies.quoted(plan, studies.states(plan, options), at_a_time), plan.study.name)
     with display() as shown:
-        texts = [kept / plan.study.name for kept in (Path("results"), results) if kept is not None]
-        return _answer(watch(studies.run(plan, options), shown), plan.study.name, place, texts)
+        return _answer(watch(studies.run(plan, options), shown), plan.study.name, place, options.texts(plan.study.name))
 
 
 def watch(events: Iterable[Any], shown: Display) -> Any:
@@ -78,7 +77,7 @@ def _state_of(progress: Any) -> str:
     return "; ".join(parts) or "nothing at work"
 
 
-def _answer(end: Any, study: str, out: Path, texts: Sequence[Path]) -> Answer:
+def _answer(end: Any, study: str, out: Path, texts: Path) -> Answer:
     from spikequant.views.report import write_report, write_table
     from spikequant.views.study import study_documents
 
@@ -89,7 +88,7 @@ def _answer(end: Any, study: str, out: Path, texts: Sequence[Path]) -> Answer:
     report = None
     if any(trial["state"] == "done" for trial in trials) and not end.interrupted:
         say("drawing the report")
-        report = str(write_report(study_documents(out, texts), out / "report.html"))
+        report = str(write_report(study_documents(out, [texts]), out / "report.html"))
     undone = [trial for trial in trials if trial["state"] != "done"]
     document = {"version": 1, "study": study, "trials": trials, "out": str(out), "interrupted": end.interrupted, "stopped": end.stopped}
     document["report"] = report
