@@ -82,8 +82,8 @@ def test_methods_that_no_test_image_was_shown_to_come_last(tmp_path: Path) -> No
 
 
 def test_without_records_the_command_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="run it: spikequant run tiny"):
-        standings([tmp_path], "tiny")
+    with pytest.raises(SpecError, match=rf"run it: spikequant run tiny --results {tmp_path}$"):
+        standings([tmp_path / "tiny", tmp_path / "records"], "tiny")
 
 
 def test_a_method_joins_with_its_groups_own_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_without_records_it_is_a_mistake(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     answer = CliRunner().invoke(app, ["leaderboard", "digits-smoke"])
     assert answer.exit_code == 2
-    assert "run it: spikequant run digits-smoke" in answer.stderr
+    assert "run it: spikequant run digits-smoke --results results" in answer.stderr
 
 
 def test_a_study_that_is_none_is_not_to_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

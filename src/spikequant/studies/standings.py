@@ -41,6 +41,8 @@ class Standing(NamedTuple):
 def standings(folders: Iterable[Path], study: str) -> list[Standing]:
     """One line for each method of a study's records, the most accurate first; those without an accuracy last, by name.
 
+    The first of ``folders`` is the study's own, in the folder of text records that ``spikequant run --results`` takes.
+
     Raises:
         SpecError: there is no record of that study.
         FormatError: a file there is no record.
@@ -52,7 +54,7 @@ def standings(folders: Iterable[Path], study: str) -> list[Standing]:
             groups.setdefault(record.name.rpartition("/")[0], []).append(record)
     if not groups:
         shown = " nor ".join(map(str, places))
-        raise SpecError(f"no record of study {study!r} in {shown}; run it: spikequant run {study}")
+        raise SpecError(f"no record of study {study!r} in {shown}; run it: spikequant run {study} --results {places[0].parent}")
     found = [_standing(method, records) for method, records in groups.items()]
     worst = Estimate(-math.inf, None, None)
     return sorted(found, key=lambda standing: (-standing.values.get("accuracy", worst).mean, standing.method))
