@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from spikequant.recipes import load, memory
+from spikequant.training.spec import LossName, Training
+from spikequant.views import making
 
 QUICK = ("--data", "digits", "--epochs", "1", "--batch-size", "256", "--json")
 
@@ -30,6 +32,14 @@ def test_train_saves_a_network_and_answers_with_its_record(run: Callable[..., An
     assert record["session"]["training"]["lr"] == 0.003
     assert re.search(r"epoch 1/1  loss \d\.\d+  \d+ images/s  step 1/6", err)
     assert load(record["out"]).wiring.name == "digits"
+
+
+def test_the_help_of_train_says_defaults_and_losses() -> None:
+    options = get_type_hints(making.train, include_extras=True)
+    for name in ("lr", "loss", "optimizer", "schedule", "precision"):
+        said = options[name].__metadata__[0].help
+        assert any(f"{Training.model_fields[name].default}{end}" in said for end in (" if not given", " (if not given)"))
+    assert re.findall(r"\b[a-z_]*(?:mse|entropy|squat)[a-z_]*", making.LOSSES) == list(get_args(LossName))
 
 
 def test_train_on_from_a_float_network_with_quantizers_in_place(run: Callable[..., Any], trained: Path, tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from spikequant.views.wording import percent, size
 RECIPE = "A TOML file, or Q-SpiNN's notation such as 'W(Q1.6)-N(Q11.6)'."
 MODEL = "A name from 'spikequant ls models', a folder made by save, or package.module:factory."
 
-LOSSES = "cross_entropy_mean, cross_entropy_count, squat_ce, squat_ce_count, mse_count, squat_mse, squat_mse_count."
+LOSSES = (
+    "cross_entropy (if not given), cross_entropy_mean, cross_entropy_count, "
+    "squat_ce, squat_ce_count, mse_count, squat_mse, squat_mse_count."
+)
 
 
 def train(  # noqa: PLR0913 - the options of the command line
@@ -27,18 +30,18 @@ def train(  # noqa: PLR0913 - the options of the command line
     start: Annotated[Literal["scratch", "float"] | None, typer.Option(help="Where to start; float if --init is given.")] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Images in a step.")] = 128,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate; 0.001 if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of initialization, data order and all else drawn.")] = None,
     loss: Annotated[str | None, typer.Option(help="What is minimized: " + LOSSES)] = None,
-    optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="How weights move.")] = None,
+    optimizer: Annotated[Literal["adam", "sgd"] | None, typer.Option(help="How weights move; adam if not given.")] = None,
     momentum: Annotated[float | None, typer.Option(help="Of sgd.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty on weights.")] = None,
-    schedule: Annotated[Literal["cosine", "constant"] | None, typer.Option(help="Course of the learning rate.")] = None,
+    schedule: Annotated[Literal["cosine", "constant"] | None, typer.Option(help="Course of the rate; cosine if not given.")] = None,
     warmup_steps: Annotated[int | None, typer.Option(help="Steps in which the learning rate rises.")] = None,
     grad_clip: Annotated[float | None, typer.Option(help="Bound on the norm of the gradient.")] = None,
     validation: Annotated[float | None, typer.Option(help="Share of the training images held out.")] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better validation accuracy.")] = None,
-    precision: Annotated[Literal["float32", "bfloat16"] | None, typer.Option(help="Of stateless layers.")] = None,
+    precision: Annotated[Literal["float32", "bfloat16"] | None, typer.Option(help="Of stateless layers; float32 if not given.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own choice if not given.")] = None,
     as_json: Json = False,
     debug: Debug = False,
