@@ -1,24 +1,42 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from spikequant.errors import MismatchError
 from spikequant.numerics import (
+    Competition,
     Dynamics,
+    Format,
+    Formats,
     Grid,
+    Learned,
     Norm,
+    Plasticity,
+    Ranging,
     State,
+    Stream,
     Tail,
     affine,
     charged,
+    compact,
     conv2d,
+    fit_basis,
+    fit_levels,
+    integers,
     lif_scan,
+    mixed,
     moments,
     norm_scan,
     norm_scan_fits,
+    present,
     scan,
+    snap,
+    start_basis,
     table,
+    uniform,
 )
 from spikequant.numerics.charging import charged as charged_reference
 from spikequant.numerics.kernels import lif_native, norm_native
@@ -161,3 +179,44 @@ def test_charged_membranes_are_the_references(timing: Any, grid: Grid | None, la
     start = torch.rand(3, 5, 6, 7)
     for found, expected in zip(charged(current, d, state, start), charged_reference(current, d, state, start), strict=True):
         assert torch.equal(found, expected)
+
+
+X = torch.arange(4 * 2 * 8 * 6 * 6, dtype=torch.float32).reshape(4, 2, 8, 6, 6).sin()
+SPARSE, KERNEL = (torch.arange(64 * 64 * 256).reshape(64, 64, 16, 16) % 17 == 0).float(), torch.ones(64, 64, 3, 3)
+NORM = Norm(torch.ones(8), torch.zeros(8))
+LEVELS, BASIS, PLACES, FROZEN = table(torch.linspace(-1, 1, 5)), start_basis(2, 9, 32), torch.arange(9), X[0] > 0
+FOLLOWING = State(Ranging(lambda low, high, axis: table(torch.stack([low, high])), "step_batch"))
+LEARNED, CHANCES, HALVES = Learned(torch.ones(3, 2), torch.zeros(2)), torch.ones(2, 3), Format(integers(0.5, -256, 512), "stochastic")
+TWINS: dict[str, Callable[[], Tensor | None]] = {
+    "snap": lambda: snap(LEVELS, X),
+    "fit_basis": lambda: fit_basis(X.reshape(32, -1), BASIS),
+    "fit_levels": lambda: fit_levels(X, LEVELS.levels, torch.zeros(5, dtype=torch.bool, device="cpu")),
+    "lif_scan": lambda: lif_scan(X, D, State(LEVELS))[0],
+    "lif_scan following": lambda: lif_scan(X, D, FOLLOWING)[0],
+    "norm_scan": lambda: norm_scan(X, NORM, D, tail=Tail(2)),
+    "norm_scan following": lambda: norm_scan(X, NORM, D, FOLLOWING, tail=Tail(2)),
+    "moments": lambda: moments(X)[1],
+    "conv2d": lambda: conv2d(SPARSE, KERNEL, padding=1),
+    "mixed": lambda: mixed(X, X.sign(), FROZEN),
+    "compact": lambda: compact(X.sign().abs()),
+    "uniform": lambda: uniform(0, 1, 2, PLACES),
+    "present": lambda: present(CHANCES, LEARNED, Competition(), stream=Stream(9), watch=True).extremes,
+    "present learning": lambda: present(CHANCES, LEARNED, Competition(), Plasticity(), Formats(HALVES, HALVES), Stream(9)).learned.weight,
+}
+
+
+@pytest.mark.skipif(lif_native.library() is None, reason="the twins are the C library's")
+@pytest.mark.parametrize("name", TWINS)
+def test_neither_torchs_default_device_nor_its_default_type_reaches_a_twin(name: str) -> None:
+    """C is given places in memory: an output of another device has none, one of another type is too small."""
+    expected = TWINS[name]()
+    with torch.device("meta"):
+        elsewhere = TWINS[name]()
+    for dtype in (torch.float64, torch.bfloat16):
+        torch.set_default_dtype(dtype)
+        try:
+            found = TWINS[name]()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert torch.equal(found, expected)
+    assert torch.equal(elsewhere, expected)

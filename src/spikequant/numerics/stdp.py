@@ -160,7 +160,7 @@ def held(value: Tensor, form: Format | None, stream: Stream, layer: int, now: in
         return value
     if form.rounding != "stochastic":
         return snap(form.grid, value, form.rounding)
-    index = torch.arange(value.numel()).reshape(value.shape) if index is None else index
+    index = torch.arange(value.numel(), device=value.device).reshape(value.shape) if index is None else index
     return snap(form.grid, value, form.rounding, noise=uniform(stream.seed, layer, now, index))
 
 

@@ -137,7 +137,7 @@ class Call:
 def _constant(value: Tensor | float) -> Tensor:
     if isinstance(value, Tensor) and value.dtype == torch.float32 and value.is_contiguous():
         return value.detach()
-    return torch.as_tensor(value, dtype=torch.float32).detach().contiguous()
+    return torch.as_tensor(value, dtype=torch.float32, device="cpu").detach().contiguous()
 
 
 @functools.lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ def run(x: Tensor, neuron: Neuron, steps: int | None, tail: Tail, affine: Affine
     c, whole, first = library(), Call(x, (dynamics, None), steps, tail.pool), Call(x[:1], (dynamics, None), None, tail.pool)
     assert c is not None, "fits() asked for it"
     spikes, calls = empty(whole.spiking, x.dtype), []
-    held = torch.zeros(first.patches(c), tail.pool, TILE, device="cpu")
+    held = torch.zeros(first.patches(c), tail.pool, TILE, dtype=torch.float32, device="cpu")
     heard = None if tail.counts is None else torch.empty_like(tail.counts)
     for step in range(whole.steps):
         now = x[:1] if steps is not None else x[step : step + 1]

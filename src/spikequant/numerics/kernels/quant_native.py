@@ -68,8 +68,8 @@ def equations(c: ctypes.CDLL, weights: Tensor, basis: Tensor) -> tuple[Tensor, T
     """``B'B`` and ``B'w`` of the sign patterns B that the weights take."""
     (rows, columns), bits = weights.shape, basis.shape[1]
     levels, order = sorted_levels(basis)
-    normal = torch.empty(rows, bits, bits, dtype=torch.float64)
-    target = torch.empty(rows, bits, dtype=torch.float64)
+    normal = torch.empty(rows, bits, bits, dtype=torch.float64, device="cpu")
+    target = torch.empty(rows, bits, dtype=torch.float64, device="cpu")
     places = (each.data_ptr() for each in (weights, levels, order, normal, target))
     if declared(c).sq_lq_equations(rows, columns, bits, *places, threads_for(weights)):
         encode(Table(levels, 0), weights)  # refuses NaN, and says how many
@@ -180,7 +180,7 @@ def snapped(c: ctypes.CDLL, x: Tensor, grid: Grid, rounding: Rounding, inside: T
     call = Rows(rows, x.numel() // rows, **{name: each.data_ptr() for name, each in values.items()})
     call.period = values["noise"].numel() if noise is not None else 0
     spec = Spec(grid=TABLE if is_table else AFFINE, rounding=CODES[rounding], size=grid.size)
-    middles = torch.empty(rows * (grid.size - 1) if is_table else 0, dtype=torch.float32)
+    middles = torch.empty(rows * (grid.size - 1) if is_table else 0, dtype=torch.float32, device="cpu")
     result = laid_as(x)
     tensors = (pointer(each) for each in (x, result, inside, middles))
     if declared(c).sq_snap(ctypes.byref(spec), ctypes.byref(call), *tensors, threads_for(x)):

@@ -72,7 +72,8 @@ def _agrees_on_images(c: ctypes.CDLL, dynamics: Dynamics, state: State | None, t
     assert x is not None, "of the wave"
     call = norm_native.Call(x, (dynamics, state), None, tail.pool)
     spikes = norm_native.run_forward(c, call, x, (affine[0], affine[1]), plus, found)
-    charged, ends = x[0].float() * affine[0] + affine[1], norm_native.extremes(c, call, x, (affine[0], affine[1]), torch.zeros(2, 6, TILE))
+    rest = torch.zeros(2, 6, TILE, dtype=torch.float32)
+    charged, ends = x[0].float() * affine[0] + affine[1], norm_native.extremes(c, call, x, (affine[0], affine[1]), rest)
     same_ends = ends == (charged.amin(), charged.amax())
     leaves = [each.requires_grad_() for each in (wave, *affine)]
     fired = norm.norm_scan(wave, norm.Norm(*affine), dynamics, state, tail=Tail(tail.pool, added, expected))

@@ -76,8 +76,8 @@ def present(
         used = weight
     elif plasticity is not None and formats.holding == "in_place":
         weight = used
-    counts = torch.zeros(len(chances), len(theta), dtype=torch.int32)
-    extremes = torch.tensor([[torch.inf, -torch.inf]]).repeat(3, 1)
+    counts = torch.zeros(len(chances), len(theta), dtype=torch.int32, device="cpu")
+    extremes = torch.tensor([[torch.inf, -torch.inf]], dtype=torch.float32, device="cpu").repeat(3, 1)
     settings = _settings(learned, competition, plasticity, formats, stream)
     pointers = [each.data_ptr() for each in (chances, weight, used, theta, counts)]
     done = c.sq_present(
