@@ -97,6 +97,16 @@ def test_no_trial_validates_on_what_its_reference_has_learned(
         assert told_of in told(study)[0]
 
 
+@pytest.mark.parametrize("validation", ["", "validation = 0.2"])
+def test_no_trial_stops_early_by_what_its_reference_has_learned(write_study: Callable[..., str], validation: str) -> None:
+    group = 'procedure = "supervised"\ninit = "float"\nvalidation = 0.2\ntraining = { epochs = 3, patience = 1 }'
+    study = write_study(**{"batch_size = 512": f"batch_size = 512\n{validation}", 'procedure = "post_training"': group})
+    if validation:
+        assert len(plan(study).trials) == 2
+    else:
+        assert "training.patience rests on images which its reference has learned from" in told(study)[0]
+
+
 def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., str]) -> None:
     study = write_study(
         **{"epochs = 1": "epochs = 0", "batch_size": "batch_sze", '"lqnet"': '"lqnt"', '"accuracy", "emd"': '"accuracy", "emdd"'}

@@ -38,6 +38,16 @@ def test_the_test_images_are_read_only_when_asked_for(search: Search, tmp_path: 
     assert (found.judged_on, found.baseline.samples) == ("test", 360)
 
 
+@pytest.mark.parametrize(("validation", "seed", "told"), [(None, 0, False), (0.0, 0, True), (0.1, 1, True), (0.1, 0, False)])
+def test_tells_where_the_network_has_learned_from_what_judges(
+    search: Search, digits_network: Network, tmp_path: Path, validation: float | None, seed: int, told: bool
+) -> None:
+    session = {"data": "digits", "validation": validation, "training": {"seed": seed}}
+    save(digits_network, tmp_path / "float", {} if validation is None else {"session": session})
+    *_, record = search_saved(search, tmp_path / "out")
+    assert ("--validation 0.1 --seed 0" in record["setup"].get("note", "")) == told
+
+
 @pytest.mark.parametrize("lr", [math.nan, -1.0])
 def test_a_bad_rate_is_refused_even_where_nothing_is_trained(search: Search, tmp_path: Path, lr: float) -> None:
     with pytest.raises(SpecError, match="lr"):

@@ -74,6 +74,17 @@ def test_contradictions_are_refused(tmp_path: Path) -> None:
         trained(Session(model="digits", data="digits", training=Training(epochs=1, patience=2)), tmp_path)
 
 
+def test_no_early_stop_by_images_that_the_network_has_learned_from(float_folder: Path, tmp_path: Path) -> None:
+    on = Training(epochs=1, patience=2, start="float", seed=3)
+    session = Session(model="digits", data="digits", training=on, init=str(float_folder), validation=0.2)
+    with pytest.raises(
+        SpecError, match=r"would go by images that .*float.* has learned from: train that one with validation = 0.2 and seed = 3"
+    ):
+        trained(session, tmp_path / "on")
+    trained(Session(model="digits", data="digits", training=SHORT, validation=0.2), tmp_path / "held")
+    trained(session.model_copy(update={"init": str(tmp_path / "held")}), tmp_path / "on")
+
+
 def test_a_checkpoint_of_another_session_is_refused_and_kept(tmp_path: Path) -> None:
     trained(Session(model="digits", data="digits", training=SHORT), tmp_path)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()

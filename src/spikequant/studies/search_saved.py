@@ -16,9 +16,11 @@ from spikequant.studies.bench import Bench, Loaders
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Event, Options, exploring
 from spikequant.studies.resolve import resolve_data, resolve_model
+from spikequant.studies.verbs import learned
 from spikequant.training import Training
 
 REPORTED = 12  # candidates of the front whose drift the report shows
+LEARNED = "the network has learned from images that judge here, and does better on them: train it with --validation {:g} --seed {}"
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,16 @@ def front_record(bench: Bench, found: Exploration, search: Search) -> dict[str, 
     kept = sorted(found.front(), key=lambda each: (not each.passed, each.measures.memory_bits))[:REPORTED]
     float_, base = bench.firing, found.baseline
     reference = {"name": "float", "accuracy": base.accuracy, "mean_rate": float_.mean_rate, "dead": float_.dead()}
-    setup = {"data": f"{search.data}, {found.judged_on} images", "validation_images": base.samples, "candidates": len(found.evaluated)}
+    judged = f"{found.judged_on}_images"
+    setup = {"data": f"{search.data}, {found.judged_on} images", judged: base.samples, "candidates": len(found.evaluated)}
     setup |= {"strategy": found.strategy, "max_drop": found.max_drop, "max_emd": found.max_emd, "torch": torch.__version__}
+    setup |= {"note": LEARNED.format(search.validation, search.options.seed)} if _judged_on_learned(search) else {}
     return {
         "version": 1,
         "float": reference | {"saturated": float_.saturated(), "memory_bits": base.memory_bits},
         "variants": [_variant(bench, found, each) for each in kept],
         "trials": [_trial(each) for each in found.evaluated],
-        "setup": setup | {"command": f"spikequant explore {search.model} --data {search.data} --space {search.space}"},
+        "setup": setup,
     }
 
 
@@ -105,6 +109,10 @@ def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any
         "drift": drift.to_dict(),
         **shown,
     }
+
+
+def _judged_on_learned(search: Search) -> bool:
+    return not search.options.on_test and learned(search.model, search.data, search.validation, search.options.seed)
 
 
 def _training(search: Search) -> Training:

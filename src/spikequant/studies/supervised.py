@@ -80,13 +80,18 @@ class Pictured(Setup):
         """Whether the network is that of the trial's reference, at first."""
         return False
 
+    @property
+    def validates(self) -> str | None:
+        """What is decided or told by the held-out images."""
+        return measures.VALIDATED if measures.VALIDATED in self.measures else None
+
     def refuse_reference(self, reference: Setup) -> None:
         """Refuse to validate on images that the reference has learned from."""
-        if not (self.starts and measures.VALIDATED in self.measures and isinstance(reference, Pictured)):
+        if not (self.starts and self.validates and isinstance(reference, Pictured)):
             return
         if (reference.seed, reference.validation) != (self.seed, self.validation):
             raise SpecError(
-                f"{measures.VALIDATED} would be that of images which its reference has learned from: that holds out validation = "
+                f"{self.validates} rests on images which its reference has learned from: that holds out validation = "
                 f"{reference.validation:g} by seed {reference.seed}; it must be {self.validation:g} by seed {self.seed}, as here"
             )
 
@@ -123,6 +128,11 @@ class Supervised(Pictured):
     def starts(self) -> bool:
         """Whether it trains on from its reference."""
         return self.init == "float"
+
+    @property
+    def validates(self) -> str | None:
+        """Early stop goes by the held-out images, too."""
+        return "training.patience" if self.training.patience is not None else super().validates
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -64,6 +64,7 @@ def _trained(session: Session, out: Path) -> Iterator[Event | Trained]:
     train_split, held = (data.train, None) if session.validation == 0 else hold_out(data.train, session.validation, session.training.seed)
     if held is None and session.training.patience is not None:
         raise SpecError("early stop (patience) needs a held-out share of the training images; set validation, as 0.1")
+    _refuse_learned(session)
     loader = Batches(train_split, session.batch_size, data.scale, seed=session.training.seed)
     validation = None if held is None else Batches(held, session.batch_size, data.scale)
     if session.recipe is not None:
@@ -82,6 +83,24 @@ def _trained(session: Session, out: Path) -> Iterator[Event | Trained]:
     }
     save(network, out, record | _notes(network))
     yield Trained(record | _notes(network))
+
+
+def learned(model: str, data: str, validation: float, seed: int) -> bool:
+    """Whether a saved network, as its record says, has learned from the share of the training images that this holds out."""
+    session = read_document(Path(model))["record"].get("session") if (Path(model) / "model.json").is_file() else None
+    return session is not None and session["data"] == data and (session["validation"], session["training"]["seed"]) != (validation, seed)
+
+
+def _refuse_learned(session: Session) -> None:
+    """Refuse to stop early by images that the network has learned from."""
+    training, init = session.training, session.init
+    if training.patience is None or training.start != "float" or init is None:
+        return
+    if learned(init, session.data, session.validation, training.seed):
+        raise SpecError(
+            f"early stop (patience) would go by images that {init} has learned from: train that one with validation = "
+            f"{session.validation:g} and seed = {training.seed}, or this one as that one was"
+        )
 
 
 def _start(session: Session) -> Network:
@@ -134,7 +153,6 @@ def compare_saved(
     drift = compare(networks[reference], networks[network], loader, batches=batches, twins=[networks[twin] for twin in twins])
     described = {"reference": _described(reference, networks[reference], found), "network": _described(network, networks[network], found)}
     setup = {"data": data, "batches": batches, "batch_size": batch_size, "test_sha256": _hash(found), "torch": torch.__version__}
-    setup["command"] = f"spikequant compare {reference} {network} --data {data} --batches {batches} --batch-size {batch_size}"
     return drift.to_dict() | described | {"setup": setup}
 
 

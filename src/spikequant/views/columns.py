@@ -10,7 +10,7 @@ from spikequant.views.wording import distance, percent, size
 NAME = Column("name", "variant", number=False)
 SCHEME = {"ptq": "post-training", "qat": "trained on", "scratch": "from scratch"}
 MEASURES = (
-    Column("accuracy", "accuracy", percent, meaning="share of test images classified correctly", spread="accuracy_deviation", best="high"),
+    Column("accuracy", "accuracy", percent, meaning="share of samples classified correctly", spread="accuracy_deviation", best="high"),
     Column("emd", "EMD", distance, meaning="distance to the float's firing rates, mean over layers", spread="emd_deviation", best="low"),
     Column("emd_floor", "floor", distance, meaning="EMD that mere sampling gives between the float network and itself"),
     Column("mean_rate", "mean rate", percent, meaning="spikes per neuron and time step"),

@@ -8,7 +8,7 @@ import typer
 
 from spikequant import files
 from spikequant.views.progress import say
-from spikequant.views.verbs import BROKEN, GOOD, Answer, Debug, Json
+from spikequant.views.verbs import BROKEN, GOOD, Answer, Debug, Json, asked
 
 MODEL = "A name from 'spikequant ls models', a folder made by save, or package.module:factory."
 
@@ -74,6 +74,7 @@ def _reported(document: dict[str, Any], out: Path | None, name: str) -> Answer:
     from spikequant.views.tables import text_table
     from spikequant.views.verdict import verdict
 
+    document = document | {"setup": document["setup"] | {"command": asked()}}
     record = parse(document)
     found = verdict(record)
     path = None if out is None else out / "report.html"

@@ -11,7 +11,7 @@ from spikequant import files
 from spikequant.views.notebook import front_table
 from spikequant.views.progress import display
 from spikequant.views.tables import csv_text, text_table
-from spikequant.views.verbs import BROKEN, Answer, Debug, Json
+from spikequant.views.verbs import BROKEN, Answer, Debug, Json, asked
 from spikequant.views.wording import distance, duration, percent, size
 
 if TYPE_CHECKING:
@@ -48,18 +48,20 @@ def explore(  # noqa: PLR0913 - the options of the command line
     wanted = Search(model, data, space, options, validation, batch_size, epochs, lr)
     files.refuse_unwritable(out)
     found, record = _drawn(search_saved(wanted, out))
+    record["setup"]["command"] = asked()
     table = front_table(found)
     files.write(out / "front.csv", csv_text(table))
     files.write(out / "front.json", json.dumps(record, allow_nan=False) + "\n")
     report = str(write_report(record, out / "report.html"))
     document = found.to_dict() | {"front": [each.fields() for each in found.front()], "recipe": None, "report": report}
+    notes = [record["setup"]["note"]] if "note" in record["setup"] else []
     if not any(each.passed for each in found.evaluated):
-        return Answer(document, "\n".join([text_table(table), "", found.how_near(max_drop, max_emd), f"report: {report}"]), BROKEN)
+        return Answer(document, "\n".join([text_table(table), "", found.how_near(max_drop, max_emd), *notes, f"report: {report}"]), BROKEN)
     best, recipe = found.best_candidate(), found.best()
     files.write(out / "best.toml", recipe.to_toml())
     measures = best.measures
     told = f"best: {best.label}: {percent(measures.accuracy)}, {size(measures.memory_bits)}, EMD {distance(measures.emd)}"
-    lines = [text_table(table), "", told, f"recipe: {out / 'best.toml'}", f"report: {report}"]
+    lines = [text_table(table), "", told, *notes, f"recipe: {out / 'best.toml'}", f"report: {report}"]
     return Answer(document | {"recipe": recipe.fields()}, "\n".join(lines))
 
 

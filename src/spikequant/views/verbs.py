@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,11 @@ class Answer:
     document: Mapping[str, Any]
     text: str
     code: int = GOOD
+
+
+def asked() -> str:
+    """The command as it was given, for whoever repeats it."""
+    return shlex.join(["spikequant", *sys.argv[1:]])
 
 
 def verb(work: Callable[P, Answer]) -> Callable[P, None]:
