@@ -233,3 +233,23 @@ def test_gradients_that_the_twin_does_not_have_are_the_references() -> None:
     ):
         assert not lif_native.fits(torch.ones(1, 1, 1), d, state, None)
     assert lif_native.fits(torch.ones(1, 1, 1), d, State(moving, gradient="stacked"), None)
+
+
+@pytest.mark.parametrize("name", ["threshold", "decay", "levels"])
+def test_no_backward_goes_by_what_was_changed_after_the_spikes(name: str) -> None:
+    """As in the reference; else the gradient would be that of another neuron, and nothing would say so."""
+    lent = {"threshold": torch.tensor(0.7), "decay": torch.tensor([0.9]), "levels": torch.linspace(-1, 1, 9)}
+    d, state = Dynamics(lent["threshold"], decay=lent["decay"], detach_reset=False), State(Table(lent["levels"]))
+    current = torch.ones(3, 2, 5, requires_grad=True)
+    spikes, _ = lif_scan(current, d, state)
+    lent[name].mul_(0.5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        spikes.sum().backward()
+
+
+def test_constants_that_were_made_for_inference_can_be_trained_with() -> None:
+    with torch.inference_mode():
+        d = Dynamics(torch.tensor(0.7), decay=torch.tensor(0.9))
+    current = torch.ones(3, 2, 5, requires_grad=True)
+    lif_scan(current, d)[0].sum().backward()
+    assert current.grad is not None

@@ -78,3 +78,13 @@ def test_it_runs_where_there_is_no_library(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nan_is_refused_with_its_count() -> None:
     with pytest.raises(SpecError, match="holds 1 NaN"):
         lif_torch.lif_scan(torch.tensor([[[1.0, torch.nan]]]), Dynamics(torch.tensor(1.0)), None, None)
+
+
+@pytest.mark.parametrize("name", ["threshold", "decay"])
+def test_no_backward_goes_by_what_was_changed_after_the_spikes(name: str) -> None:
+    constants = {"threshold": torch.tensor(0.7), "decay": torch.tensor(0.9)}
+    current = torch.ones(3, 2, 5, requires_grad=True)
+    spikes, _ = lif_torch.lif_scan(current, Dynamics(**constants), None, None)  # type: ignore[arg-type]
+    constants[name].mul_(0.5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        spikes.sum().backward()

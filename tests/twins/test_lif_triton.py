@@ -157,3 +157,11 @@ def test_what_the_twin_does_not_cover_runs_as_the_reference() -> None:
     assert lif_triton.fits(current, d, None, None)
     assert not lif_triton.fits(current, learned, None, None)
     assert torch.equal(lif_scan(current, learned)[0], lif_scan(current, d)[0])
+
+
+def test_no_backward_goes_by_what_was_changed_after_the_spikes(device: str) -> None:
+    threshold, current = torch.tensor(0.7, device=device), torch.ones(3, 2, 5, device=device, requires_grad=True)
+    spikes, _ = lif_triton.lif_scan(current, Dynamics(threshold), None, None)
+    threshold.mul_(0.5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        spikes.sum().backward()

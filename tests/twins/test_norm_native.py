@@ -6,7 +6,7 @@ from torch import nn
 
 from spikequant.models import build
 from spikequant.models.fusing import chains
-from spikequant.numerics import Dynamics, Norm, State, Tail, affine, moments, norm, table
+from spikequant.numerics import Dynamics, Norm, State, Table, Tail, affine, moments, norm, table
 from spikequant.numerics.kernels import norm_native
 
 FIELDS: dict[str, list] = {
@@ -168,3 +168,13 @@ def test_neurons_that_no_window_covers_are_not_left_uncounted() -> None:
     current, d = torch.randn(2, 1, 3, 5, 5), Dynamics(torch.tensor(1.0))
     assert norm_native.fits(current, d, None, Tail(2))
     assert not norm_native.fits(current, d, None, Tail(2, counts=torch.empty(1, 3)))
+
+
+@pytest.mark.parametrize("name", ["threshold", "levels"])
+def test_no_backward_goes_by_what_was_changed_after_the_spikes(name: str) -> None:
+    lent = {"threshold": torch.tensor(0.7), "levels": torch.linspace(-1, 1, 9)}
+    current = torch.ones(3, 2, 8, 4, 4, requires_grad=True)
+    spikes = norm_native.norm_scan(current, Norm(torch.ones(8), torch.zeros(8)), Dynamics(lent["threshold"]), State(Table(lent["levels"])))
+    lent[name].mul_(0.5)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        spikes.sum().backward()

@@ -133,6 +133,15 @@ class Call:
         """The arguments that both directions begin with."""
         return ctypes.byref(self.spec), ctypes.byref(self.tables), self.steps, self.neurons
 
+    def lent(self) -> tuple[Tensor, ...]:
+        """What backward reads again that may be others' memory."""
+        return watchable(self.threshold, self.decay, self.levels, self.middles)
+
+
+def watchable(*lent: Tensor | float | None) -> tuple[Tensor, ...]:
+    """What autograd is to save, so that it refuses a backward after one of these was changed; tensors made for inference it cannot."""
+    return tuple(each for each in lent if isinstance(each, Tensor) and not each.is_inference())
+
 
 def _constant(value: Tensor | float) -> Tensor:
     if isinstance(value, Tensor) and value.dtype == torch.float32 and value.is_contiguous():
@@ -259,13 +268,13 @@ class _Scan(torch.autograd.Function):
         keep = threshold is None and step is None  # codes do not tell what was rounded
         (ctx.call, ctx.order, *kept), found = _forward(current, start, dynamics, state, steps, counts, keep=keep)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*kept)
+        ctx.save_for_backward(*kept, *ctx.call.lent())
         return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_order()
-        call, order, kept = ctx.call, ctx.order, ctx.saved_tensors
+        call, order, kept = ctx.call, ctx.order, ctx.saved_tensors[:3]
         spikes, last = gradients
         to_spikes = torch.zeros(call.steps, *call.shape[1:], dtype=torch.float32, device="cpu") if spikes is None else _dense(spikes, order)
         c = library()

@@ -12,7 +12,7 @@ from torch import Tensor
 from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
 from spikequant.numerics.kernels.first_order import refuse_second_order
-from spikequant.numerics.kernels.lif_native import covers
+from spikequant.numerics.kernels.lif_native import covers, watchable
 from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import decode, encode
@@ -110,13 +110,13 @@ class _Scan(torch.autograd.Function):
         spikes, last, seen = _forward(current, start, (d, state), steps, keep=True)
         ctx.dynamics, ctx.still, ctx.started = d, steps is not None, start is not None
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(seen, torch.zeros_like(seen[0]) if start is None else start)
+        ctx.save_for_backward(seen, torch.zeros_like(seen[0]) if start is None else start, *watchable(d.threshold, d.decay))
         return spikes, last
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_order()
-        seen, start = ctx.saved_tensors
+        seen, start = ctx.saved_tensors[:2]
         to_spikes = torch.zeros_like(seen) if gradients[0] is None else gradients[0]
         to_state = torch.zeros_like(start) if gradients[1] is None else gradients[1].clone()
         to_current = torch.zeros_like(seen[:1]) if ctx.still else _empty(seen.shape, seen)

@@ -19,7 +19,7 @@ from spikequant.errors import SpecError
 from spikequant.numerics.grid import Affine, Table
 from spikequant.numerics.kernels.back_triton import charge_back, fire_back
 from spikequant.numerics.kernels.first_order import refuse_second_order
-from spikequant.numerics.kernels.lif_native import computes, learned, memory_order
+from spikequant.numerics.kernels.lif_native import computes, learned, memory_order, watchable
 from spikequant.numerics.kernels.step_triton import Settings, advance
 from spikequant.numerics.scan import HALF, Dynamics, State
 from spikequant.numerics.snap import TEMPERATURE, midpoints
@@ -216,13 +216,13 @@ class _Scan(torch.autograd.Function):
             raise SpecError(f"the current of a neuron holds {int(bad)} NaN; look at the layer before it")
         ctx.call, ctx.order, ctx.back = call, order, tuple(order.index(axis) for axis in range(x.ndim))
         ctx.learned = [None if each is None else each.shape for each in (threshold, step)]
-        ctx.save_for_backward(x, None if start is None else begin)
+        ctx.save_for_backward(x, None if start is None else begin, *watchable(*call.tensors))
         return spikes.permute(ctx.back), last.unsqueeze(0).permute(ctx.back).squeeze(0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_order()
-        x, begin = ctx.saved_tensors
+        x, begin = ctx.saved_tensors[:2]
         to_spikes = gradients[0].permute(ctx.order).contiguous()
         to_last = gradients[1].unsqueeze(0).permute(ctx.order).squeeze(0).contiguous()
         states, to_current = x.new_empty(ctx.call.shape, dtype=torch.float32), torch.empty_like(x)

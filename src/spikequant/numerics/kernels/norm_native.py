@@ -220,19 +220,19 @@ class _NormScan(torch.autograd.Function):
         added = None if plus is None else channels_last(plus.detach())
         spikes: Tensor
         ctx.call, spikes = run(x, neuron, steps, tail._replace(plus=added), (a, b))
-        ctx.save_for_backward(x, a, b, *(each for each in (norm.mean, norm.inverse) if each is not None))
+        ctx.save_for_backward(x, a, b, norm.mean, norm.inverse, *ctx.call.lent())
         return spikes.permute(0, 1, 4, 2, 3)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_order()
-        x, a, b, *centered = ctx.saved_tensors
+        x, a, b, mean, inverse = ctx.saved_tensors[:5]
         c = _c()
         g, (to_scale, to_shift) = run_backward(c, ctx.call, x, (a, b), channels_last(gradients[0]))
         rows = x.reshape(-1, x.shape[-1])
         slope, lift = torch.zeros_like(a), torch.zeros_like(a)
-        if centered:
-            slope, lift = _through_moments(to_scale, to_shift, (a, *centered), len(rows))
+        if mean is not None:
+            slope, lift = _through_moments(to_scale, to_shift, (a, mean, inverse), len(rows))
         places = a.data_ptr(), slope.data_ptr(), lift.data_ptr()
         c.sq_channel_blend(g.data_ptr(), x.data_ptr(), _is_half(x), *rows.shape, *places, ctx.call.threads)
         to_plus = gradients[0] if ctx.needs_input_grad[3] else None
