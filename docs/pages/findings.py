@@ -10,7 +10,8 @@ HEAD = """# What the papers found, and what we found
 
 Each claim of a paper is data: an effect between rows of a table, with bounds. It is held against the paper's own table, and against the
 records that are committed here; the intervals of all cases hold together with 95 % (decision 0020). *undecided* means that the rows are too
-few or too noisy to say, *no rows* that nothing of the kind was run. `spikequant claims PAPER --rows FOLDER` prints the same.
+few or too noisy to say, *no rows* that nothing of the kind was run. `spikequant claims PAPER --rows FOLDER` prints the same. Which papers
+these are: [studies](../studies.md#the-papers).
 """
 
 
