@@ -1,10 +1,13 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.models import build
-from spikequant.neurons import LIF, spiking
+from spikequant.neurons import LIF, Alpha, Competing, Synaptic, spiking
+from spikequant.neurons.decolle import Refraining
 from spikequant.numerics import levels
 from spikequant.quantizers import LQNet, Membrane
 from spikequant.quantizers.membrane import MembraneLevels
@@ -78,6 +81,31 @@ def test_the_levels_follow_what_the_grid_itself_makes_of_the_membranes() -> None
     neuron = LIF(decay=0.5, state=quantizer).train()
     neuron(torch.tensor([0.4, 0.4]).reshape(2, 1, 1).expand(2, 1, 3))  # 0.4 is held as 0.5, then 0.25 + 0.4 = 0.65
     assert quantizer.values[2].item() == pytest.approx(0.525)
+
+
+FOLLOWED = [
+    Synaptic(synapse=0.0, decay=0.5),  # without a memory of its own in the synapse: the LIF above
+    Synaptic(synapse=0.5, decay=0.5, sees="stored"),
+    Alpha(decay=0.75, inhibitory=0.5),
+    Refraining(threshold=0.5),
+    Competing(neurons=3, rest=0.0, reset=0.0, threshold=1.0, inhibition=0.25),
+]
+
+
+@pytest.mark.parametrize("index", range(len(FOLLOWED)))
+def test_the_levels_follow_neurons_with_a_scan_of_their_own(index: int) -> None:
+    neuron, current = copy.deepcopy(FOLLOWED[index]), torch.linspace(-0.6, 0.9, 18).reshape(6, 1, 3)
+    if not index:
+        current = torch.full((2, 1, 3), 0.4)
+    neuron.state = quantizer = made(average=0.0)
+    expected = copy.deepcopy(quantizer)
+    expected.follow(neuron.eval().charged(current, on_grid=True))
+    neuron(current)
+    assert torch.equal(quantizer.values, made().values)
+    neuron.train()(current)
+    assert not torch.equal(quantizer.values, made().values)
+    assert torch.equal(quantizer.values, expected.values)
+    assert index or quantizer.values[2].item() == pytest.approx(0.525)
 
 
 def test_plain_lqnet_on_membranes_is_singular_loses_a_code_and_the_threshold() -> None:

@@ -66,6 +66,7 @@ class Competing(LIF):
         spikes, v = compete(self._sequence(current, steps), self.settings, self.bound(), self._rounds())
         if counts is not None:
             counts.copy_(spikes.sum(0))
+        self.show_state(current, steps, start)
         return spikes, v
 
     @torch.no_grad()

@@ -89,12 +89,21 @@ class Refraining(LIF):
         spikes, u, _ = refractory_scan(sequence(current, steps), self.settings, self.rounds)
         if counts is not None:
             counts.copy_(spikes.detach().sum(0))
+        self.show_state(current, steps, start)
         return as_given(spikes, current), u[-1]
 
     @torch.no_grad()
     def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:
         """The membrane U of every step before it is rounded and fires, ``[time, batch, ...]``."""
-        return refractory_scan(sequence(current, steps), self.settings, self.rounds if on_grid else (kept, kept))[1]
+        seen = list[Tensor]()
+        of_u, of_r = self.rounds if on_grid else (kept, kept)
+
+        def watched(step: int, u: Tensor) -> Tensor:
+            seen.append(u)
+            return of_u(step, u)
+
+        refractory_scan(sequence(current, steps), self.settings, (watched, of_r))
+        return torch.stack(seen)
 
     @torch.no_grad()
     def stored(self, part: str, current: Tensor, steps: int | None = None) -> Tensor:

@@ -118,9 +118,13 @@ class LIF(nn.Module):
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(current) if start is None else start
         spikes, v = lif_scan(current, self.broadcast(current), self.held(), begin, noise, steps, counts)
+        self.show_state(current, steps, start)
+        return spikes, v
+
+    def show_state(self, current: Tensor, steps: int | None, start: Any) -> None:
+        """Let the state's grid move after the membranes of a scan, where it ``follows``."""
         if self.follows:
             self.state.follow(self.charged(current, steps, start, on_grid=True).flatten(0, 1))  # type: ignore[union-attr]
-        return spikes, v
 
     def hear(self, counts: Tensor, steps: int, positions: int) -> None:
         """Tell all who count how often the neurons of a channel, one at each position, fired in a scan: ``[batch, channel]``."""

@@ -32,6 +32,10 @@ class SecondOrder(LIF):
             counts.copy_(spikes.detach().sum(0))
         return spikes
 
+    def _grids(self, on_grid: bool) -> tuple[State | None, State | None]:
+        """On what membrane and currents go from step to step: their grids, or none."""
+        return (self.held(), self.held_current()) if on_grid else (None, None)
+
     def _refuse_noise(self) -> None:
         for holder in (self.state, self.synapse_state):
             if holder is not None and holder.rounding_rule == "stochastic":
@@ -83,6 +87,7 @@ class Synaptic(SecondOrder):
         self._refuse_noise()
         wide = sequence(current, steps)
         found, last = self._run(wide, self.broadcast(wide), self.held(), self.held_current(), start)
+        self.show_state(current, steps, start)
         return as_given(found, current), last
 
     def _run(
@@ -93,21 +98,24 @@ class Synaptic(SecondOrder):
         return synaptic_scan(wide, dynamics, synapse, self.recurrent, state, current_state, begin)
 
     @torch.no_grad()
-    def charged(self, current: Tensor, steps: int | None = None, start: Held | None = None) -> Tensor:  # type: ignore[override]
+    def charged(  # type: ignore[override]
+        self, current: Tensor, steps: int | None = None, start: Held | None = None, on_grid: bool = False
+    ) -> Tensor:
         """The membrane of every step before it is rounded and fires: what a grid should cover."""
-        return self._watched(current, steps, start)[0]
+        return self._watched(current, steps, start, on_grid)[0]
 
     @torch.no_grad()
     def stored_currents(self, current: Tensor, steps: int | None = None, start: Held | None = None) -> Tensor:
         """The synaptic current of every step, unrounded."""
         return self._watched(current, steps, start)[1]
 
-    def _watched(self, current: Tensor, steps: int | None, start: Held | None) -> tuple[Tensor, Tensor]:
+    def _watched(self, current: Tensor, steps: int | None, start: Held | None, on_grid: bool = False) -> tuple[Tensor, Tensor]:
         wide = sequence(current, steps)
         dynamics, held, seen = self.broadcast(wide), start, list[Held]()
+        state, current_state = self._grids(on_grid)
         for x in wide:
-            seen.append(self._run(x.unsqueeze(0), charging(dynamics), None, None, held)[1])
-            _, held = self._run(x.unsqueeze(0), dynamics, None, None, held)
+            seen.append(self._run(x.unsqueeze(0), charging(dynamics), None, current_state, held)[1])
+            _, held = self._run(x.unsqueeze(0), dynamics, state, current_state, held)
         return torch.stack([each.v for each in seen]), torch.stack([each.i for each in seen])
 
     def _resting_held(self, wide: Tensor) -> Held:
@@ -141,6 +149,7 @@ class Alpha(SecondOrder):
         self._refuse_noise()
         wide = sequence(current, steps)
         found, last = self._run(wide, self.held(), self.held_current(), start)
+        self.show_state(current, steps, start)
         return as_given(found, current), last
 
     def _run(self, wide: Tensor, state: State | None, current_state: State | None, start: AlphaHeld | None) -> tuple[Tensor, AlphaHeld]:
@@ -149,21 +158,24 @@ class Alpha(SecondOrder):
         return alpha_scan(wide, dynamics, decays, state, current_state, start)
 
     @torch.no_grad()
-    def charged(self, current: Tensor, steps: int | None = None, start: AlphaHeld | None = None) -> Tensor:  # type: ignore[override]
+    def charged(  # type: ignore[override]
+        self, current: Tensor, steps: int | None = None, start: AlphaHeld | None = None, on_grid: bool = False
+    ) -> Tensor:
         """The membrane of every step before it is rounded and fires: what a grid should cover."""
-        return self._watched(current, steps, start)[0]
+        return self._watched(current, steps, start, on_grid)[0]
 
     @torch.no_grad()
     def stored_currents(self, current: Tensor, steps: int | None = None, start: AlphaHeld | None = None) -> Tensor:
         """Both synaptic currents of every step, unrounded, one after the other along the batch."""
         return self._watched(current, steps, start)[1]
 
-    def _watched(self, current: Tensor, steps: int | None, start: AlphaHeld | None) -> tuple[Tensor, Tensor]:
+    def _watched(self, current: Tensor, steps: int | None, start: AlphaHeld | None, on_grid: bool = False) -> tuple[Tensor, Tensor]:
         wide = sequence(current, steps)
         held, seen = start, list[AlphaHeld]()
+        state, current_state = self._grids(on_grid)
         for x in wide:
-            _, held = self._run(x.unsqueeze(0), None, None, held)
-            seen.append(held)
+            seen.append(self._run(x.unsqueeze(0), None, current_state, held)[1])
+            held = seen[-1] if state is None else self._run(x.unsqueeze(0), state, current_state, held)[1]
         return torch.stack([each.v for each in seen]), torch.stack([torch.cat(each[1:]) for each in seen])
 
 
