@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import MismatchError, SpecError
-from spikequant.neurons import IF, LIF
+from spikequant.neurons import IF, LIF, Competing
 from spikequant.numerics import Surrogate
 from spikequant.quantizers import Anchored, FixedPoint, LQNet, QuantizerSpec, ThresholdCentered, Uniform, ZeroCentered
 
@@ -156,6 +156,16 @@ def test_half_precision_keeps_a_wide_membrane(dtype: torch.dtype) -> None:
     assert (spikes.dtype, last.dtype) == (dtype, torch.float32)
     assert (spikes.sum().item(), last.item()) == (0, 4097)
     assert IF(threshold=2.0).charged(torch.ones(3, 1, 1, dtype=dtype)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("neuron", [LIF(decay=0.5), Competing(neurons=1)])
+def test_half_precision_is_given_back_by_frozen_and_competing_neurons(neuron: LIF, dtype: torch.dtype) -> None:
+    neuron = copy.deepcopy(neuron)
+    if neuron.freezes:
+        neuron.frozen = torch.tensor([False])
+    spikes, last = neuron.scan(torch.full((2, 1, 1), 0.75, dtype=dtype))
+    assert (spikes.dtype, last.dtype) == (dtype, torch.float32)
 
 
 def test_float64_is_kept() -> None:

@@ -17,6 +17,12 @@ def test_a_constant_current_is_rounded_half_up_to_levels_of_the_threshold(steps:
     assert torch.equal(mean, 2 / steps * torch.clamp(torch.floor(steps * x / 2 + 0.5), 0, steps))
 
 
+def test_it_begins_at_half_a_threshold_while_spikes_freeze_too() -> None:
+    neuron, current = TrainedThreshold(threshold=2.0), torch.ones(4, 1, 1)
+    neuron.frozen = torch.ones(1, dtype=torch.bool)
+    assert neuron(current).flatten().tolist() == [2.0, 0.0, 2.0, 0.0]
+
+
 def test_spikes_are_worth_the_threshold_and_heard_as_one() -> None:
     network, heard = nn.Sequential(TrainedThreshold(threshold=0.7)), dict[str, Tensor]()
     current = torch.full((3, 2, 4), 0.4)

@@ -225,6 +225,9 @@ def test_what_cannot_freeze_is_refused() -> None:
         Freezer.of(plain(), Freezing(), 10, 0)
     with pytest.raises(SpecError, match="spikes freeze neuron by neuron, and Sequential does not tell how many there are; adopt"):
         Freezer.of(nn.Sequential(nn.Linear(4, 4), LIF(decay=0.5)), Freezing(spikes=True), 10, 0)
+    for kind, args in (("synaptic", {"synapse": 0.5, "decay": 0.5}), ("alpha", {"decay": 0.75, "inhibitory": 0.5})):
+        with pytest.raises(SpecError, match=f"act0 is a {kind.title()}, whose spikes have no grades"):
+            Freezer.of(plain(2, (kind, args)), Freezing(spikes=True), 10, 0)
     with pytest.raises(SpecError, match="a loader with a length"):
         Freezer.of(quantize(plain(), BINARY), Freezing(), None, 0)
     with pytest.raises(SpecError, match="patience would keep"):

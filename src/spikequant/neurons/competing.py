@@ -9,7 +9,7 @@ from torch import Tensor
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid
 from spikequant.neurons.rounder import Round, rounder
-from spikequant.neurons.sequence import sequence
+from spikequant.neurons.sequence import as_given, sequence
 from spikequant.numerics import Competition, Conductance, compete
 
 Reading = Literal["current", "conductance"]
@@ -67,7 +67,7 @@ class Competing(LIF):
         if counts is not None:
             counts.copy_(spikes.sum(0))
         self.show_state(current, steps, start)
-        return spikes, v
+        return as_given(spikes, current), v
 
     @torch.no_grad()
     def charged(self, current: Tensor, steps: int | None = None, start: Tensor | None = None, on_grid: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
 from spikequant.neurons.choices import Choices, refuse_choices
-from spikequant.neurons.sequence import sequence
+from spikequant.neurons.sequence import as_given, sequence
 from spikequant.numerics import (
     DERIVATIVES,
     Dynamics,
@@ -114,7 +114,9 @@ class LIF(nn.Module):
             wide = widened(current.detach() if self.blocked else current)
             if self.state is not None or start is not None or counts is not None:
                 raise SpecError("grades freeze to spikes unwatched, on a float membrane from rest; quantize states, or watch, afterwards")
-            return graded_scan(wide, self.broadcast(wide), self.frozen, self.window, self.straight_through, steps)
+            begin, how = self._resting(wide), (self.window, self.straight_through)
+            spikes, v = graded_scan(wide, self.broadcast(wide), self.frozen, *how, steps, begin)
+            return as_given(spikes, current), v
         noise = getattr(self.state, "noise", None) if self.is_noisy else None
         begin = self._resting(current) if start is None else start
         spikes, v = lif_scan(current, self.broadcast(current), self.held(), begin, noise, steps, counts)
@@ -139,6 +141,11 @@ class LIF(nn.Module):
     def follows(self) -> bool:
         """Whether the state's grid moves after its membranes: it is shown them after every scan in training mode."""
         return self.training and callable(getattr(self.state, "follow", None))
+
+    @property
+    def freezes(self) -> bool:
+        """Whether its spikes can freeze: a scan of its own does not know of grades."""
+        return type(self).scan is LIF.scan and type(self)._scan is LIF._scan
 
     @property
     def is_noisy(self) -> bool:

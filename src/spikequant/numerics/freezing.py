@@ -44,9 +44,15 @@ class _Mixed(torch.autograd.Function):
 
 
 def graded_scan(
-    current: Tensor, dynamics: Dynamics, frozen: Tensor, window: float = 1.0, straight_through: bool = False, steps: int | None = None
+    current: Tensor,
+    dynamics: Dynamics,
+    frozen: Tensor,
+    window: float = 1.0,
+    straight_through: bool = False,
+    steps: int | None = None,
+    start: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes ``[time, batch, ...]`` and the last membrane of a float neuron from rest, as of ``lif_scan``; free neurons answer in grades.
+    """Spikes ``[time, batch, ...]`` and the last membrane of a float neuron, as of ``lif_scan``; free neurons answer in grades.
 
     Equation: ``s = [v >= threshold]`` where frozen, else ``clip((v - threshold) / window + 1/2, 0, 1)``; a frozen neuron passes no
     gradient (with ``straight_through`` that of the grades), a free one that of its grade. Subtracting resets take ``s``, resets to
@@ -60,7 +66,7 @@ def graded_scan(
     >>> graded_scan(torch.full((2, 1, 2), 0.75), d, torch.tensor([True, False]))[0].tolist()
     [[[0.0, 0.25]], [[1.0, 0.75]]]
     """
-    check_sound(current, None, steps)
+    check_sound(current, start, steps)
     refuse_unknown(dynamics, None)
     if dynamics.reset_timing != "now" or dynamics.state_shift or not window > 0:
         raise SpecError(
@@ -70,7 +76,7 @@ def graded_scan(
     if steps is not None:
         current = current.expand(steps, *current.shape[1:])
     rest = dynamics.rest if dynamics.rest is not None else dynamics.reset_value if dynamics.reset == "value" else 0.0
-    v, outputs = torch.full_like(current[0], rest), []
+    v, outputs = torch.full_like(current[0], rest) if start is None else start, []
     for x in current:
         v = charge(v, x, dynamics)
         # In units where mixed's clip to [-1, 1] is the grade's to [0, 1].

@@ -124,7 +124,7 @@ def freezable(model: nn.Module, spikes: bool) -> dict[str, list[Part]]:
     """The layers that freeze, in the order of the network: binary weights, with the binary activation or neuron that follows them.
 
     Raises:
-        SpecError: spikes of what is no ``Network``.
+        SpecError: spikes of what is no ``Network``, or of a neuron that knows no grades.
     """
     layers: dict[str, list[Part]] = {}
     if spikes and not isinstance(model, Network):
@@ -135,7 +135,7 @@ def freezable(model: nn.Module, spikes: bool) -> dict[str, list[Part]]:
         if (part := _weight(module)) is not None:
             last = name
             layers[name] = [part]
-        elif (part := _answer(module, shapes.get(name, (1,)), spikes)) is not None:
+        elif (part := _answer(name, module, shapes.get(name, (1,)), spikes)) is not None:
             if last not in layers or len(layers[last]) > 1:
                 last = name
             layers.setdefault(last, []).append(part)
@@ -150,10 +150,14 @@ def _weight(module: nn.Module) -> Part | None:
     return Part(owner, latent, tuple(latent.shape)) if isinstance(owner, TwoLevels) else None
 
 
-def _answer(module: nn.Module, shape: tuple[int, ...], spikes: bool) -> Part | None:
+def _answer(name: str, module: nn.Module, shape: tuple[int, ...], spikes: bool) -> Part | None:
     if isinstance(module, Activation) and isinstance(module.quantizer, TwoLevels):
         return Part(module.quantizer, None, shape)
-    return Part(module, None, shape) if spikes and isinstance(module, LIF) else None
+    if not spikes or not isinstance(module, LIF):
+        return None
+    if not module.freezes:
+        raise SpecError(f"{name} is a {type(module).__name__}, whose spikes have no grades to freeze from; take a LIF, or spikes=False")
+    return Part(module, None, shape)
 
 
 def _frozen_share(parts: list[Part]) -> float:
