@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import pickle
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import FormatError, SpecError
 from spikequant.numerics import levels
-from spikequant.quantizers import Anchored, FixedPoint, QuantizerSpec, StateQuant, ThresholdCentered, Uniform, ZeroCentered
+from spikequant.quantizers import Anchored, FixedPoint, QuantizerSpec, SpQuant, StateQuant, ThresholdCentered, Uniform, ZeroCentered
 
 FOUR = ThresholdCentered(bits=4)
 SPECS = [Uniform(bits=3, low=-1.0, high=1.2), FOUR, ZeroCentered(bits=6), Anchored(bits=4), Uniform(bits=12, low=-1.0, high=1.2)]
@@ -79,8 +80,11 @@ def test_a_damaged_spec_is_refused(state: object) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's tracer, of its own classes
-@pytest.mark.parametrize("gradient", ["pass", "mask"])
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.kind} {spec.width}")
+@pytest.mark.parametrize(
+    ("spec", "gradient"),
+    [*itertools.product(SPECS, ["pass", "mask"]), (SpQuant(lowest=-1), "stacked"), (SpQuant(), "stacked")],
+    ids=lambda each: each if isinstance(each, str) else f"{each.kind} {each.width}",
+)
 def test_it_compiles_as_one_graph_with_the_same_values_and_gradients(spec: QuantizerSpec, gradient: str) -> None:
     quantizer = StateQuant(spec.model_copy(update={"gradient": gradient}))
     torch.compiler.reset()

@@ -99,7 +99,7 @@ class _Snap(torch.autograd.Function):
         ctx.learned = step is not None and step.requires_grad
         ctx.inside = _inside(grid, x) if gradient == "mask" or ctx.learned else None
         ctx.masked, ctx.axis = gradient == "mask", grid.axis
-        ctx.slope = _stacked(grid, x) if gradient == "stacked" else None
+        ctx.slope = stacked(grid, x) if gradient == "stacked" else None
         ctx.save_for_backward(*((x, snapped, step) if ctx.learned else ()))
         return snapped
 
@@ -117,7 +117,8 @@ def _inside(grid: Grid, x: Tensor) -> Tensor:
     return (x >= low) & (x <= high)
 
 
-def _stacked(grid: Grid, x: Tensor) -> Tensor:
+def stacked(grid: Grid, x: Tensor) -> Tensor:
+    """The slope that ``gradient="stacked"`` takes at ``x``."""
     slope = torch.zeros_like(x)
     for middle, gap in zip(midpoints(grid).unbind(-1), levels(grid).diff(dim=-1).unbind(-1), strict=True):
         s = torch.sigmoid(TEMPERATURE * (x - along(middle, x, grid.axis)) / along(gap, x, grid.axis))

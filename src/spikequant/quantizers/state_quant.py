@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import FormatError, SpecError, SpikequantError
 from spikequant.numerics import Affine, Grid, bounds, levels, midpoints, snap, through, to
+from spikequant.numerics.snap import stacked
 from spikequant.quantizers.specs import AnySpec, QuantizerSpec
 
 SPEC: TypeAdapter[QuantizerSpec] = TypeAdapter(AnySpec)
@@ -63,8 +64,14 @@ class StateQuant(nn.Module):
         torch._assert_async(~torch.isnan(x).any(), "cannot quantize NaN; find where it arises")
         wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
         value = self._nearest(wide.contiguous()).to(x.dtype)
+        return through(value, self._sloped(x))
+
+    def _sloped(self, x: Tensor) -> Tensor:
+        """What has the slope of the spec's straight-through gradient, by which alone it counts."""
+        if self.gradient == "stacked":
+            return x * stacked(to(self.held, x), x.detach())
         low, high = (bound.to(x.device, x.dtype) for bound in bounds(self.held))
-        return through(value, x.clamp(low, high) if self.spec.gradient == "mask" else x)
+        return x.clamp(low, high) if self.gradient == "mask" else x
 
     def _nearest(self, wide: Tensor) -> Tensor:
         if not isinstance(self.held, Affine):
