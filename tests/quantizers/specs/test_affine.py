@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spikequant.errors import SpecError
-from spikequant.numerics import encode, levels, snap
+from spikequant.numerics import affine, encode, levels, snap
 from spikequant.quantizers import Anchored, FixedPoint, QuantizerSpec, Uniform, integer_bits
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -19,6 +19,16 @@ def test_uniform_levels_at_the_ends_at_zero_and_as_twos_complement(values: Value
     assert values(Uniform(bits=3, low=-1.0, high=1.0, levels_at="zero")) == pytest.approx([-1, -2 / 3, -1 / 3, 0, 1 / 3, 2 / 3, 1])
     assert values(Uniform(bits=3, low=-1.0, high=1.0, levels_at="twos")) == [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75]
     assert values(Uniform(bits=1, low=-1.0, high=1.2)) == pytest.approx([-1, 1.2])
+
+
+def test_a_fixed_range_does_not_hang_on_the_default_type_of_its_first_reader() -> None:
+    spec = Uniform(bits=2, low=-0.1003, high=0.1003)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        first = spec.grid()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert levels(first).tolist() == levels(affine(-0.1003, 0.1003, 4)).tolist()
 
 
 def test_uniform_levels_of_squat(values: Values) -> None:
