@@ -137,6 +137,16 @@ def test_a_new_tensor_at_an_old_address_is_read_anew() -> None:
     assert reach == [1.0, 100.0]
 
 
+@pytest.mark.parametrize("spec", [Uniform(bits=4), LQNet(bits=2)])
+def test_a_training_read_in_inference_mode_is_one_of_a_new_tensor(spec: QuantizerSpec) -> None:
+    x, found = gaussian(3, 4), list[Tensor]()
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        quantizer = spec.build((3, 4))
+        with mode:
+            found.append(torch.stack([quantizer(x.clone()), quantizer(x * 2)]))
+    assert torch.equal(*found)
+
+
 def test_percentiles_and_least_squares_cut_outliers() -> None:
     x = gaussian(1, 2000)
     x[0, 0] = 50.0

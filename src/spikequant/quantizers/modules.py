@@ -106,8 +106,8 @@ class LastRead:
         return self.tensor is not None and self.tensor() is x and self.version == x._version
 
     def remember(self, x: Tensor) -> None:
-        """``x`` is read."""
-        self.tensor, self.version = weakref.ref(x), x._version
+        """``x`` is read; one made for inference has no versions, and is read anew every time."""
+        self.tensor, self.version = (None, 0) if x.is_inference() else (weakref.ref(x), x._version)
 
     def __reduce__(self) -> tuple[type["LastRead"], tuple[()]]:
         return LastRead, ()  # a copy has read nothing
