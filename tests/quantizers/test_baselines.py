@@ -72,6 +72,11 @@ def test_rescaw_is_the_formula_of_its_authors(bits: int) -> None:
     assert torch.allclose(ReScaW(bits=bits).build((3, 1000))(w), official, atol=1e-6)
 
 
+def test_rescaw_finds_an_axis_that_counts_from_the_end() -> None:
+    w = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(ReScaW(bits=2).build((3, 4), -1)(w), ReScaW(bits=2).build((3, 4), 1)(w))
+
+
 @pytest.mark.parametrize(("ste", "slope"), [("official", 1 / 0.075), ("identity", 1.0)])
 def test_the_gradient_of_rescaw_by_its_authors_is_amplified(ste: str, slope: float) -> None:
     x = torch.tensor([W], requires_grad=True)

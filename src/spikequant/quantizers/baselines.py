@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.numerics import Affine, Gradient, Table, affine, chosen, integers, k_means, snap, through
+from spikequant.numerics.grid import along
 from spikequant.quantizers import ranges
 from spikequant.quantizers.following import Following
 from spikequant.quantizers.modules import Averaged
@@ -105,8 +106,7 @@ class Rescaled(Averaged):
             self.settle_on(x)
         if self.rescaw.ste == "identity":
             return super().forward(x)
-        reach = self.reach.reshape([-1 if index == self.axis else 1 for index in range(x.ndim)])
-        return through(super().forward(x.detach()), x / reach.to(x.dtype))
+        return through(super().forward(x.detach()), x / along(self.reach, x, self.axis).to(x.dtype))
 
 
 class Clustered(Averaged):
