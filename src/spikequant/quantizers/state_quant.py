@@ -5,7 +5,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from spikequant.errors import FormatError, SpecError, SpikequantError
-from spikequant.numerics import Affine, Grid, bounds, levels, midpoints, snap, through, to
+from spikequant.numerics import Affine, Gradient, Grid, bounds, levels, midpoints, snap, through, to
 from spikequant.numerics.snap import stacked
 from spikequant.quantizers.specs import AnySpec, QuantizerSpec
 
@@ -31,6 +31,7 @@ class StateQuant(nn.Module):
 
     place: Tensor
     held: Grid
+    gradient: Gradient
 
     def __init__(self, spec: QuantizerSpec) -> None:
         super().__init__()

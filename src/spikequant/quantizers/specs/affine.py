@@ -134,7 +134,8 @@ class Uniform(RangedSpec):
 
         if self.low is None or self.high is None:
             return super().grid()
-        return self.over(*(torch.tensor(end, dtype=torch.float32) for end in (self.low, self.high)))
+        low, high = (torch.tensor(end, dtype=torch.float32) for end in (self.low, self.high))
+        return self.over(low, high)
 
     def over(self, low: "Tensor", high: "Tensor", axis: int | None = None) -> "Grid":
         """The grid from ``low`` to ``high``; with ``below``, widened to reach both sides of zero."""
