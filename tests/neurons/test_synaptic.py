@@ -112,6 +112,8 @@ def test_refusals() -> None:
         ParametricLIF().quantize_constant("decay", torch.tensor(0.5))
     with pytest.raises(SpecError, match="has no decay to quantize"):
         LIF(decay=1.0, charge="rate", gain=0.5).quantize_constant("decay", torch.tensor(0.5))
+    with pytest.raises(SpecError, match="the form 'rate' does not read sees, got 'stored'"):
+        Synaptic(synapse=0.5, decay=0.5, form="rate", sees="stored")
     noise = Uniform(bits=3, low=-3.0, high=4.0, rounding="stochastic")
     with pytest.raises(SpecError, match="stochastic rounding is for LIF and IF"):
         Synaptic(synapse=0.5, decay=0.5, synapse_state=noise)(noisy(2, 2, 3))

@@ -78,6 +78,8 @@ class Synaptic(SecondOrder):
         for name, value, valid in (("form", form, get_args(Form)), ("sees", sees, ("full", "stored"))):
             if value not in valid:
                 raise SpecError(unknown(name, value, valid))
+        if form == "rate" and sees == "stored":
+            raise SpecError("the form 'rate' does not read sees, got 'stored': its membrane sees the full current; leave it out")
         self.has_synapse, self.form, self.sees, self.recurrent = synapse is not None, form, sees, recurrent
         self.currents = int(self.has_synapse)
         self.register_buffer("synapse", constant(0.0 if synapse is None else synapse))
