@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -30,3 +31,14 @@ def test_it_is_batch_norm_then_scan_then_pool_with_their_gradients() -> None:
     ours, torchs = (torch.autograd.grad((each * weight).sum(), inputs) for each in (spikes, expected))
     for gradient, expected_gradient in zip(ours, torchs, strict=True):
         torch.testing.assert_close(gradient, expected_gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_goes_through_wide_membranes_and_counts(dtype: torch.dtype) -> None:
+    current, counts, leak = torch.full((1, 1, 1, 64, 64), 0.0107, dtype=dtype), torch.empty(1, 1), Dynamics(torch.tensor(0.4))
+    half = Norm(torch.ones(1, dtype=dtype), torch.zeros(1, dtype=dtype))
+    spikes = norm_scan(current, half, leak, steps=640, tail=Tail(counts=counts))
+    expected = norm_scan(current.float(), Norm(torch.ones(1), torch.zeros(1)), leak, steps=640)
+    assert spikes.dtype == dtype
+    assert torch.equal(spikes.float(), expected)
+    assert counts.item() == expected.sum() > torch.finfo(torch.float16).max

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from spikequant.numerics.scan import Dynamics, State, lif_scan
+from spikequant.numerics.scan import Dynamics, State, lif_scan, widened
 
 
 class Norm(NamedTuple):
@@ -41,7 +41,7 @@ def norm_scan(
 ) -> Tensor:
     """Spikes of the normalized current, and what follows them.
 
-    A bfloat16 current is widened, and what comes out is bfloat16.
+    A half-precision current is widened, and what comes out is of its dtype.
 
     Shapes: current ``[time, batch, channel, height, width]``; spikes ``[time, batch, channel, height // pool, width // pool]``.
 
@@ -51,12 +51,12 @@ def norm_scan(
     [1.0]
     """
     scale, shift = (each.reshape(-1, 1, 1) for each in (norm.scale, norm.shift))
-    normal = current.float() * scale + shift if current.dtype == torch.bfloat16 else current * scale + shift
+    normal = widened(current) * scale + shift
     if norm.mean is not None and norm.inverse is not None:
         normal = normal + _through_moments(current.to(normal.dtype), norm.scale.detach(), norm.mean, norm.inverse)
     spikes, _ = lif_scan(normal, dynamics, state, steps=steps)
     if tail.counts is not None:
-        tail.counts.copy_(spikes.detach().sum((0, 3, 4)))
+        tail.counts.copy_(spikes.detach().sum((0, 3, 4), dtype=torch.float32))
     spikes = spikes.to(current.dtype)
     if tail.plus is not None:
         spikes = spikes + tail.plus
