@@ -137,6 +137,8 @@ def test_what_the_paper_prints_no_row_of() -> None:
         "emd-foretells-recovery",
         "dead-foretells-recovery",
         "membrane-2-bits-fires-less-than-float",
+        "wide-2-bits-raises-dead-beside-float",
+        "signed-2-bits-raises-dead-beside-float",
         "membrane-lqnet-collapses",
         "emd-foretells-operations",
         "emd-foretells-noise",

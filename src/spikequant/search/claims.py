@@ -19,7 +19,8 @@ class Claim(BaseModel):
     ``measure`` and ``beside`` over the configurations (means over seeds) of one case, a case being what ``of`` and one text of
     ``each`` select; with ``against``, of how far each moved from that baseline, where it has the measure, runs without it left out; with
     ``given``, the partial correlation once these measures are known. Other comparisons also take ``each``: only rows of one of its texts
-    count. ``seeds``: fewer decide nothing, where seeds are known.
+    count. ``floor``: what the measure is an excess over, whose interval (``_low`` and ``_high`` of it in the rows) is part of the
+    effect's. ``seeds``: fewer decide nothing, where seeds are known.
 
     >>> Claim(name="wide", says="Wide fires more.", source="4.1", measure="mean_rate", of="wide", against="narrow", least=0.0).compare
     'difference'
@@ -41,6 +42,7 @@ class Claim(BaseModel):
     least: Least | None = None
     most: Least | None = None
     holds: Literal["every", "mean"] = "every"
+    floor: str | None = None
     seeds: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
@@ -55,6 +57,8 @@ class Claim(BaseModel):
             raise ValueError("beside, and given if wanted, belong to compare = 'correlation'")
         if self.beside is not None and self.along:
             raise ValueError("a correlation has no along")
+        if self.floor is not None and (self.against is not None or self.along or self.beside is not None):
+            raise ValueError("a floor belongs to a value itself: leave out against, along and beside")
         if len(self.along) == 1:
             raise ValueError(f"along needs at least 2 tags, got {self.along}")
         if self.compare == "ratio" and any(bound is not None and bound <= 0 for bound in (self.least, self.most)):

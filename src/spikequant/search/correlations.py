@@ -1,7 +1,7 @@
 """How two measures go together over configurations, once others are known."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ class Effect(NamedTuple):
     """One case: what it is of, the effect (a logarithm where ratios are compared, Fisher's z of a correlation), its standard error,
     None where unknown.
 
-    ``seeds``: how many runs of either side; ``freedom``: degrees of freedom of the error.
+    ``seeds``: how many runs of either side; ``freedom``: degrees of freedom of the error; ``drawn``: the effect of each seed.
     """
 
     case: str
@@ -25,6 +25,7 @@ class Effect(NamedTuple):
     error: float | None
     freedom: int
     seeds: int
+    drawn: Mapping[int | None, float] = {}
 
 
 def correlations(claim: Claim, rows: Sequence[Row]) -> Iterator[Effect]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from statistics import NormalDist
 
 from spikequant.search.claims import Claim
 from spikequant.search.correlations import Effect, correlations
@@ -11,6 +12,7 @@ from spikequant.search.rows import Row, Tags, words
 
 Values = Mapping[int | None, float]  # by seed
 Cells = Mapping[Tags, Values]
+MANY = 10**6  # degrees of freedom
 NoiseOf = Callable[[str, Scale], Noise | None]
 
 
@@ -23,7 +25,40 @@ def effects(claim: Claim, rows: Iterable[Row], noise: NoiseOf) -> list[Effect]:
     found = list[Effect]()
     for case, left, right in _cases(claim, _cells(chosen, claim.measure)):
         found.append(_effect(case, left, right, scale, noise(claim.measure, scale)))
-    return sorted(found)
+    return sorted(_with_floor(claim, chosen, found), key=lambda effect: effect.case)
+
+
+def mean_effect(found: list[Effect]) -> Effect:
+    """The mean of all effects: within each seed first, since cases of one seed share networks; where no two seeds have all cases, errors
+    are taken to be independent."""
+    seeds = sorted(set.intersection(*(set(effect.drawn) for effect in found)), key=str)
+    if len(seeds) > 1:
+        return _spread("the mean", {seed: _mean([effect.drawn[seed] for effect in found]) for seed in seeds})
+    errors = [effect.error for effect in found if effect.error is not None]
+    error = math.hypot(*errors) / len(found) if len(errors) == len(found) else None
+    value = _mean([effect.value for effect in found])
+    return Effect("the mean", value, error, min(effect.freedom for effect in found), min(effect.seeds for effect in found))
+
+
+def _with_floor(claim: Claim, rows: Iterable[Row], found: Iterable[Effect]) -> Iterator[Effect]:
+    """All seeds of an excess share one floor, whose own error their spread does not hold; unknown, it leaves nothing known."""
+    ends = [f"{claim.floor}_{end}" for end in ("low", "high")]
+    errors = {_named(row.tags): _error(*(row.measures[end] for end in ends)) for row in rows if set(ends) <= row.measures.keys()}
+    for effect in found:
+        floor = errors.get(effect.case)
+        if claim.floor is None:
+            yield effect
+        elif effect.error is None or floor is None:
+            yield effect._replace(error=None)
+        else:
+            both = math.hypot(effect.error, floor)  # of Satterthwaite's degrees of freedom: the floor's error is taken as known
+            freedom = int(effect.freedom * (both / effect.error) ** 4) if effect.error > 0 else MANY
+            yield effect._replace(error=both, freedom=min(freedom, MANY), drawn={})
+
+
+def _error(low: float, high: float) -> float:
+    """The standard error whose normal interval of 95 % is as wide."""
+    return (high - low) / 2 / NormalDist().inv_cdf(0.975)
 
 
 def _cells(rows: Iterable[Row], measure: str) -> Cells:
@@ -63,15 +98,24 @@ def _named(tags: Tags) -> str:
 def _effect(case: str, left: Values, right: Values | None, scale: Scale, noise: Noise | None) -> Effect:
     sides = [left] if right is None else [left, right]
     seeds = sorted(set.intersection(*(set(side) for side in sides)), key=str)
+    drawn = {seed: _difference([side[seed] for side in sides], scale) for seed in seeds}
     if len(seeds) > 1:
-        drawn = [_difference([side[seed] for side in sides], scale) for seed in seeds]
-        mean = sum(drawn) / len(drawn)
-        variance = sum((value - mean) ** 2 for value in drawn) / (len(drawn) - 1)
-        return Effect(case, mean, math.sqrt(variance / len(drawn)), len(drawn) - 1, len(drawn))
-    means = [sum(side.values()) / len(side) for side in sides]
+        return _spread(case, drawn)
+    means = [_mean(list(side.values())) for side in sides]
     fewest = min(len(side) for side in sides)
     error = None if noise is None else noise.deviation * math.sqrt(sum(1 / len(side) for side in sides))
-    return Effect(case, _difference(means, scale), error, 0 if noise is None else noise.pairs, fewest)
+    return Effect(case, _difference(means, scale), error, 0 if noise is None else noise.pairs, fewest, drawn)
+
+
+def _spread(case: str, drawn: Values) -> Effect:
+    """The mean over seeds with its standard error."""
+    mean, count = _mean(list(drawn.values())), len(drawn)
+    variance = sum((value - mean) ** 2 for value in drawn.values()) / (count - 1)
+    return Effect(case, mean, math.sqrt(variance / count), count - 1, count, drawn)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _difference(sides: list[float], scale: Scale) -> float:

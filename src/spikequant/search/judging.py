@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from spikequant.errors import SpecError
 from spikequant.search.claims import Claim
 from spikequant.search.correlations import Effect
-from spikequant.search.effects import NoiseOf, effects
+from spikequant.search.effects import NoiseOf, effects, mean_effect
 from spikequant.search.quantile import half_width
 from spikequant.search.rows import Row
 
@@ -59,7 +59,7 @@ def judge(claim: Claim, rows: Iterable[Row], noise: NoiseOf = lambda measure, sc
         return Finding(claim, "undecided", str(error), 0, ())
     if not found:
         return Finding(claim, "undecided", "no row that it speaks of", 0, ())
-    kept = [_mean(found)] if claim.holds == "mean" else found
+    kept = [mean_effect(found)] if claim.holds == "mean" else found
     back = BACK[claim.compare]
     judged = tuple(_judged(effect, 1 - (1 - CONFIDENCE) / len(kept), back) for effect in kept)
     outside = sum(not _within(claim, case.value, case.value) for case in judged)
@@ -84,15 +84,6 @@ def _verdict(claim: Claim, cases: tuple[Judged, ...]) -> tuple[Literal["supporte
 
 def _shown(case: Judged) -> str:
     return f"{case.value:.4g} [{case.low:.4g}, {case.high:.4g}]"
-
-
-def _mean(found: list[Effect]) -> Effect:
-    """The mean of all effects; their errors are taken to be independent."""
-    errors = [effect.error for effect in found if effect.error is not None]
-    known = len(errors) == len(found)
-    error = math.sqrt(sum(error**2 for error in errors)) / len(found) if known else None
-    value = sum(effect.value for effect in found) / len(found)
-    return Effect("the mean", value, error, min(effect.freedom for effect in found), min(effect.seeds for effect in found))
 
 
 def _judged(effect: Effect, confidence: float, back: Callable[[float], float]) -> Judged:

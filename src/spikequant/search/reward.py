@@ -21,7 +21,7 @@ def reward(scored: Scored, mu: float) -> float:
     Raises:
         SpecError: accuracy outside [0, 1] (a percentage?), a memory share not above 0, or mu below 0.
 
-    Source: Q-SpiNN, Eq. 6.
+    Source: Q-SpiNN, Eqs. 5 and 6.
 
     >>> round(reward(Scored(0.8656, 1 / 3.194), mu=0.1), 6)
     0.834291

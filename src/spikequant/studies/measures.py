@@ -115,7 +115,8 @@ def _training_floor(subject: Subject) -> Measures:
     floor = subject.drift.training_floor
     if floor is None:
         raise SpecError("the training floor needs float networks of other seeds; give the reference's group more than one seed")
-    return {"training_floor": floor.emd, "emd_excess": floor.excess}
+    low, high = floor.interval
+    return {"training_floor": floor.emd, "training_floor_low": low, "training_floor_high": high, "emd_excess": floor.excess}
 
 
 def _agreement(subject: Subject) -> Measures:
