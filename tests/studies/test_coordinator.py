@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from spikequant.studies.events import Event, TrialEnded
 from spikequant.studies.failures import Failure, Kind
 from spikequant.studies.job import Job, Outcome
 from spikequant.studies.planning import plan
-from spikequant.studies.store import Store, sqlite_url
+from spikequant.studies.store import Row, Store, sqlite_url
 
 
 class Recorded:
@@ -111,6 +112,27 @@ def test_late_trials_are_killed(state: Coordinator) -> None:
     next(iter(state.active.values())).began -= 1
     state.look()
     assert state.engine.killed == [1]
+
+
+def test_what_waits_for_the_lock_tells_that_it_lives_before_it_judges_others(state: Coordinator) -> None:
+    order = list[str]()
+
+    class Shared(Store):
+        @contextlib.contextmanager
+        def locked(self) -> Iterator[None]:
+            order.append("lock")
+            yield
+
+        def beat(self, row: int) -> None:
+            order.append("beat")
+
+        def fail_orphans(self, rows: Mapping[str, Row]) -> None:
+            order.append("judge")
+
+    list(state.start_ready())
+    state.store.__class__, state.store.exclusive = Shared, False
+    state.keep_alive()
+    assert order == ["beat", "lock", "beat", "judge"]
 
 
 def test_text_records_are_found_in_the_working_directory_and_where_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

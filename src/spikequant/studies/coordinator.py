@@ -82,6 +82,7 @@ class Coordinator:
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     in_a_row: list[str] = field(default_factory=list)
     spoiled: set[int] = field(default_factory=set)
+    checked: set[int] = field(default_factory=set)
     stopped: str | None = None
     full: SpikequantError | None = None
     provenance: dict[str, Any] = field(default_factory=folder.provenance)
@@ -93,9 +94,8 @@ class Coordinator:
 
     def check_files(self) -> None:
         """Set aside the done trials whose files are not as they were left: they are not done."""
-        checked: set[int] = set()
-        while fresh := {key: row for key, row in self.board.rows.items() if row.record is not None and row.id not in checked}:
-            checked |= {row.id for row in fresh.values()}
+        while fresh := {key: row for key, row in self.board.rows.items() if row.record is not None and row.id not in self.checked}:
+            self.checked |= {row.id for row in fresh.values()}
             self.spoiled |= {row.id for key, row in fresh.items() if row.record and not intact(self.place(key), row.record.hashes)}
             self.refresh()
 
@@ -112,6 +112,8 @@ class Coordinator:
 
     def begin(self) -> None:
         """Make good what another run left unfinished, and enqueue what is to be run; once, under the lock of the storage."""
+        self.refresh()
+        self.check_files()  # reads all that is done: who waits for the lock meanwhile cannot tell others that it lives
         with self.store.locked():
             self.store.fail_orphans(self.store.rows())
             self.refresh()
@@ -250,13 +252,17 @@ class Coordinator:
 
     def keep_alive(self) -> None:
         """Record the heartbeats of what is at work here, and take back what others no longer work on."""
-        for active in self.active.values():
-            self.store.beat(active.row)
+        self._beat()
         if not self.store.exclusive and self.going_on:
             with self.store.locked():
+                self._beat()  # the wait for the lock may have been longer than the grace
                 self.store.fail_orphans(self.board.rows)
                 self.refresh()
                 self.enqueue([key for key in self.board.to_enqueue() if self._is_nobodys(key)])
+
+    def _beat(self) -> None:
+        for active in self.active.values():
+            self.store.beat(active.row)
 
     def _is_nobodys(self, key: str) -> bool:
         """Whether a trial was never begun, or abandoned; how others' trials failed is for them to judge."""
