@@ -24,6 +24,12 @@ def test_the_paper_s_own_study_fills_every_row_and_makes_every_figure(run: Calla
     assert found["beyond-accuracy/figure4"]["where"] == "figures/trends"
 
 
+def test_a_table_that_several_tags_make_has_all_of_its_rows(run: Callable[..., Any]) -> None:
+    found = told(run, "squat-fmnist") | told(run, "qspinn-unsupervised")
+    assert [found[f"squat/table{number}"]["printed"] for number in range(2, 8)] == [18] * 6
+    assert found["qspinn/table2"]["printed"] == 6
+
+
 def test_digits_fill_no_row_of_the_paper_s_and_lack_its_network(run: Callable[..., Any]) -> None:
     found = told(run, "beyond-accuracy-digits")
     assert sum(each["filled"] for each in found.values()) == 0

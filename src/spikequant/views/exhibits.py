@@ -42,14 +42,18 @@ def covered(plan: "Plan") -> Answer:
 
 
 def _coverage(exhibit: Mapping[str, Any], plan: "Plan") -> dict[str, Any]:
-    from spikequant.search import bearing, paper_rows
+    from spikequant.search import paper_rows
 
-    wanted, measures = set(exhibit["tags"].split()), set(exhibit["measures"])
-    trials = [trial for trial in plan.trials if wanted <= set(trial.tags) and measures <= set(trial.setup.measures)]
-    printed = bearing(paper_rows(exhibit["paper"]), exhibit["tags"])
+    measures = set(exhibit["measures"])
+    trials = [trial for trial in plan.trials if _shown(exhibit, frozenset(trial.tags)) and measures <= set(trial.setup.measures)]
+    printed = [row for row in paper_rows(exhibit["paper"]) if _shown(exhibit, row.tags)]
     tags = {_unseeded(trial) for trial in trials}
     filled = sum(row.tags in tags for row in printed)
     return {**exhibit, "trials": len(trials), "printed": len(printed), "filled": filled}
+
+
+def _shown(exhibit: Mapping[str, Any], tags: frozenset[str]) -> bool:
+    return any(set(text.split()) <= tags for text in exhibit["tags"])
 
 
 def _told(exhibit: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,18 @@ def test_weights_and_state_at_the_same_bits_are_a_line_too(record: Record) -> No
     assert not series(record.model_copy(update={"variants": apart}))
 
 
+def test_what_differs_in_more_than_bits_is_a_line_of_its_own(record: Record) -> None:
+    first, second, *_ = next(iter(series(record).values()))
+    corrected = [
+        variant.model_copy(update={"name": f"{variant.name}/{way}"}) for way in ("plain", "bias") for _, variant in (first, second)
+    ]
+    found = series(record.model_copy(update={"variants": corrected}))
+    assert [method.rpartition(", ")[2] for method, _ in found] == ["plain", "bias"]
+    assert all(len(line) == 2 for line in found.values())
+    twice = [first[1], first[1], second[1]]
+    assert series(record.model_copy(update={"variants": twice})) == {}
+
+
 def test_every_measure_has_a_panel(record: Record) -> None:
     figure = trends(record)
     assert figure is not None

@@ -39,14 +39,30 @@ def trends(record: Record) -> Figure | None:
 
 def series(record: Record) -> Lines:
     """The methods that were measured at two numbers of bits or more, and how they were made; each from few bits to many."""
-    found: dict[tuple[str, str], dict[int, Variant]] = {}
+    found: dict[tuple[str, str], list[tuple[int, Variant]]] = {}
     for variant in record.variants:
         widths = {bits for bits in (variant.bits, variant.state_bits) if bits is not None}
         if len(widths) == 1:
             parts = [variant.weights if variant.bits else "", f"state {variant.state}" if variant.state_bits else ""]
             method = " and ".join(filter(None, parts)), SCHEME.get(variant.scheme, variant.scheme)
-            found.setdefault(method, {}).setdefault(widths.pop(), variant)
-    return {method: sorted(line.items()) for method, line in found.items() if len(line) > 1}
+            found.setdefault(method, []).append((widths.pop(), variant))
+    lines = dict[tuple[str, str], list[tuple[int, Variant]]]()
+    for (name, how), measured in found.items():
+        lines |= {(f"{name}{rest}", how): line for rest, line in _told_apart(measured).items()}
+    distinct = {key: line for key, line in lines.items() if len({bits for bits, _ in line}) == len(line) > 1}
+    return {key: sorted(line, key=lambda point: point[0]) for key, line in distinct.items()}
+
+
+def _told_apart(line: list[tuple[int, Variant]]) -> dict[str, list[tuple[int, Variant]]]:
+    """Variants of one method that differ in more than bits, as by a correction, are lines of their own, named by what their names add."""
+    if len({bits for bits, _ in line}) == len(line):
+        return {"": line}
+    parts = [[part for part in variant.name.split("/") if not part.endswith("bits")] for _, variant in line]
+    shared = set(parts[0]).intersection(*parts)
+    found: dict[str, list[tuple[int, Variant]]] = {}
+    for point, names in zip(line, parts, strict=True):
+        found.setdefault("".join(f", {name}" for name in names if name not in shared), []).append(point)
+    return found
 
 
 def _panel(record: Record, lines: Lines, measure: str, keyed: str | None) -> Drawing:
