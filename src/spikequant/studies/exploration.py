@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from spikequant.errors import FormatError, SpecError
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, Space
+from spikequant.recipes.space import Rounding
 from spikequant.search import Scored, front, hypervolume, knee, select
 from spikequant.studies.bench import COSTS, Measures
 from spikequant.training import Training
@@ -20,7 +21,7 @@ class Evaluated(Spec):
 
     scheme: str
     levels: Annotated[tuple[int, ...], Field(strict=False)]
-    rounding: str | None = None
+    rounding: Rounding | None = None
     choices: dict[str, str]
     measures: Measures
     passed: bool
@@ -114,8 +115,7 @@ class Exploration(Spec):
 
     def recipe(self, each: Evaluated) -> Recipe:
         """The recipe of a candidate."""
-        rounding = None if each.rounding is None else self.space.roundings[self.space.roundings.index(each.rounding)]
-        return self.space.recipe(each.levels, rounding)
+        return self.space.recipe(each.levels, each.rounding)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON holds it."""

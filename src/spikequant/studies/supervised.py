@@ -171,7 +171,7 @@ def supervise(setup: Supervised, bench: Bench) -> Work:
     validation = None if held is None else Batches(held, setup.batch_size, data.scale)
     network = source(bench, setup) if setup.init == "float" else setup.model.build(setup.seed)
     if setup.pruning is not None:
-        network = prune(network, loader, setup.pruning, setup.recipe)
+        network = prune(network, loader, setup.pruning, setup.recipe, setup.calibration_batches)
     if setup.recipe is not None:
         network = quantize(network, setup.recipe, loader, setup.calibration_batches)
     own: dict[str, Any] = {"seed": setup.seed, "start": setup.init, "pairing": bench.pairing or "same"}

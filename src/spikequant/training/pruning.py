@@ -22,7 +22,7 @@ from spikequant.training.spec import Pruning
 Scores = dict[str, Tensor]
 
 
-def prune(model: Network, loader: Loader, pruning: Pruning, recipe: Recipe | None = None) -> Network:
+def prune(model: Network, loader: Loader, pruning: Pruning, recipe: Recipe | None = None, calibration_batches: int = 8) -> Network:
     """A smaller float network: of every neuron that can lose channels, those of the lowest score are gone. Train it on afterwards.
 
     With a ``recipe`` the scores are those of the network quantized by it (QP-SNN: quantize, prune, train on).
@@ -38,7 +38,7 @@ def prune(model: Network, loader: Loader, pruning: Pruning, recipe: Recipe | Non
     """
     if model.recipe is not None:
         raise SpecError("pruning takes the float network; give the recipe as an argument, and quantize what comes back")
-    watched = copy.deepcopy(model) if recipe is None else quantize(model, recipe, loader)
+    watched = copy.deepcopy(model) if recipe is None else quantize(model, recipe, loader, calibration_batches)
     scores = channel_scores(watched, loader, pruning)
     return narrowed(model, {name: _highest(score, pruning.share) for name, score in scores.items()})
 
