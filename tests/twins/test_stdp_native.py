@@ -23,13 +23,13 @@ def grids(rounding: str, holding: str) -> list[Formats]:
     return [Formats(fixed(1, 6, rounding), fine, fine, holding), Formats(fixed(1, 4, rounding), None, coarse, holding)]
 
 
-def differing(formats: Formats, learning: bool, single: bool, conductance: bool) -> list[str]:
+def differing(formats: Formats, learning: bool, single: bool, conductance: bool, **of_rule: float) -> list[str]:
     weight = torch.rand(24, 10)
     learned = Learned(weight * 5 / weight.sum(0), torch.rand(10))
     opened = Conductance(leak=0.05) if conductance else None
     threshold = -60.0 if conductance else -63.0
     competition = Competition(threshold=threshold, inhibition=0.5, single=single, conductance=opened, theta_decay=0.999)
-    rule = Plasticity(pre=0.01, post=0.1, total=5.0) if learning else None
+    rule = Plasticity(**{"pre": 0.01, "post": 0.1, "total": 5.0, **of_rule}) if learning else None
     chances = torch.rand(2, 24) * (torch.rand(2, 24) < 0.6) * 0.4
     expected, found = (
         twin(chances, learned, competition, rule, formats, Stream(30, seed=3, first=5), watch=True)
@@ -58,6 +58,12 @@ def test_every_rounding_and_holding(rounding: str, holding: str) -> None:
     for index, formats in enumerate(grids(rounding, holding)):
         assert differing(formats, True, bool(index), bool(index)) == []
         assert differing(formats, False, not index, False) == []
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-12])
+def test_weights_whose_trace_has_faded_are_left_alone(decay: float) -> None:
+    for formats in grids("stochastic", "on_change"):
+        assert differing(formats, True, False, False, trace_decay=decay, total=0.0) == []
 
 
 def test_threads_change_no_bit() -> None:

@@ -181,6 +181,11 @@ static inline void set_weight(const Show *p, float *w, float *used, size_t at, f
     w[at] = p->holding == IN_PLACE ? used[at] : value;
 }
 
+/* Whether a trace is still above 0, so many steps after its spike; only a short memory ever fades. */
+static inline int remains(const Show *p, const Cells *r, int32_t steps) {
+    return r->powers[p->steps] > 0 || r->powers[steps] > 0;
+}
+
 /* dw = -eta_pre x_post (w - w_min), in the rows of the inputs that fire. */
 static void depress(const Show *p, Cells *r, float *w, float *used, int count, int seen, int32_t t, int64_t now) {
     const int n = p->neurons;
@@ -192,6 +197,7 @@ static void depress(const Show *p, Cells *r, float *w, float *used, int count, i
         const size_t start = (size_t)r->active[k] * (size_t)n;
         for (int s = 0; s < seen; s++) {
             const int j = r->seen[s];
+            if (!remains(p, r, t - r->fired[j])) continue;
             const size_t at = start + (size_t)j;
             set_weight(p, w, used, at, w[at] - post[j] * (w[at] - p->low), key);
         }
@@ -205,7 +211,7 @@ static void potentiate(const Show *p, Cells *r, float *w, float *used, int lit, 
     for (int s = 0; s < winners; s++)
         for (int k = 0; k < lit; k++) {
             const int32_t i = r->lit[k];
-            if (r->last[i] < 0) continue;
+            if (r->last[i] < 0 || !remains(p, r, t - r->last[i])) continue;
             const size_t at = (size_t)i * (size_t)p->neurons + (size_t)r->winners[s];
             set_weight(p, w, used, at, w[at] + p->post * r->powers[t - r->last[i]] * (p->high - w[at]), key);
         }
