@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from spikequant.numerics.grid import table
+from spikequant.numerics.lloyd import fit_levels
 from spikequant.numerics.snap import encode
 
 
@@ -44,12 +45,9 @@ def k_means(x: Tensor, values: Tensor, rounds: int = 100) -> Tensor:
     >>> k_means(torch.tensor([-1.0, -0.8, 0.5, 0.7]), torch.tensor([-1.0, 1.0])).tolist()
     [-0.8999999761581421, 0.6000000238418579]
     """
+    none_held = torch.zeros_like(values, dtype=torch.bool)
     for _ in range(rounds):
-        codes = encode(table(values), x).long()
-        count = torch.zeros(len(values), dtype=torch.float64, device=x.device).index_add_(0, codes, torch.ones_like(x, dtype=torch.float64))
-        total = torch.zeros_like(count).index_add_(0, codes, x.double())
-        moved = torch.where(count > 0, total / count.clamp(min=1), values.double()).to(values.dtype)
-        if torch.equal(moved, values):
+        before, values = values, fit_levels(x, values, none_held)
+        if torch.equal(before, values):
             break
-        values = moved
     return values
