@@ -23,7 +23,7 @@ from spikequant.numerics import (
     settled,
     widened,
 )
-from spikequant.numerics.scan import check
+from spikequant.numerics.scan import check, rest_of
 
 
 class HoldsGrid(Protocol):
@@ -213,9 +213,7 @@ class LIF(nn.Module):
     @property
     def rest(self) -> float:
         """The membrane before the first step: its rest, else where a reset to a value puts it (as in SpikingJelly), else 0."""
-        if self.dynamics.rest is not None:
-            return self.dynamics.rest
-        return self.dynamics.reset_value if self.dynamics.reset == "value" else 0.0
+        return rest_of(self.dynamics)
 
     def _resting(self, current: Tensor) -> Tensor | None:
         if not self.rest:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics.rounding import uniform
-from spikequant.numerics.scan import Dynamics, charge, check_sound, refuse_unknown
+from spikequant.numerics.scan import Dynamics, charge, check_sound, refuse_unknown, rest_of
 from spikequant.numerics.surrogate import spike
 
 
@@ -75,8 +75,7 @@ def graded_scan(
         )
     if steps is not None:
         current = current.expand(steps, *current.shape[1:])
-    rest = dynamics.rest if dynamics.rest is not None else dynamics.reset_value if dynamics.reset == "value" else 0.0
-    v, outputs = torch.full_like(current[0], rest) if start is None else start, []
+    v, outputs = torch.full_like(current[0], rest_of(dynamics)) if start is None else start, []
     for x in current:
         v = charge(v, x, dynamics)
         # In units where mixed's clip to [-1, 1] is the grade's to [0, 1].

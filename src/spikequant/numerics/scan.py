@@ -232,7 +232,8 @@ def charge(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
     return CHARGES[d.charge](v, x, d)
 
 
-def _rest(d: Dynamics) -> float:
+def rest_of(d: Dynamics) -> float:
+    """Where a membrane begins, and relaxes to: its rest, else where a reset to a value puts it (as in SpikingJelly), else 0."""
     if d.rest is not None:
         return d.rest
     return d.reset_value if d.reset == "value" else 0.0
@@ -257,10 +258,10 @@ def _shift_min1(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
 
 CHARGES: dict[str, Callable[[Tensor, Tensor, Dynamics], Tensor]] = {
     "scale": lambda v, x, d: d.decay * v + d.gain * x,
-    "relax": lambda v, x, d: v - (v - _rest(d)) / d.tau + x,
-    "relax_input": lambda v, x, d: v + (x - (v - _rest(d))) / d.tau,
-    "rate": lambda v, x, d: v - (v - _rest(d)) * d.gain + x,
-    "rate_input": lambda v, x, d: v + (x - (v - _rest(d))) * d.gain,
+    "relax": lambda v, x, d: v - (v - rest_of(d)) / d.tau + x,
+    "relax_input": lambda v, x, d: v + (x - (v - rest_of(d))) / d.tau,
+    "rate": lambda v, x, d: v - (v - rest_of(d)) * d.gain + x,
+    "rate_input": lambda v, x, d: v + (x - (v - rest_of(d))) * d.gain,
     "shift": _shift,
     "shift_min1": _shift_min1,
     "multiply_shift": _multiply_shift,
