@@ -88,3 +88,15 @@ def test_no_backward_goes_by_what_was_changed_after_the_spikes(name: str) -> Non
     constants[name].mul_(0.5)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         spikes.sum().backward()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_grid_on_the_processor_serves_neurons_on_a_gpu(grid: str) -> None:
+    state = None if GRIDS[grid] is None else State(GRIDS[grid])  # type: ignore[arg-type]
+    current, d = torch.randn(5, 3, 7), Dynamics(torch.tensor(0.7), decay=0.9)
+    spikes, last = lif_torch.lif_scan(current.cuda(), d._replace(threshold=d.threshold.cuda()), state, None)
+    expected, expected_last = scan.lif_scan(current, d, state)
+    assert torch.equal(spikes.cpu(), expected)
+    assert torch.equal(last.cpu(), expected_last)

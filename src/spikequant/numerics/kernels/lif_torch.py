@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spikequant.errors import SpecError
-from spikequant.numerics.grid import Affine, Table
+from spikequant.numerics.grid import Affine, Table, to
 from spikequant.numerics.kernels.first_order import refuse_second_order
 from spikequant.numerics.kernels.lif_native import covers, watchable
 from spikequant.numerics.kernels.pool import empty
@@ -93,12 +93,12 @@ def _reset(v: Tensor, s: Tensor, d: Dynamics, out: Tensor | None = None) -> Tens
 
 def _snap(u: Tensor, state: State) -> None:
     """To the grid, in place."""
-    grid = state.fixed
+    grid = to(state.fixed, u)
     if isinstance(grid, Table):
         u.copy_(decode(grid, encode(grid, u)))
         return
     assert isinstance(grid, Affine), "the only other kind"
-    step, lowest, shift = (each.to(u.device) for each in grid[:3])
+    step, lowest, shift = grid[:3]
     u.div_(step).sub_(shift).round_().sub_(lowest).clamp_(0, grid.size - 1).add_(lowest).add_(shift).mul_(step)
 
 
