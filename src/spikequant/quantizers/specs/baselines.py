@@ -212,7 +212,7 @@ class SpikeFit(QuantizerSpec):
 
     Our reading, since no code is public: a weight takes the nearest value and passes its gradient on; a value takes the sum of the
     gradients of its weights. The values start as k-means of the weights, begun from the equally spaced ones, and are rounded to
-    ``value_bits`` over their largest magnitude. Certain is only that values are learned with the network, and are 2 to 8 bits wide.
+    ``value_bits`` over their largest magnitude. Certain is only that values are learned with the network, and are 2, 4 or 8 bits wide.
     Source: SpikeFit (arXiv 2510.15542), abstract.
 
     >>> SpikeFit(bits=2).uncertain
