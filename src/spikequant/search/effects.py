@@ -42,13 +42,14 @@ def mean_effect(found: list[Effect]) -> Effect:
 
 def _with_floor(claim: Claim, rows: Iterable[Row], found: Iterable[Effect]) -> Iterator[Effect]:
     """All seeds of an excess share one floor, whose own error their spread does not hold; unknown, it leaves nothing known."""
+    if claim.floor is None:
+        yield from found
+        return
     ends = [f"{claim.floor}_{end}" for end in ("low", "high")]
     errors = {_named(row.tags): _error(*(row.measures[end] for end in ends)) for row in rows if set(ends) <= row.measures.keys()}
     for effect in found:
         floor = errors.get(effect.case)
-        if claim.floor is None:
-            yield effect
-        elif effect.error is None or floor is None:
+        if effect.error is None or floor is None:
             yield effect._replace(error=None)
         else:
             both = math.hypot(effect.error, floor)  # of Satterthwaite's degrees of freedom: the floor's error is taken as known
