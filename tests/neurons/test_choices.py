@@ -22,7 +22,7 @@ from spikequant.numerics import CHARGES
         ({"decay": 1.0, "charge": "shift", "multiplier": 3}, "does not read multiplier"),
         ({"decay": 0.5, "shift": 3}, "the charge 'scale' does not read shift"),
         ({"decay": 0.5, "leak_rounding": "floor"}, "does not read leak_rounding"),
-        ({"tau": 2.0, "v_threshold": 1.0}, "unknown argument of a LIF 'v_threshold': must be one of .*; did you mean 'threshold'"),
+        ({"tau": 2.0, "v_threshold": 1.0}, "unknown argument of LIF 'v_threshold': must be one of .*; did you mean 'threshold'"),
     ],
 )
 def test_what_would_not_be_read_is_refused(given: dict[str, Any], reason: str) -> None:
@@ -32,8 +32,13 @@ def test_what_would_not_be_read_is_refused(given: dict[str, Any], reason: str) -
 
 def test_neurons_built_on_a_lif_refuse_it_too() -> None:
     for kind, given in ((IF, {}), (Synaptic, {"synapse": 0.5, "decay": 0.5})):
-        with pytest.raises(SpecError, match="unknown argument of a LIF 'reset_mechanism'"):
+        with pytest.raises(SpecError, match=f"unknown argument of {kind.__name__} 'reset_mechanism'"):
             kind(reset_mechanism="subtract", **given)
+
+
+def test_an_unknown_argument_is_held_against_those_of_the_neuron_too() -> None:
+    with pytest.raises(SpecError, match=r"unknown argument of Synaptic 'synape'.* synapse, synapse_state, .*did you mean 'synapse'"):
+        Synaptic(synape=0.5, decay=0.5)
 
 
 def test_readers_are_charges() -> None:

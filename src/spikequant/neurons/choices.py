@@ -1,5 +1,7 @@
 """In what libraries' neurons differ: what a LIF can be asked for, and which charge reads which of it."""
 
+from collections.abc import Iterator, Sequence
+from inspect import Parameter, signature
 from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from spikequant.errors import SpecError, unknown
@@ -39,8 +41,8 @@ READ_BY = {
 }
 
 
-def refuse_choices(given: dict[str, Any]) -> None:
-    """Refuse what a LIF cannot be asked for, or would not read.
+def refuse_choices(given: dict[str, Any], kinds: Sequence[type] = ()) -> None:
+    """Refuse what a LIF cannot be asked for, or would not read; ``kinds`` are the classes of the neuron, whose own arguments it takes, too.
 
     Raises:
         SpecError: an unknown name or choice, or one that the charge does not read.
@@ -49,10 +51,17 @@ def refuse_choices(given: dict[str, Any]) -> None:
     """
     for name, value in given.items():
         if name not in NAMES:
-            raise SpecError(unknown("argument of a LIF", name, NAMES))
+            named, *_ = (*(kind.__name__ for kind in kinds), "LIF")
+            raise SpecError(unknown(f"argument of {named}", name, sorted({*NAMES, *_arguments(kinds)})))
         if name in VALID and value not in VALID[name]:
             raise SpecError(unknown(name, str(value), VALID[name]))
     charge = given["charge"]
     for name, readers in READ_BY.items():
         if name in given and charge not in readers:
             raise SpecError(f"the charge {charge!r} does not read {name}, got {given[name]}; leave it out, or take charge={readers[0]!r}")
+
+
+def _arguments(kinds: Sequence[type]) -> Iterator[str]:
+    for kind in kinds:
+        named = signature(kind.__init__).parameters.values()  # type: ignore[misc]
+        yield from (each.name for each in named if each.kind is Parameter.POSITIONAL_OR_KEYWORD and each.name != "self")

@@ -81,7 +81,7 @@ class LIF(nn.Module):
         if "tau" in choices and choices["tau"] < 1:
             raise SpecError(f"tau must be at least 1 time step, got {choices['tau']}; nearest valid value: 1.0")
         choices.setdefault("charge", "relax_input" if decay is None else "scale")
-        refuse_choices({**choices, "snapped": snapped, **({} if decay is None else {"decay": decay})})
+        refuse_choices({**choices, "snapped": snapped, **({} if decay is None else {"decay": decay})}, self._kinds())
         tau = choices.setdefault("tau", 1.0)
         self.register_buffer("threshold", constant(threshold))
         self.register_buffer("decay", constant(1 - 1 / tau if decay is None else decay))
@@ -136,6 +136,11 @@ class LIF(nn.Module):
     def held(self) -> State | None:
         """What the grid of the state asks of a scan; None for a float state."""
         return asked(self.state, self.snapped)
+
+    @classmethod
+    def _kinds(cls) -> list[type]:
+        """This class and those that it extends, up to LIF."""
+        return [kind for kind in cls.__mro__ if issubclass(kind, LIF)]
 
     @property
     def follows(self) -> bool:
