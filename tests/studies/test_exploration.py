@@ -55,6 +55,18 @@ def test_bounds_that_nothing_keeps_say_how_near_it_came(found: Exploration) -> N
         found.model_copy(update={"evaluated": ()}).best()
 
 
+def test_where_all_were_stopped_the_most_accurate_says_how_near_it_came(found: Exploration) -> None:
+    early = {"note": "hopeless", "passed": False}
+    told = [measures(share, 100, None) for share in (0.3, 0.5)]
+    stopped = [each.model_copy(update=early | {"measures": said}) for each, said in zip(found.evaluated[:2], told, strict=True)]
+    diverged = found.evaluated[2].model_copy(update={"note": "diverged", "measures": measures(0.0, 100, None)})
+    near = r"none keeps .* 0.01; the most accurate is weights LQ-Net 1, ptq, stopped at an accuracy of 0.5000 on the first 100 of 100 sam"
+    with pytest.raises(SpecError, match=near):
+        found.model_copy(update={"evaluated": (*stopped, diverged)}).best()
+    with pytest.raises(SpecError, match=r"so none keeps a drop of at most 0.01; allow"):
+        found.model_copy(update={"evaluated": (diverged,)}).best()
+
+
 def test_hopeless_ones_are_on_no_front(found: Exploration) -> None:
     gone = found.evaluated[3].model_copy(update={"note": "hopeless", "measures": measures(0.99, 1, None)})
     assert gone not in found.model_copy(update={"evaluated": (*found.evaluated[:3], gone)}).front()

@@ -70,6 +70,18 @@ def test_a_diverging_candidate_fails_alone(digits_network: Network, digits_loade
     assert {each.scheme for each in found.front()} == {"ptq"}
 
 
+def test_where_every_candidate_is_stopped_early_the_answer_still_says_how_near_it_came(
+    digits_network: Network, digits_loaders: Loaders
+) -> None:
+    space = Space(weights=tuple(Uniform(bits=bits, low=-10.0, high=10.0) for bits in (3, 2)))
+    found = explore(digits_network, space, digits_loaders)
+    assert {each.note for each in found.evaluated} == {"hopeless"}
+    nearest = max(found.evaluated, key=lambda each: each.measures.accuracy)
+    told = f"stopped at an accuracy of {nearest.measures.accuracy:.4f} on the first {nearest.measures.samples} of {found.baseline.samples}"
+    with pytest.raises(SpecError, match=told):
+        found.best()
+
+
 def test_a_sampler_keeps_its_budget(digits_network: Network, digits_loaders: Loaders) -> None:
     found = explore(digits_network, SPACE, digits_loaders, strategy="tpe", budget=5, max_drop=1.0)
     assert len(found.evaluated) <= 5

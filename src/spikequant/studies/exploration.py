@@ -146,9 +146,20 @@ class Exploration(Spec):
         """What is said when no candidate keeps the bounds."""
         bound = f"a drop of at most {drop:g}" + ("" if emd is None else f" and an EMD of at most {emd:g}")
         if not self.finished:
-            return f"no candidate was measured to the end, so none keeps {bound}; allow a larger drop or add finer choices"
+            told = f"no candidate was measured to the end, so none keeps {bound}{self._best_stopped()}"
+            return f"{told}; allow a larger drop or add finer choices"
         nearest = min(self.finished, key=lambda each: max(self.drop(each) - drop, 0 if emd is None else (each.measures.emd or 0.0) - emd))
         return (
             f"no candidate keeps {bound}; the nearest is {nearest.label} with a drop of {self.drop(nearest):.4f} "
             f"and an EMD of {nearest.measures.emd:.4f}; allow that, or add finer choices"
+        )
+
+    def _best_stopped(self) -> str:
+        stopped = [each for each in self.evaluated if each.note == "hopeless"]
+        if not stopped:
+            return ""
+        best = max(stopped, key=lambda each: each.measures.accuracy)
+        return (
+            f"; the most accurate is {best.label}, stopped at an accuracy of {best.measures.accuracy:.4f} on the first "
+            f"{best.measures.samples} of {self.baseline.samples} samples, on all of which float has {self.baseline.accuracy:.4f}"
         )
