@@ -6,6 +6,7 @@ import torch
 from spikequant.deploy import Program, lower
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
+from spikequant.quantizers import QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
 NETWORKS = {
@@ -45,6 +46,21 @@ def test_votes_are_refused() -> None:
     network = Network(build("digits").wiring.model_copy(update={"readout": "votes"}))
     with pytest.raises(SpecError, match="readout 'votes' has no integer form"):
         lower(quantize(network, Recipe.integer(), noise(network, 0)))
+
+
+FOLLOWING = {
+    "step_batch": ThresholdCentered(bits=3, range="step_batch"),
+    "sequence_batch": Uniform(bits=3, range="sequence_batch"),
+    "Q-SNN tanh follows each step_batch": QSNNMembrane(bits=4),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_ranges_that_follow_the_batch_are_refused(name: str) -> None:
+    network = build("digits")
+    small = quantize(network, Recipe(state=FOLLOWING[name], snapped="after_reset"), noise(network, 0))
+    with pytest.raises(SpecError, match=f"lif1.state: the range of .*{name}.*use a state with range='frozen'"):
+        lower(small, noise(small, 0))
 
 
 def test_what_is_no_network_of_ours_is_refused() -> None:

@@ -17,7 +17,6 @@ from spikequant.quantizers import (
     FixedPoint,
     LQNet,
     QSNNBinary,
-    QSNNMembrane,
     ReScaW,
     SpikeFit,
     SpQuant,
@@ -74,7 +73,7 @@ def test_weights_on_a_grid_stay_there(float_network: Network, name: str) -> None
 
 
 STATES = [None, Uniform(bits=4, low=-1.0, high=1.0), ThresholdCentered(bits=4), FixedPoint(integer=3, fraction=4)]
-STATES += [FixedPoint(integer=8, fraction=8)]
+STATES += [FixedPoint(integer=8, fraction=8), ThresholdCentered(bits=4, range="sample"), ThresholdCentered(bits=4, range="frozen")]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -87,7 +86,8 @@ def test_spikes_hardly_change(float_network: Network, state, snapped: str | None
         assert layer["spikes_changed"] < 0.08  # few levels: what lies between two of them may take the other
         assert layer["emd"] < 0.02
     assert report["changed"][0] == "input: images become -127 to 127"
-    assert any(("16 bits" if state is None or state.width > 8 else "levels") in words for words in report["changed"])
+    given_up = state is None or state.width > 8 or state.scope is not None
+    assert any(("16 bits" if given_up else "levels") in words for words in report["changed"])
 
 
 def test_codebooks_hold_the_levels_in_steps_of_each_channel() -> None:
@@ -147,11 +147,6 @@ def test_membranes_of_baselines_become_codebooks(float_network: Network, name: s
     report = lower(network, BATCHES).report
     assert "lif1: levels are rounded to whole numbers" in report["changed"]
     assert max(layer["spikes_changed"] for layer in report["layers"].values()) < 0.02
-
-
-def test_a_membrane_of_q_snn_has_no_program_of_its_own(float_network: Network) -> None:
-    network = quantize(float_network, Recipe(state=QSNNMembrane(bits=4), snapped="after_reset"), BATCHES)
-    assert "lif1: state becomes 16 bits, its grid is given up, and its tanh" in lower(network, BATCHES).report["changed"]
 
 
 def trained_thresholds(start: float) -> Network:

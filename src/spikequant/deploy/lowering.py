@@ -16,6 +16,7 @@ from spikequant.deploy.transcribing import Pixels, transcribed
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.neurons.showing import watching
+from spikequant.quantizers import Quantizer
 from spikequant.recipes import Recipe
 from spikequant.recipes.folding import is_fresh, largest_input
 
@@ -39,11 +40,13 @@ def lower(
     then takes bytes. ``events``: the lowest and highest whole number that a network of events is fed.
 
     Raises:
-        SpecError: something has no integer form, a threshold is below 1, an overflow bound cannot be proven, or data is needed or not
-            finite; pixels or events are none, or given to a network that is not shown them; the network is none of ours.
+        SpecError: something has no integer form, a range follows each batch, a threshold is below 1, an overflow bound cannot be
+            proven, or data is needed or not finite; pixels or events are none, or given to a network that is not shown them; the
+            network is none of ours.
         MismatchError: the calibration holds events out of their range, or fractions of them.
     """
     refuse_foreign(model)
+    _refuse_batch_dependent(model)
     if model.wiring.readout == "votes":
         raise SpecError(f"{model.wiring.name}: readout 'votes' has no integer form; a program sums over time: use 'count' or 'mean'")
     with watching(model):
@@ -64,6 +67,16 @@ def lower(
                 raise SpecError(f"the calibration holds values that are not finite: its largest is {step * 127}")
             program, changed = approximated(held, step, pixels, events)
         return _reported(program, changed, check(program, model, calibration, batches))
+
+
+def _refuse_batch_dependent(model: Network) -> None:
+    """A program answers each sample alone; a network whose samples change each other's levels has no one answer to be near."""
+    for name, module in model.named_modules():
+        if isinstance(module, Quantizer) and module.spec.batch_dependent:
+            raise SpecError(
+                f"{name}: the range of {module.spec.label()} follows each {module.spec.scope}, so a sample's spikes hang on its batch, "
+                "and no program repeats them; use a state with range='frozen'"
+            )
 
 
 def _reported(program: Program, changed: list[str], found: Check | None = None) -> Program:

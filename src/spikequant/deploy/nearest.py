@@ -185,7 +185,6 @@ def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: 
     leak = Leak(kind="multiply_shift", multiplier=round(kept * 2**bits), shift=bits, rounding="half_up")
     op = Lif(**fields, state_bits=STATE_BITS, shift=max(-shift, 0), leak=leak if kept != 1 else Leak())
     words = f"state becomes {STATE_BITS} bits" + (", its grid is given up" if state is not None else "")
-    words += ", and its tanh" if state is not None and state.squash else ""
     tensors = {f"{op.name}.threshold": integers(torch.round(threshold * 2.0**shift))}
     leaks = (f"leak becomes {leak.multiplier} / 2^{leak.shift}",) if kept != 1 else ()
     return Membranes(op, tensors, max(shift, 0), (words, *leaks))
