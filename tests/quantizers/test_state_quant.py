@@ -35,6 +35,13 @@ def test_any_dtype_in_and_out(spec: QuantizerSpec, dtype: torch.dtype) -> None:
     assert (error <= 1.3 * torch.finfo(dtype).eps * 1.2 + 1e-6).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool])
+def test_whole_numbers_come_out_as_levels(dtype: torch.dtype) -> None:
+    """They were cut to whole numbers again: 1 became 0."""
+    x = torch.tensor([1, 0, 1], dtype=dtype)
+    assert StateQuant(FOUR)(x).equal(StateQuant(FOUR)(x.float()))
+
+
 def test_infinities_saturate_and_nan_is_refused() -> None:
     quantizer = StateQuant(FOUR)
     assert quantizer(torch.tensor([torch.inf, -torch.inf])).tolist() == pytest.approx([1.2, -1.0])

@@ -15,9 +15,9 @@ SPEC: TypeAdapter[QuantizerSpec] = TypeAdapter(AnySpec)
 class StateQuant(nn.Module):
     """A membrane on a grid that its spec alone fixes: pass it where snnTorch takes ``state_quant``.
 
-    Values, gradient and saturation are those of ``spikequant.numerics.snap``: half, single and double precision in and out, no
-    copy per level, both infinities to their own end, NaN refused. The spec travels in the ``state_dict``, and loading takes it
-    over. The module pickles, copies and moves with its neuron, and can be compiled as one graph.
+    Values, gradient and saturation are those of ``spikequant.numerics.snap``: half, single and double precision in and out, whole
+    numbers to single precision, no copy per level, both infinities to their own end, NaN refused. The spec travels in the
+    ``state_dict``, and loading takes it over. The module pickles, copies and moves with its neuron, and can be compiled as one graph.
 
     Raises:
         SpecError: the spec needs data, rounds stochastically, or its levels coincide.
@@ -41,6 +41,7 @@ class StateQuant(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid, with a straight-through gradient."""
+        x = x if x.is_floating_point() else x.float()  # a level between whole numbers would be cut off
         if torch.compiler.is_compiling():
             return self._traced(x)
         return snap(self.grid(), x, self.spec.rounding_rule, self.spec.gradient)
