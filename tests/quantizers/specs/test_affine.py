@@ -140,7 +140,7 @@ def test_anchored_with_levels_above_and_a_leak(values: Values) -> None:
         ("uniform", {"bits": 4, "rounding": "truncat"}, "did you mean 'truncate'"),
         ("uniform", {"bits": 4, "observer": "min_max"}, "did you mean 'minmax'"),
         ("uniform", {"bits": 4, "percentile": 50}, "Uniform.percentile: must be greater than 50, got 50"),
-        ("uniform", {"bits": 1, "low": -1.0, "high": 1.0, "below": 1}, "got 1; nearest valid value: None"),
+        ("uniform", {"bits": 1, "low": -1.0, "high": 1.0, "below": 1}, "got 1; nearest valid value: None, or bits = 2"),
         ("uniform", {"bits": 4, "percentile": 99.0}, "percentile belongs to observer='percentile', got 99.0 with 'minmax'; leave it out"),
         ("uniform", {"bits": 4, "low": -1.0, "high": 1.0, "per_channel": True}, "per_channel must be False"),
         ("uniform", {"bits": 4, "low": -1.0, "high": 1.0, "observer": "mean_square"}, "observer 'minmax'"),

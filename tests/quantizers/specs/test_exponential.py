@@ -83,6 +83,7 @@ def test_the_threshold_takes_another_level_than_zero(bits: int, zeroed: dict) ->
         ("zero_centered", {"bits": 4, "multiplier": 1.0}, "multiplier: must be less than 1, got 1.0"),
         ("threshold_centered", {"bits": 4, "decay": 0.9}, "set zero = true, or below"),
         ("threshold_centered", {"bits": 2, "below": 3}, "below must leave two levels from zero up, got 3; nearest valid value: 2"),
+        ("threshold_centered", {"bits": 1, "below": 1}, "got 1; nearest valid value: None, or bits = 2"),
         ("threshold_centered", {"bits": 4, "percentile": 99.0}, "percentile belongs to range='frozen'"),
         ("threshold_centered", {"bits": 4, "range": "frozen", "upper_limit": 1.0}, "belong to range='threshold'"),
     ],

@@ -79,10 +79,10 @@ class Uniform(RangedSpec):
     def _levels_below_fit(self) -> Self:
         if self.below is None:
             return self
-        if self.below > 2**self.bits - 2:
-            raise ValueError(
-                f"below must leave zero and the top their levels, got {self.below}; nearest valid value: {2**self.bits - 2 or None}"
-            )
+        most = 2**self.bits - 2
+        if self.below > most:
+            valid = most or "None, or bits = 2"
+            raise ValueError(f"below must leave zero and the top their levels, got {self.below}; nearest valid value: {valid}")
         if self.levels_at != "ends" or self.rounding != "nearest_even":
             raise ValueError("below gives unequal steps: levels_at must be 'ends' and rounding 'nearest_even'")
         if self.low is not None and self.high is not None and not self.low < 0 < self.high:

@@ -44,8 +44,10 @@ class Exponential(RangedSpec):
 
     @model_validator(mode="after")
     def _repairs_fit(self) -> Self:
-        if self.below is not None and self.below > 2**self.bits - 2:
-            raise ValueError(f"below must leave two levels from zero up, got {self.below}; nearest valid value: {2**self.bits - 2 or None}")
+        most = 2**self.bits - 2
+        if self.below is not None and self.below > most:
+            valid = most or "None, or bits = 2"
+            raise ValueError(f"below must leave two levels from zero up, got {self.below}; nearest valid value: {valid}")
         if self.decay is not None and not (self.zero or self.below):
             raise ValueError("decay lets every level fall to zero: set zero = true, or below")
         if self.percentile != 100 and self.range != "frozen":
