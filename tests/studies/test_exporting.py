@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from spikequant.deploy import Program
 from spikequant.deploy.c.loading import compiler
 from spikequant.deploy.onnx import check_onnx
 from spikequant.errors import SpecError
+from spikequant.models import build
 from spikequant.recipes import Recipe, load, save
 from spikequant.studies import export, verify_saved
 from spikequant.studies.verbs import quantize_saved
@@ -53,6 +55,19 @@ def test_verify_compares_forms_and_networks(small: Path, tmp_path: Path) -> None
     (row,) = verify_saved(str(tmp_path / "net.sqp"), "digits", 20, str(tmp_path / "other"))["forms"]
     assert row["different"] > 0
     assert row["first"]["layer"] in row["said"]
+
+
+def test_a_network_that_draws_spikes_of_images_is_written(tmp_path: Path) -> None:
+    network = build("stdp-net", inputs=64, neurons=10, time=15)
+    network.get_submodule("synapses").weight.data.mul_(20)
+    network.get_submodule("vote").labels.copy_(torch.arange(10))
+    save(network, tmp_path / "net")
+    for form in ("c", "program"):
+        written = export(form, str(tmp_path / "net"), tmp_path / form, "digits")
+    assert written["report"]["layers"]["excitatory"]["spikes_changed"] < 0.05
+    assert written["ledger"]["work"]["vote"]["effective"] > 0  # some fire
+    (row,) = verify_saved(str(tmp_path / "program"), "digits", 20, str(tmp_path / "net"))["forms"]
+    assert row["different"] < row["spikes"] / 20
 
 
 def test_data_that_does_not_fit_is_refused(small: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from spikequant.deploy.checking import Check, check, refuse_foreign
 from spikequant.deploy.competing import competed
 from spikequant.deploy.nearest import approximated
 from spikequant.deploy.program import Program
-from spikequant.deploy.transcribing import Pixels, transcribed
+from spikequant.deploy.transcribing import Pixels, takes_pixels, transcribed
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.neurons.showing import watching
@@ -58,11 +58,10 @@ def lower(
             raise SpecError(f"{model.wiring.name} does not compute in whole numbers: pass calibration=loader, or use Recipe.integer(...)")
         if is_fresh(model):
             raise SpecError(f"{model.wiring.name} has batch norms that have seen no data; train it first")
-        still = any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
         if model.wiring.of_kind("competing"):
             program, changed = competed(held, pixels)
         else:
-            step = largest_input(calibration, batches) / 127 if still else 1.0
+            step = largest_input(calibration, batches) / 127 if takes_pixels(model) else 1.0
             if not math.isfinite(step):
                 raise SpecError(f"the calibration holds values that are not finite: its largest is {step * 127}")
             program, changed = approximated(held, step, pixels, events)

@@ -29,6 +29,11 @@ class Pixels(NamedTuple):
     std: tuple[float, ...] = (1.0,)
 
 
+def takes_pixels(model: Network) -> bool:
+    """Whether a network is shown images as they are, ``encoding="direct"``."""
+    return any(node.args.get("encoding", "direct") == "direct" for node in model.wiring.of_kind("encode"))
+
+
 class Codes(NamedTuple):
     """What a layer of synapses stores: codes, their coding and width, the basis of planes, and the bias."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from spikequant.data import Batches, DataSet, load
 from spikequant.deploy import Pixels, Program, lower
 from spikequant.deploy.machine import encode
+from spikequant.deploy.transcribing import takes_pixels
 from spikequant.deploy.verifying import verify
 from spikequant.errors import SpecError, unknown
 from spikequant.studies.resolve import is_file, resolve_data, resolve_model
@@ -46,7 +47,7 @@ def _program(origin: str, data: str | None) -> tuple[Program, Any]:
         program = lower(network)
         return program, None
     found = resolve_data(data, network)
-    pixels = None if found.train.sequence else Pixels(scale=found.scale)
+    pixels = Pixels(scale=found.scale) if takes_pixels(network) else None
     program = lower(network, Batches(found.train, BATCH, found.scale, seed=0), pixels=pixels)
     return program, _shown(program, found, "train", SHOWN)
 
