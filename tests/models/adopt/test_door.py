@@ -100,3 +100,5 @@ def test_refuses(foreign: ModuleType) -> None:
         adopt(nn.Sequential(nn.Identity()), (2,), time=2)
     with pytest.raises(MismatchError, match=r"takes batches of shape \[batch, 1, 4, 4\]"):
         adopt(net(foreign), (1, 4, 4), time=2)(torch.zeros(2, 4, 4))
+    with pytest.raises(MismatchError, match=r"node 'layer_1' \(linear\) cannot take \(25,\): .* cannot be multiplied"):
+        adopt(net(foreign), (1, 5, 5), time=2)

@@ -41,6 +41,7 @@ def adopt(
 
     Raises:
         SpecError: something in it has no exact equal here; the message says where and why.
+        MismatchError: a layer cannot take what ``input_shape`` comes to before it.
 
     >>> adopt(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), time=3).wiring.nodes[-1].kind
     'linear'
@@ -57,7 +58,9 @@ def adopt(
     title = re.sub(r"\W+", "-", type(network).__name__).lower()
     wired = functools.partial(Wiring, name=title, time=time, input_shape=shape, readout=readout)
     names = _names([call.name for call, _ in described], {INPUT, *keyword.kwlist, *dir(Network(wired(nodes=(encode,))))})
-    return _filled(Network(wired(nodes=(encode, *_nodes(described, names)))), described, names)
+    adopted = _filled(Network(wired(nodes=(encode, *_nodes(described, names)))), described, names)
+    adopted.shapes()  # refuses what cannot take the value before it
+    return adopted
 
 
 Found = list[tuple[Call, Described | None]]
