@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from spikequant.errors import SpecError
-from spikequant.models import Network
+from spikequant.models import Network, build
 from spikequant.recipes import save
-from spikequant.studies import Exploration, Options, Search, search_saved
+from spikequant.studies import Exploration, Judged, Options, Priced, Search, search_saved
 from spikequant.studies.search_saved import read_space
+from spikequant.training import Stdp
 
 TOML = "weights = ['float', { kind = 'lqnet', bits = 4 }]"
 
@@ -52,6 +53,15 @@ def test_tells_where_the_network_has_learned_from_what_judges(
 def test_a_bad_rate_is_refused_even_where_nothing_is_trained(search: Search, tmp_path: Path, lr: float) -> None:
     with pytest.raises(SpecError, match="lr"):
         next(search_saved(replace(search, lr=lr), tmp_path / "out"))
+
+
+def test_a_network_that_learns_by_stdp_is_trained_so(search: Search, tmp_path: Path) -> None:
+    save(build("stdp-net", inputs=64, neurons=20, time=40), tmp_path / "float")
+    search.space.write_text("schemes = ['itq']\nweights = [{ kind = 'fixed_point', integer = 1, fraction = 5 }]")
+    price, judged, *_ = search_saved(replace(search, options=Options(max_drop=1.0)), tmp_path / "out")
+    assert isinstance(price, Priced)
+    assert isinstance(judged, Judged)
+    assert judged.so_far.training == Stdp(epochs=1, seed=0)
 
 
 def test_a_bad_space_file_is_named(tmp_path: Path) -> None:

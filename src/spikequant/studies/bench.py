@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from spikequant.neurons import tally
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, memory, quantize, traffic
 from spikequant.search import DropTest
-from spikequant.training import Loader, Step, Training, fit, judged
-from spikequant.training import train as training_events
+from spikequant.studies.rules import Rule, taught
+from spikequant.training import Loader, Step, Training, judged
 
 ERROR = 0.01  # chance that a good candidate is called hopeless
 PRICED_STEPS = 3
@@ -66,7 +67,7 @@ def check_objectives(objectives: tuple[str, ...]) -> None:
 class Bench:
     """Builds candidates from one float network and measures them against it, sample by sample on the same data."""
 
-    def __init__(self, model: Network, loaders: Loaders, training: Training | None, batches: int) -> None:
+    def __init__(self, model: Network, loaders: Loaders, training: Rule | None, batches: int) -> None:
         if model.recipe is not None:
             raise SpecError("a search starts from a float network, and this one is quantized; give the one it was made from")
         self.model, self.loaders, self.training, self.batches = model, loaders, training, batches
@@ -84,13 +85,13 @@ class Bench:
 
     def build(self, recipe: Recipe, steps: int | None, scheme: str) -> Network:
         """The quantized network of a candidate: ``ptq`` as it stands, ``itq`` trained with the quantizers in place."""
-        start = self.model
-        if scheme == "itq" and self._trained().start == "scratch":
-            torch.manual_seed(self._trained().seed)
+        start, rule = self.model, self._trained() if scheme == "itq" else None
+        if isinstance(rule, Training) and rule.start == "scratch":
+            torch.manual_seed(rule.seed)
             start = Network(self.model.wiring)
         network = quantize(with_time(start, steps), recipe, from_start(self.loaders.train))
-        if scheme == "itq":
-            fit(network, self.loaders.train, self._trained())
+        if rule is not None:
+            deque(taught(network, self.loaders.train, rule), maxlen=0)
         return network
 
     def measure(self, network: Network, max_drop: float | None) -> Measures:
@@ -121,14 +122,14 @@ class Bench:
         network, begun, steps = copy.deepcopy(self.model), time.monotonic(), 0
         total: int | None = None
         with suppress(Diverged):  # that candidates diverge is for the search to find out
-            for event in training_events(network, self.loaders.train, self._trained()):
+            for event in taught(network, self.loaders.train, self._trained()):
                 if isinstance(event, Step):
                     steps, total = event.step, event.total_steps
                     if steps >= PRICED_STEPS:
                         break
         return self.seconds + (time.monotonic() - begun) / max(steps, 1) * (total or steps)
 
-    def _trained(self) -> Training:
+    def _trained(self) -> Rule:
         if self.training is None:
             raise SpecError("the scheme 'itq' trains every candidate: pass training=Training(...), or search 'ptq' alone")
         return self.training

@@ -11,7 +11,7 @@ from spikequant.recipes import Recipe, Space
 from spikequant.recipes.space import Rounding
 from spikequant.search import Scored, front, hypervolume, knee, select
 from spikequant.studies.bench import COSTS, Measures
-from spikequant.training import Training
+from spikequant.studies.rules import Rule
 
 WORST = 1.01  # of the reference point: a little beyond the worst candidate
 
@@ -51,7 +51,7 @@ class Exploration(Spec):
     max_emd: float | None = None
     seed: int
     judged_on: Literal["validation", "test"] = "validation"
-    training: Training | None = None
+    training: Rule | None = None
     batches: int = 20
     baseline: Measures
     evaluated: Annotated[tuple[Evaluated, ...], Field(strict=False)] = ()

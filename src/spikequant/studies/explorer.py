@@ -15,7 +15,7 @@ from spikequant.recipes import Space
 from spikequant.search import Candidate, Shape, Strategy, Verdict, strategy
 from spikequant.studies.bench import Bench, Loaders, Measures, check_objectives
 from spikequant.studies.exploration import Evaluated, Exploration
-from spikequant.training import Training
+from spikequant.studies.rules import Rule, refuse_other_rule
 
 FILE = "exploration.json"
 
@@ -50,17 +50,19 @@ def explore(  # noqa: PLR0913 - the question, then options by name
     max_drop: float = 0.01,
     max_emd: float | None = None,
     budget: int | None = None,
-    training: Training | None = None,
+    training: Rule | None = None,
     batches: int = 20,
     seed: int = 0,
     folder: str | Path | None = None,
 ) -> Exploration:
     """Search a space of recipes for the best trade-off of a trained float network; ``exploring`` with no one listening.
 
-    ``loaders`` is ``(train, validation)``: the first calibrates and trains, the second judges; neither is test data.
+    ``loaders`` is ``(train, validation)``: the first calibrates and trains, the second judges; neither is test data. ``training`` is that
+    of candidates in the scheme ``itq``: a ``Training``, or ``Stdp`` or ``Decolle`` (of ``spikequant.training``) for networks that learn so.
 
     Raises:
         SpecError: an option is out of its range, or does not fit the network.
+        MismatchError: ``training`` is by a local rule, and the network is built otherwise.
         FormatError: ``folder`` holds another search.
 
     >>> import torch
@@ -106,7 +108,7 @@ class Options:
 
 
 def exploring(
-    model: Network, space: Space, loaders: Loaders, options: Options, training: Training | None, batches: int, folder: Path | None
+    model: Network, space: Space, loaders: Loaders, options: Options, training: Rule | None, batches: int, folder: Path | None
 ) -> Iterator[Event]:
     """Search, one event at a time: the price, every candidate, and last the exploration.
 
@@ -115,6 +117,8 @@ def exploring(
     """
     shape = Shape(space.counts, len(space.schemes), max(1, len(space.roundings)))
     asking = strategy(options.strategy, shape, options.objectives, options.budget or shape.size, options.seed)
+    if "itq" in space.schemes:
+        refuse_other_rule(model, training)
     bench = Bench(model, loaders, training, batches)
     found = Exploration(
         model=_fingerprint(model), space=space, strategy=options.strategy, objectives=options.objectives, max_drop=options.max_drop,

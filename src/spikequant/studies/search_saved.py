@@ -16,8 +16,8 @@ from spikequant.studies.bench import Bench, Loaders
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Event, Options, exploring
 from spikequant.studies.resolve import resolve_data, resolve_model
+from spikequant.studies.rules import own_rule
 from spikequant.studies.verbs import learned
-from spikequant.training import Training
 
 REPORTED = 12  # candidates of the front whose drift the report shows
 LEARNED = "the network has learned from images that judge here, and does better on them: train it with --validation {:g} --seed {}"
@@ -46,7 +46,7 @@ def search_saved(search: Search, out: Path) -> Iterator[Event | dict[str, Any]]:
     space = read_space(search.space)
     model = resolve_model(search.model)
     loaders = _loaders(search, model)
-    checked = _training(search)  # a bad option is refused even where no candidate is trained
+    checked = own_rule(model, search.epochs, search.lr, search.options.seed)  # a bad option is refused even where no candidate is trained
     training = None if space.schemes == ("ptq",) else checked
     found = None
     for event in exploring(model, space, loaders, search.options, training, batches=20, folder=out):
@@ -113,10 +113,6 @@ def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any
 
 def _judged_on_learned(search: Search) -> bool:
     return not search.options.on_test and learned(search.model, search.data, search.validation, search.options.seed)
-
-
-def _training(search: Search) -> Training:
-    return Training(epochs=search.epochs, lr=search.lr, start="float", seed=search.options.seed)
 
 
 def _loaders(search: Search, model: Network) -> Loaders:

@@ -46,12 +46,12 @@ def learn_and_label(setup: Unsupervised, bench: Bench) -> Work:
         return Batches(Split(split.x[:count], split.y[:count]), setup.batch_size, data.scale)
 
     shown = first(setup.images)
-    yield from _steps(learn(network, shown, setup.stdp.model_copy(update={"seed": setup.seed})), len(shown) * setup.stdp.epochs)
+    yield from steps(learn(network, shown, setup.stdp.model_copy(update={"seed": setup.seed})), len(shown) * setup.stdp.epochs)
     assign(network, first(setup.labelled))
     return concluded(network, data, setup, bench)
 
 
-def _steps(events: Iterator[Showing], total: int) -> Iterator[Step]:
+def steps(events: Iterator[Showing], total: int | None) -> Iterator[Step]:
     """A batch of images as a step; what it tells in place of a loss is the mean number of spikes that an image drew."""
     for step, event in enumerate(events, start=1):
         yield Step(event.spikes, step, total, event.epoch, event.examples_per_s)

@@ -34,7 +34,7 @@ def explore(  # noqa: PLR0913 - the options of the command line
     validation: Annotated[float, typer.Option(help="Share of the training images held out to judge by.")] = 0.1,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a batch.")] = 128,
     epochs: Annotated[int, typer.Option(min=1, help="Of every candidate's training, in the scheme itq.")] = 1,
-    lr: Annotated[float, typer.Option(help="Highest learning rate, in the scheme itq.")] = 1e-3,
+    lr: Annotated[float, typer.Option(help="Highest learning rate, in the scheme itq; STDP takes none.")] = 1e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of the held-out share, of training and of samplers.")] = 0,
     as_published: Annotated[bool, typer.Option(help="Judge by the test images, as papers do; the record says so.")] = False,
     as_json: Json = False,
