@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from spikequant.deploy import Program, lower
 from spikequant.deploy.lateral import Delay, Inhibit
 from spikequant.deploy.operations import Add, Dense, Leak, Lif, Synapse
 from spikequant.deploy.program import Header, Source
-from spikequant.deploy.targets import PLAIN, TARGETS, Violation, recipe, violations
+from spikequant.deploy.targets import NEAREST, PLAIN, TARGETS, Violation, recipe, violations
 from spikequant.errors import SpecError
 from spikequant.models import build
 from spikequant.recipes import quantize
@@ -30,8 +32,31 @@ def test_a_program_passes_where_it_keeps_every_limit(residual: Program) -> None:
 def test_violated_fields_come_with_the_nearest_legal_value(residual: Program) -> None:
     found = violations(residual, "mcu-w2v8")
     assert Violation("conv1", "bits", 4, 2) in found
-    assert Violation("lif2", "leak", "shift_min1", "none") in found
+    assert Violation("lif2", "leak", "shift_min1", "shift") in found
     assert str(found[0]) == "conv1: bits is 4; nearest legal value: 2"
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "value", "nearest"),
+    [
+        ("mcu-w2v8", "leak", Leak(kind="multiply_shift", multiplier=3, shift=2), "shift"),
+        ("mcu-w2v8", "leak", Leak(kind="constant", amount=2), "shift"),
+        ("truenorth", "leak", Leak(kind="multiply_shift", multiplier=3, shift=2), "constant"),
+        ("loihi-lif", "leak", Leak(kind="shift", shift=2), "multiply_shift"),
+        ("odin", "leak", Leak(), "constant"),
+        ("xylo", "reset", "value", "subtract"),
+        ("odin", "reset", "none", "value"),
+    ],
+)
+def test_nearest_is_what_acts_most_alike(residual: Program, target: str, field: str, value: object, nearest: str) -> None:
+    said = value.kind if isinstance(value, Leak) else value
+    assert Violation("lif1", field, said, nearest) in violations(with_neurons(residual, **{field: value}), target)
+
+
+@pytest.mark.parametrize("field", NEAREST)
+def test_every_kind_has_its_order(field: str) -> None:
+    kinds = set(get_args((Leak.model_fields["kind"] if field == "leak" else Lif.model_fields["reset"]).annotation)) - {"table"}
+    assert {kind: {kind, *others} for kind, others in NEAREST[field].items()} == dict.fromkeys(kinds, kinds)
 
 
 def test_one_threshold_for_a_layer(residual: Program) -> None:

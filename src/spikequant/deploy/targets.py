@@ -49,6 +49,16 @@ class Target(Spec):
 
 
 PLAIN = {"shift": 0, "timing": "now", "compare_at": "stored", "snapped": "before_fire", "emits": "spikes"}
+NEAREST: dict[str, dict[str, tuple[str, ...]]] = {
+    "leak": {
+        "none": ("constant", "multiply_shift", "shift", "shift_min1"),  # an amount of 0, or a factor of 1, is no leak
+        "shift": ("shift_min1", "multiply_shift", "constant", "none"),
+        "shift_min1": ("shift", "multiply_shift", "constant", "none"),
+        "multiply_shift": ("shift", "shift_min1", "constant", "none"),
+        "constant": ("shift_min1", "shift", "multiply_shift", "none"),
+    },
+    "reset": {"subtract": ("value", "none"), "value": ("subtract", "none"), "none": ("subtract", "value")},
+}
 SHIFTS = ("none", "shift", "multiply_shift", "shift_min1")
 TARGETS: dict[str, Target] = {
     "generic-w4v8": Target(weight_bits=4, state_bits=8, leaks=SHIFTS, codebook=True, refractory=True, lateral=True),
@@ -225,4 +235,7 @@ def _equal(layer: str, field: str, value: object, legal: object) -> Violation | 
 
 
 def _among(layer: str, field: str, value: str, legal: tuple[str, ...] | None) -> Violation | None:
-    return Violation(layer, field, value, legal[0]) if legal is not None and value not in legal else None
+    if legal is None or value in legal:
+        return None
+    nearest = NEAREST[field.removeprefix("synapse.")][value]
+    return Violation(layer, field, value, next(each for each in nearest if each in legal))
