@@ -1,3 +1,4 @@
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -22,6 +23,15 @@ def with_neurons(program: Program, thresholds: int | None = None, **fields: obje
         for name, value in program.tensors.items()
     }
     return Program(program.header.model_copy(update={"operations": tuple(operations)}), tensors)
+
+
+def one(weights: list, bits: int, threshold: int, time: int, **fields: object) -> Program:
+    """A neuron with two inputs of up to 9."""
+    dense = Dense(name="dense", inputs=("input",), bits=bits, features=1, bias=False)
+    header = Header(
+        name="one", time=time, source=Source(shape=(2,), high=9), operations=(dense, Lif(name="lif", inputs=("dense",), **fields))
+    )
+    return Program(header, {"dense.weight": np.array(weights), "lif.threshold": np.array([threshold])})
 
 
 def test_a_program_passes_where_it_keeps_every_limit(residual: Program) -> None:
@@ -84,15 +94,37 @@ def test_sums_that_can_reach_the_rail_of_an_event_are_said(residual: Program) ->
     ],
 )
 def test_sums_that_stay_within_the_rails_pass(target: str, weights: list, leak: Leak, fields: dict) -> None:
-    def made(time: int) -> Program:
-        dense = Dense(name="dense", inputs=("input",), bits=8 if target != "odin" else 4, features=1, bias=False)
-        lif = Lif(name="lif", inputs=("dense",), leak=leak, **fields)
-        header = Header(name="one", time=time, source=Source(shape=(2,), high=9), operations=(dense, lif))
-        return Program(header, {"dense.weight": np.array(weights), "lif.threshold": np.array([190])})
-
+    made = partial(one, weights, 4 if target == "odin" else 8, 190, leak=leak, **fields)
     assert violations(made(10), target) == []
     wide = [each.field for each in violations(made(10_000), target)]
     assert wide == (["sums"] if target == "speck" else [])
+
+
+@pytest.mark.parametrize("target", ["loihi-lif", "truenorth"])
+def test_narrower_states_must_not_reach_rails_that_the_chip_has_not(target: str) -> None:
+    """Down by up to 36 a step: -108 after 3, where 8 bits end at -128; a chip goes on."""
+    made = partial(one, [[-4, 2]], 8, 40, reset="value", compare=">" if target == "loihi-lif" else ">=")
+    assert violations(made(3, state_bits=8), target) == []
+    (narrow,) = violations(made(4, state_bits=8), target)
+    assert narrow == Violation("lif", "state_bits", 8, TARGETS[target].state_bits, unverified=target == "truenorth")
+    assert violations(made(10_000, state_bits=TARGETS[target].state_bits), target) == []
+
+
+def test_a_membrane_that_a_current_charges_has_the_chips_width() -> None:
+    leak = Leak(kind="shift_min1", shift=2)
+    program = one([[-3, 120]], 8, 100, 10, state_bits=8, leak=leak, synapse=Synapse(bits=16, leak=leak))
+    assert violations(program, "xylo") == [Violation("lif", "state_bits", 8, 16)]
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "leak", "most"),
+    [
+        ("loihi-lif", "leak.shift", Leak(kind="multiply_shift", multiplier=32767, shift=15), 12),
+        ("odin", "leak.amount", Leak(kind="constant", amount=128), 127),
+    ],
+)
+def test_leaks_have_the_bits_of_the_chip(residual: Program, target: str, field: str, leak: Leak, most: int) -> None:
+    assert Violation("lif1", field, most + 1 if target == "odin" else 15, most) in violations(with_neurons(residual, leak=leak), target)
 
 
 def test_a_current_has_the_limits_of_a_membrane(residual: Program) -> None:

@@ -15,12 +15,14 @@ from spikequant.recipes import Recipe
 class Target(Spec):
     """The limits of one target; a field that is None sets none.
 
-    ``leaks`` and ``resets`` are those of ``Lif``. ``first_weight_bits``: for layers that see the input itself, where more are allowed
-    there; ``weight_levels``: different weights, 0 apart, that one neuron can have; ``steps``: in time. ``one_threshold``: one for all
-    channels of a layer. ``even_weights``: codes in even steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of
-    a layer can act on each other. ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail.
-    ``current``: there can be a synaptic current, of the limits of a membrane. ``plain``: no accumulator is finer than the state, and a
-    neuron fires by its stored state, is reset at once and emits spikes, where code could do otherwise.
+    ``leaks`` and ``resets`` are those of ``Lif``; ``leak_shift`` and ``leak_amount`` the most of a leak's ``shift`` and ``amount``.
+    ``first_weight_bits``: for layers that see the input itself, where more are allowed there; ``weight_levels``: different weights, 0
+    apart, that one neuron can have; ``steps``: in time. ``one_threshold``: one for all channels of a layer. ``even_weights``: codes in
+    even steps. ``refractory``: a neuron can pause after a spike; ``lateral``: neurons of a layer can act on each other.
+    ``per_event``: sums saturate after every event, so exactness needs sums that never reach the rail. ``current``: there can be a
+    synaptic current, of the limits of a membrane. ``plain``: a state has all of its bits, so one of fewer must not reach its rails; no
+    accumulator is finer than the state, and a neuron fires by its stored state, is reset at once and emits spikes, where code could do
+    otherwise.
     ``unverified``: fields that the sources at hand do not settle.
     """
 
@@ -34,6 +36,8 @@ class Target(Spec):
     signed: bool | None = True
     leaks: tuple[str, ...] | None = None
     leak_rounding: str | None = None
+    leak_shift: int | None = None
+    leak_amount: int | None = None
     current: bool = False
     one_threshold: bool = False
     compare: Literal[">=", ">"] | None = ">="
@@ -71,9 +75,10 @@ TARGETS: dict[str, Target] = {
         weight_bits=8, state_bits=32, signed=None, compare=None, resets=None, overflow=None, max_spikes=None, codebook=True, current=True,
         refractory=True, lateral=True, unverified=("bits", "state_bits"),
     ),
+    # Not checked: membranes saturate at -(2^23 - 1), one above the lowest of 24 bits.
     "loihi-lif": Target(
         weight_bits=8, planes=False, even_weights=True, state_bits=24, leaks=("none", "multiply_shift"), leak_rounding="trunc",
-        one_threshold=True, compare=">", resets=("value",), refractory=True, plain=True, unverified=("lateral",),
+        leak_shift=12, one_threshold=True, compare=">", resets=("value",), refractory=True, plain=True, unverified=("lateral",),
     ),
     "xylo": Target(
         weight_bits=8, planes=False, state_bits=16, leaks=("shift_min1",), current=True, resets=("subtract",), max_spikes=31,
@@ -98,8 +103,8 @@ TARGETS: dict[str, Target] = {
         unverified=("compare", "lateral", "overflow", "refractory", "reset"),
     ),
     "odin": Target(
-        weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), resets=("value",), per_event=True,
-        plain=True, unverified=("lateral", "refractory"),
+        weight_bits=4, planes=False, state_bits=8, signed=False, leaks=("constant",), leak_amount=127, resets=("value",),
+        per_event=True, plain=True, unverified=("lateral", "refractory"),
     ),
 }  # fmt: skip
 
@@ -210,10 +215,19 @@ def _neurons(program: Program, op: Lif, limits: Target) -> list[Violation]:
         found += [_within(op.name, "synapse.bits", op.synapse.bits, limits.state_bits), *_held(op.name, "synapse.", op.synapse, limits)]
     if limits.plain:
         found += [_equal(op.name, field, getattr(op, field), legal) for field, legal in PLAIN.items()]
-    if limits.per_event:
-        reach, ends = midway(program, op), rails(op)
-        found += [Violation(op.name, "sums", tuple(reach), tuple(ends))] if reach.low < ends.low or reach.high > ends.high else []
+        found += _railed(program, op, limits)
     return [each for each in found if each is not None]
+
+
+def _railed(program: Program, op: Lif, limits: Target) -> list[Violation]:
+    """Sums that can reach a rail: where every event saturates, and where a state of fewer bits saturates before the chip's."""
+    reach, ends, found = midway(program, op), rails(op), list[Violation]()
+    within = ends.low <= reach.low and reach.high <= ends.high
+    if limits.state_bits is not None and op.state_bits < limits.state_bits and (op.synapse is not None or not within):
+        found.append(Violation(op.name, "state_bits", op.state_bits, limits.state_bits))
+    if limits.per_event and not within:
+        found.append(Violation(op.name, "sums", tuple(reach), tuple(ends)))
+    return found
 
 
 def _held(layer: str, part: str, state: Lif | Synapse, limits: Target) -> list[Violation | None]:
@@ -223,6 +237,8 @@ def _held(layer: str, part: str, state: Lif | Synapse, limits: Target) -> list[V
         _equal(layer, f"{part}overflow", state.overflow, limits.overflow),
         None if leak.kind == "table" else _among(layer, f"{part}leak", leak.kind, limits.leaks),
         _equal(layer, f"{part}leak.rounding", leak.rounding, limits.leak_rounding) if leak.kind == "multiply_shift" else None,
+        _within(layer, f"{part}leak.shift", leak.shift, limits.leak_shift),
+        _within(layer, f"{part}leak.amount", leak.amount, limits.leak_amount),
     ]
 
 
