@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from spikequant.data import Batches, hold_out
+from spikequant.data import load as load_data
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
-from spikequant.recipes import save
+from spikequant.recipes import load, quantize, save
 from spikequant.studies import Exploration, Judged, Options, Priced, Search, search_saved
+from spikequant.studies.bench import with_time
 from spikequant.studies.search_saved import read_space
-from spikequant.training import Stdp
+from spikequant.training import Stdp, evaluate
 
 TOML = "weights = ['float', { kind = 'lqnet', bits = 4 }]"
 
@@ -30,6 +33,24 @@ def test_judges_by_a_share_of_the_training_images(search: Search, tmp_path: Path
     assert [trial["name"] for trial in record["trials"]] == [each.label for each in found.evaluated]
     assert all(sum(variant["ledger"].values()) == variant["memory_bits"] for variant in record["variants"])
     assert "validation images" in record["setup"]["data"]
+
+
+def test_the_best_is_saved_with_its_time_steps_and_training(search: Search, tmp_path: Path) -> None:
+    search.space.write_text("schemes = ['itq']\ntime = [3]\nweights = [{ kind = 'lqnet', bits = 2 }]")
+    *_, found, _ = search_saved(replace(search, options=Options(max_drop=1.0)), tmp_path / "out")
+    assert isinstance(found, Exploration)
+    best = load(tmp_path / "out" / "best")
+    assert (best.wiring.time, best.recipe) == (3, found.best())
+    data = load_data("digits")
+    held = Batches(hold_out(data.train, 0.1, 0)[1], 128, data.scale)
+    assert evaluate(best, held) == found.best_candidate().measures.accuracy
+    assert evaluate(with_time(quantize(load(tmp_path / "float"), found.best()), 3), held) != evaluate(best, held)
+
+
+def test_bounds_that_nothing_keeps_leave_no_network(search: Search, tmp_path: Path) -> None:
+    search.space.write_text("weights = [{ kind = 'uniform', bits = 2, low = -10.0, high = 10.0 }]")
+    list(search_saved(search, tmp_path / "out"))
+    assert not (tmp_path / "out" / "best").exists()
 
 
 def test_the_test_images_are_read_only_when_asked_for(search: Search, tmp_path: Path) -> None:

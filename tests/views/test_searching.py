@@ -7,7 +7,7 @@ import pytest
 
 from spikequant.models import build
 from spikequant.recipes import save
-from spikequant.studies import resolve_recipe
+from spikequant.studies import resolve_model, resolve_recipe
 
 TOML = "weights = ['float', { kind = 'lqnet', bits = 4 }, { kind = 'lqnet', bits = 2 }]"
 
@@ -27,6 +27,8 @@ def test_the_answer_names_a_recipe_that_quantize_takes(run: Callable[..., Any], 
     assert document["recipe"]["weights"]["bits"] == 2
     assert "at most 3 candidates" in told
     assert resolve_recipe(str(tmp_path / "out/best.toml")).fields() == document["recipe"]
+    assert document["network"] == str(tmp_path / "out/best")
+    assert resolve_model(document["network"]).recipe.fields() == document["recipe"]
     assert {"best.toml", "exploration.json", "front.csv", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 

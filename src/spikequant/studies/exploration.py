@@ -92,6 +92,7 @@ class Exploration(Spec):
     def best(self, max_drop: float | None = None, max_emd: float | None = None, mu: float | None = None) -> Recipe:
         """The recipe to take: the smallest that keeps the bounds, or with ``mu`` the one of the highest reward among these.
 
+        A recipe has neither time steps nor training: those of ``best_candidate`` may be others than the float network's.
         ``max_drop`` and ``max_emd`` are the search's own where they are None. Ties go to the higher accuracy.
 
         Raises:

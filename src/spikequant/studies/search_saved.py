@@ -11,7 +11,7 @@ from spikequant.behavior import compare
 from spikequant.data import Batches, hold_out
 from spikequant.errors import SpecError
 from spikequant.models import Network
-from spikequant.recipes import Space, memory
+from spikequant.recipes import Space, memory, save
 from spikequant.studies.bench import Bench, Loaders
 from spikequant.studies.exploration import Evaluated, Exploration
 from spikequant.studies.explorer import Event, Options, exploring
@@ -19,6 +19,7 @@ from spikequant.studies.resolve import resolve_data, resolve_model
 from spikequant.studies.rules import own_rule
 from spikequant.studies.verbs import learned
 
+BEST = "best"
 REPORTED = 12  # candidates of the front whose drift the report shows
 LEARNED = "the network has learned from images that judge here, and does better on them: train it with --validation {:g} --seed {}"
 
@@ -40,6 +41,8 @@ class Search:
 def search_saved(search: Search, out: Path) -> Iterator[Event | dict[str, Any]]:
     """Search, one event at a time: those of ``exploring``, and last the record of the front that a report is made from.
 
+    The smallest network that keeps the bounds is then in the folder ``best`` of ``out``: a recipe lacks its time steps and its training.
+
     Raises:
         SpecError: the network is not trained or not float, or an option is out of its range.
     """
@@ -53,7 +56,10 @@ def search_saved(search: Search, out: Path) -> Iterator[Event | dict[str, Any]]:
         found = event if isinstance(event, Exploration) else found
         yield event
     if found is not None:
-        yield front_record(Bench(model, loaders, training, batches=20), found, search)
+        bench = Bench(model, loaders, training, batches=20)
+        if any(each.passed for each in found.evaluated):
+            _save_best(bench, found, search.model, out / BEST)
+        yield front_record(bench, found, search)
 
 
 def read_space(path: Path) -> Space:
@@ -88,13 +94,19 @@ def front_record(bench: Bench, found: Exploration, search: Search) -> dict[str, 
     }
 
 
+def _save_best(bench: Bench, found: Exploration, model: str, folder: Path) -> None:
+    best = found.best_candidate()
+    trained = None if found.training is None or best.scheme == "ptq" else found.training.fields()
+    save(_built(bench, found, best), folder, {"quantized_from": model, "candidate": best.label, "training": trained})
+
+
 def _trial(each: Evaluated) -> dict[str, Any]:
     measured = {name: getattr(each.measures, name) for name in ("accuracy", "emd", "memory_bits")}
     return {"name": each.label, "state": each.note or "done", "measures": measured}
 
 
 def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any]:
-    network: Network = bench.build(found.recipe(each), found.space.steps(each.levels), each.scheme)
+    network = _built(bench, found, each)
     drift = compare(bench.model, network, bench.loaders.validation, batches=bench.batches)
     shown = {name: getattr(drift, name) for name in ("emd", "emd_floor", "mean_rate", "dead", "saturated")}
     return {
@@ -109,6 +121,10 @@ def _variant(bench: Bench, found: Exploration, each: Evaluated) -> dict[str, Any
         "drift": drift.to_dict(),
         **shown,
     }
+
+
+def _built(bench: Bench, found: Exploration, each: Evaluated) -> Network:
+    return bench.build(found.recipe(each), found.space.steps(each.levels), each.scheme)
 
 
 def _judged_on_learned(search: Search) -> bool:

@@ -53,7 +53,7 @@ def explore(  # noqa: PLR0913 - the options of the command line
     files.write(out / "front.csv", csv_text(table))
     files.write(out / "front.json", json.dumps(record, allow_nan=False) + "\n")
     report = str(write_report(record, out / "report.html"))
-    document = found.to_dict() | {"front": [each.fields() for each in found.front()], "recipe": None, "report": report}
+    document = found.to_dict() | {"front": [each.fields() for each in found.front()], "recipe": None, "network": None, "report": report}
     notes = [record["setup"]["note"]] if "note" in record["setup"] else []
     if not any(each.passed for each in found.evaluated):
         return Answer(document, "\n".join([text_table(table), "", found.how_near(max_drop, max_emd), *notes, f"report: {report}"]), BROKEN)
@@ -61,8 +61,8 @@ def explore(  # noqa: PLR0913 - the options of the command line
     files.write(out / "best.toml", recipe.to_toml())
     measures = best.measures
     told = f"best: {best.label}: {percent(measures.accuracy)}, {size(measures.memory_bits)}, EMD {distance(measures.emd)}"
-    lines = [text_table(table), "", told, *notes, f"recipe: {out / 'best.toml'}", f"report: {report}"]
-    return Answer(document | {"recipe": recipe.fields()}, "\n".join(lines))
+    lines = [text_table(table), "", told, *notes, f"network: {out / 'best'}", f"its recipe alone: {out / 'best.toml'}", f"report: {report}"]
+    return Answer(document | {"recipe": recipe.fields(), "network": str(out / "best")}, "\n".join(lines))
 
 
 def _drawn(events: Iterable[object]) -> "tuple[Exploration, dict[str, Any]]":
