@@ -1,6 +1,6 @@
 import pytest
 
-from spikequant.errors import FormatError, SpecError
+from spikequant.errors import FormatError, MismatchError, SpecError
 from spikequant.quantizers import LQNet
 from spikequant.recipes import Space
 from spikequant.studies.bench import Measures
@@ -77,6 +77,20 @@ def test_hypervolume_never_falls(found: Exploration) -> None:
     assert course == sorted(course)
     assert 0 < course[0] < course[-1] < 1
     assert found.model_copy(update={"evaluated": ()}).hypervolume() == []
+
+
+def test_hypervolumes_of_searches_share_a_box(found: Exploration) -> None:
+    fewer = found.model_copy(update={"evaluated": found.evaluated[1:3]})
+    two = fewer.model_copy(update={"objectives": ("accuracy", "memory")})
+    wide = found.model_copy(update={"objectives": ("accuracy", "memory")})
+    box = 1.01 * (1.01 - 200 / 600)  # of the first: as accurate as the best, 200 of 600 bits above the smallest
+    assert two.hypervolume(beside=[wide])[0] == pytest.approx(box / 1.01**2)
+    assert found.hypervolume(beside=[fewer, found]) == found.hypervolume()
+    assert fewer.hypervolume(beside=[found])[-1] < found.hypervolume()[-1]
+    with pytest.raises(
+        MismatchError, match=r"beside: a search by \('memory',\) does not compare with one by \('accuracy', 'memory', 'emd'\)"
+    ):
+        found.hypervolume(beside=[found.model_copy(update={"objectives": ("memory",)})])
 
 
 def test_the_record_survives_and_damage_is_named(found: Exploration) -> None:

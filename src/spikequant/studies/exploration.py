@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue
 
-from spikequant.errors import FormatError, SpecError
+from spikequant.errors import FormatError, MismatchError, SpecError
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, Space
 from spikequant.recipes.space import Rounding
@@ -79,13 +79,23 @@ class Exploration(Spec):
         """
         return self.finished[knee([self.costs(each) for each in self.finished])]
 
-    def hypervolume(self) -> list[float]:
-        """The volume that the front dominates after each evaluation, as a share of the box up to the worst candidate seen."""
+    def hypervolume(self, beside: Sequence[Self] = ()) -> list[float]:
+        """The volume that the front dominates after each evaluation, as a share of the box up to the worst candidate seen.
+
+        Shares of several searches compare where each is given the others as ``beside``: the box is then that of all their candidates.
+
+        Raises:
+            MismatchError: a search beside this one has other objectives.
+        """
+        for each in beside:
+            if each.objectives != self.objectives:
+                raise MismatchError(f"beside: a search by {each.objectives} does not compare with one by {self.objectives}")
         table = [self.costs(each) for each in self.finished]
         if not table:
             return []
-        low = [min(column) for column in zip(*table, strict=True)]
-        span = [(max(column) - least) or 1.0 for column, least in zip(zip(*table, strict=True), low, strict=True)]
+        columns = [*zip(*table, *(other.costs(each) for other in beside for each in other.finished), strict=True)]
+        low = [min(column) for column in columns]
+        span = [(max(column) - least) or 1.0 for column, least in zip(columns, low, strict=True)]
         scaled = [[(cost - least) / width for cost, least, width in zip(row, low, span, strict=True)] for row in table]
         return [hypervolume(scaled[: count + 1], [WORST] * len(low)) / WORST ** len(low) for count in range(len(scaled))]
 
