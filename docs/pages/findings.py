@@ -1,7 +1,7 @@
 """What each paper says, judged by its own table and by our committed records."""
 
 from pages.results import RESULTS, wide
-from spikequant.search import judge, paper_claims, paper_noise, paper_rows, papers
+from spikequant.search import judge, paper_claims, paper_noise, paper_rows, papers, with_gains
 from spikequant.studies import study_rows
 from spikequant.views.claims import verdicts
 from spikequant.views.tables import markdown
@@ -29,7 +29,7 @@ def section(paper: str) -> str:
     if not studies:
         parts += ["No study of ours on this paper is committed as records yet.", wide(markdown(verdicts({"paper": own})))]
     for folder in studies:
-        rows = study_rows(folder)
+        rows = with_gains(paper, study_rows(folder))
         ours = [judge(claim, rows) for claim in asked]
         parts += [f"Ours: [{folder.name}](results/{folder.name}.md).", wide(markdown(verdicts({"paper": own, "ours": ours})))]
     return "\n\n".join(parts)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from spikequant.search import cells, paper_rows, papers
+from spikequant.search import cells, paper_rows, papers, with_gains
 from spikequant.studies import study_rows
 from spikequant.views.claims import configurations
 from spikequant.views.figures import Figure
@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 SAID = "Mean and standard deviation (±) over seeds; `?` marks our reading of a paper that says too little."
 ALT = 2000  # characters
 RECORD = "[0-9a-f]" * 16 + ".json"
-MEASURES = ("accuracy", "emd", "emd_floor", "mean_rate", "dead", "memory_bits")
+MEASURES = ("accuracy", "gain", "emd", "emd_floor", "mean_rate", "dead", "memory_bits")
 
 
 def pages() -> dict[str, str]:
@@ -76,7 +76,8 @@ def page(folder: Path, shown: Shown | None = None) -> str:
 def of_records(folder: Path) -> str:
     """The configurations of a study's records, beside the paper's where all tags are the same."""
     paper = next((name for name in papers() if folder.name.startswith(name)), None)
-    found = cells(study_rows(folder), MEASURES, paper_rows(paper) if paper else ())
+    rows = study_rows(folder)
+    found = cells(with_gains(paper, rows) if paper else rows, MEASURES, paper_rows(paper) if paper else ())
     return wide(markdown(configurations([cell for cell in found if cell.mean is not None], MEASURES)))
 
 

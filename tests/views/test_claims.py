@@ -62,6 +62,25 @@ def test_tags_laid_aside_let_rows_stand_beside_the_papers(run: Callable[..., Any
         assert [cell["paper"] for cell in document["cells"] if cell["mean"] == 0.5] == [paper]
 
 
+def test_gains_of_ours_stand_beside_the_papers(run: Callable[..., Any], tmp_path: Path) -> None:
+    lines = [f"bnn cifar10 resnet50 {method},0,{accuracy}\n" for method, accuracy in (("stompp", 0.7), ("ste", 0.5))]
+    (tmp_path / "rows.csv").write_text("tags,seed,accuracy\n" + "".join(lines))
+    out = run("claims", "stompp", "--rows", tmp_path / "rows.csv").out
+    (line,) = (line for line in out.splitlines() if line.startswith("bnn cifar10 resnet50  "))
+    assert line.split()[3:] == ["1", "–", "–", "20.0%", "–", "18.0%", "2.0%"]
+    (judged,) = (line for line in out.splitlines() if line.startswith("gains-over-ste-bnn"))
+    assert judged.split()[3] == "1"
+
+
+def test_the_papers_rows_that_none_of_ours_fills_are_shown_when_asked_for(run: Callable[..., Any]) -> None:
+    shown = [
+        [line for line in run("claims", "stompp", *option).out.splitlines() if line.startswith(("bnn ", "bwn "))]
+        for option in ((), ("--unfilled",))
+    ]
+    assert [len(lines) for lines in shown] == [0, 8]
+    assert shown[1][0].split() == ["bnn", "cifar10", "resnet50", "0", *"––––––", "18.0%", "–"]
+
+
 def test_says_what_it_cannot_read(run: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(ROWS)
     rows = ["beyond-accuracy", "--rows", str(tmp_path / "rows.csv")]

@@ -5,6 +5,7 @@ from spikequant.search.candidate import Candidate, Shape, Strategy, Verdict, ask
 from spikequant.search.cells import Cell, cells
 from spikequant.search.claims import Claim, paper_claims, read_claims
 from spikequant.search.front import front, hypervolume, knee
+from spikequant.search.gains import with_gains
 from spikequant.search.halving import halving
 from spikequant.search.judging import Finding, judge
 from spikequant.search.noise import Noise, noise_of, paper_noise
@@ -52,5 +53,6 @@ __all__ = [
     "reward",
     "select",
     "strategy",
+    "with_gains",
     "without",
 ]

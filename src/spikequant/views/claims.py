@@ -15,7 +15,7 @@ from spikequant.views.wording import distance, percent
 if TYPE_CHECKING:
     from spikequant.search import Cell, Finding, Row
 
-SHOWN = {"accuracy": percent, "dead": percent, "silent": percent}
+SHOWN = {"accuracy": percent, "gain": percent, "dead": percent, "silent": percent}
 
 
 def claims(
@@ -27,16 +27,17 @@ def claims(
     aside: Annotated[
         str, typer.Option(help="Tags of these rows to lay aside, such as short: else they stand beside no cell of the paper's.")
     ] = "",
+    unfilled: Annotated[bool, typer.Option("--unfilled", help="Print the paper's rows that none of ours fills, too.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
     """Judge every claim of a paper by its own table, and by rows of ours."""
-    from spikequant.search import cells, judge, paper_claims, paper_noise, paper_rows
+    from spikequant.search import cells, judge, paper_claims, paper_noise, paper_rows, with_gains
 
     if rows is None and (only or aside):
         raise SpecError(f"{'--only' if only else '--aside'} chooses among rows of ours: give them with --rows too, or leave it out")
     printed, asked = paper_rows(paper), paper_claims(paper)
-    ours = None if rows is None else _chosen(rows, only, aside)
+    ours = None if rows is None else with_gains(paper, _chosen(rows, only, aside))
     own = [judge(claim, printed, lambda measure, scale: paper_noise(paper, measure, scale)) for claim in asked]
     findings = {"paper": own} if ours is None else {"paper": own, "ours": [judge(claim, ours) for claim in asked]}
     measures = sorted({claim.measure for claim in asked})
@@ -47,8 +48,8 @@ def claims(
         "cells": [_cell(c) for c in found],
     }
     text = text_table(verdicts(findings))
-    if ours is not None:
-        text += "\n\n" + text_table(configurations([cell for cell in found if cell.mean is not None], measures))
+    if shown := [cell for cell in found if cell.mean is not None or (unfilled and cell.paper is not None)]:
+        text += "\n\n" + text_table(configurations(shown, measures))
     return Answer(document, text)
 
 
