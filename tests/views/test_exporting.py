@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,21 @@ def test_export_and_verify(run: Callable[..., Any], tmp_path) -> None:
     code, out, _ = run("verify", str(tmp_path / "net.sqp"), "--data", "digits", "--images", "5")
     assert code == 0
     assert [line.split(" of ")[0] for line in out.splitlines()] == [*(["c: 0"] if compiler() else []), "onnx: 0", "torch: 0"]
+
+
+def test_a_nir_view_is_for_the_reader_that_is_named(run: Callable[..., Any], tmp_path) -> None:
+    nir = pytest.importorskip("nir")
+    verbs.quantize_saved("digits", Recipe.integer(weight_bits=2, state_bits=8), tmp_path / "small", "digits", 1)
+    call = ("export", "nir", str(tmp_path / "small"), "--out", str(tmp_path / "net.nir"))
+    for more, dt, said in (((), 1e-4, "spikingjelly"), (("--reader", "norse"), 1e-3, "norse")):
+        code, out, _ = run(*call, *more)
+        assert code == 0
+        others = " and ".join(sorted({"norse", "snntorch", "spikingjelly"} - {said}))
+        assert re.search(rf"spikes \d+, different \d+, as {said} reads it; {others} take a file of their own: --reader$", out)
+        about = json.loads(nir.read(tmp_path / "net.nir").metadata["spikequant"])
+        assert (about["reader"], about["dt"]) == (said, dt)
+    code, _, err = run("export", "c", str(tmp_path / "small"), "--out", str(tmp_path / "build"), "--reader", "norse")
+    assert (code, "form 'c' is the same for every reader, got reader 'norse'; leave it out" in err) == (2, True)
 
 
 @pytest.mark.parametrize(("scores", "said"), [(None, "2 of 9 spikes differ"), (3, "2 of 9 spikes and 3 scores differ")])

@@ -15,17 +15,19 @@ from spikequant.studies.resolve import is_file, resolve_data, resolve_model
 BATCH, SHOWN, COUNTED = 128, 64, 8
 
 
-def export(form: str, origin: str, out: Path, data: str | None = None) -> dict[str, Any]:
+def export(form: str, origin: str, out: Path, data: str | None = None, reader: str | None = None) -> dict[str, Any]:
     """Write ``origin``, a program's file or a network, in a form; ``data`` names the set whose *training* images calibrate what is no
-    integer network yet, say how active its layers are, and become test vectors.
+    integer network yet, say how active its layers are, and become test vectors. ``reader``: the library that a NIR view is for.
 
     Raises:
-        SpecError: the form is unknown, data is needed or does not fit, or something has no integer form.
+        SpecError: form or reader is unknown, the form has no readers, data is needed or does not fit, or something has no integer form.
     """
     if form not in WRITERS:
         raise SpecError(unknown("form", form, WRITERS))
+    if reader is not None and form != "nir":
+        raise SpecError(f"form {form!r} is the same for every reader, got reader {reader!r}; leave it out, or write 'nir'")
     program, images = _program(origin, data)
-    written = WRITERS[form](program, out, images)
+    written = WRITERS[form](program, out, images, **({} if reader is None else {"reader": reader}))
     counted = {} if images is None else {"ledger": _counted(program, images)}
     return {"form": form, "out": str(out), "program": program.hash, "report": program.report, **written, **counted}
 
@@ -75,8 +77,11 @@ def _onnx(program: Program, out: Path, images: Any) -> dict[str, Any]:
     return program.write_onnx(out, images)._asdict()
 
 
-def _nir(program: Program, out: Path, images: Any) -> dict[str, Any]:
-    return program.write_nir(out, images)._asdict()
+def _nir(program: Program, out: Path, images: Any, reader: str = "spikingjelly") -> dict[str, Any]:
+    written = program.write_nir(out, images, reader)
+    from spikequant.deploy.nir import READERS  # needs the library that was just used
+
+    return {**written._asdict(), "reader": reader, "other_readers": sorted(READERS.keys() - {reader})}
 
 
 def _c(program: Program, out: Path, images: Any) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _c(program: Program, out: Path, images: Any) -> dict[str, Any]:
     return {name: sizes[name] for name in ("constant_bytes", "memory_bytes", "state_bytes")}
 
 
-WRITERS: dict[str, Callable[[Program, Path, Any], dict[str, Any]]] = {"c": _c, "nir": _nir, "onnx": _onnx, "program": _program_file}
+WRITERS: dict[str, Callable[..., dict[str, Any]]] = {"c": _c, "nir": _nir, "onnx": _onnx, "program": _program_file}
 
 
 def verify_saved(path: str, data: str, images: int = 200, model: str | None = None) -> dict[str, Any]:

@@ -18,6 +18,10 @@ def export(
     origin: Annotated[str, typer.Argument(metavar="MODEL_OR_PROGRAM", help="A program's file, or a network. " + MODEL)],
     out: Annotated[Path, typer.Option(help="Folder of the C, or the file.")],
     data: Annotated[str | None, typer.Option(help="Data set whose training images calibrate, and become test vectors.")] = None,
+    reader: Annotated[
+        Literal["norse", "snntorch", "spikingjelly"] | None,
+        typer.Option(help="NIR: the library that the view is for, spikingjelly unless said."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:
@@ -25,9 +29,12 @@ def export(
     from spikequant.studies import export as written
 
     files.refuse_unwritable(out if form == "c" else out.parent)
-    document = written(form, origin, out, data)
+    document = written(form, origin, out, data, reader)
     sizes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in document.items() if isinstance(value, int))
-    return Answer(document, f"{out}: {form} of program {document['program'][:12]}, {sizes}")
+    said = f"{out}: {form} of program {document['program'][:12]}, {sizes}"
+    if form == "nir":
+        said += f", as {document['reader']} reads it; {' and '.join(document['other_readers'])} take a file of their own: --reader"
+    return Answer(document, said)
 
 
 def verify(
