@@ -103,6 +103,23 @@ class IFNode(BaseNode):
         return torch.stack(spikes) if self.step_mode == "m" else spikes[0]
 
 
+@belongs("spikingjelly.activation_based.neuron.psn")
+class PSN(nn.Module):
+    """A neuron of no base that is known, with weights of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 1).float()
+
+
+@belongs("spikingjelly.activation_based.neuron.base_node")
+class NonSpikingBaseNode(nn.Module):
+    """A readout beside the neurons: it integrates and does not fire."""
+
+
 @belongs("norse.torch.module.snn")
 class SNNCell(nn.Module):
     def __init__(self, p: Any, dt: float = 0.001) -> None:

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from spikequant.errors import MismatchError
-from spikequant.neurons import IF, LIF, enroll, guests, library, observable, rest, runs_steps, tap
+from spikequant.neurons import IF, LIF, enroll, guests, library, observable, rest, runs_steps, strangers, tally, tap
 
 
 def test_known_by_name(foreign: ModuleType) -> None:
@@ -25,6 +26,23 @@ def test_only_the_library_itself_counts() -> None:
         """A user's class of that name."""
 
     assert library(SpikingNeuron()) is None
+
+
+def test_neurons_that_are_not_known(foreign: ModuleType) -> None:
+    """Not those within another, nor layers, nor what does not fire."""
+    outer = foreign.PSN()
+    outer.inner = foreign.PSN()
+    known = [foreign.Leaky(), foreign.IFNode(), foreign.LIFCell(), foreign.LICell(), foreign.SynapseFilter(), foreign.NonSpikingBaseNode()]
+    assert list(strangers(nn.Sequential(*known, LIF(decay=0.5), nn.ReLU(), outer))) == ["8"]
+    assert not guests(outer)
+
+
+@pytest.mark.parametrize("hear", [tap, tally])
+def test_what_goes_unseen_is_refused(foreign: ModuleType, hear: Any) -> None:
+    model = nn.Sequential(LIF(decay=0.5), foreign.PSN())
+    told = "1: of spikingjelly's neurons those built on BaseNode or SimpleBaseNode are known, PSN is not; its spikes would go unseen"
+    with pytest.raises(MismatchError, match=told), hear(model, lambda *heard: None):
+        pass
 
 
 def test_no_library_is_imported() -> None:

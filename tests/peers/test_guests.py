@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import spikequant as sq
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Unrolled
+from spikequant.neurons import strangers
 
 STEPS = 8
 WEIGHTS = sq.Uniform(bits=4, levels_at="zero")
@@ -196,8 +197,64 @@ def test_norse(norse: ModuleType, loader: Loader, sequence: bool) -> None:
     assert 1 < state[1].i.unique().numel() <= 16
 
 
-def test_weights_inside_a_neuron_are_refused(norse: ModuleType) -> None:
-    import norse.torch as library
+STRANGE = {
+    "snntorch": lambda snntorch: [snntorch.LeakyParallel(4, 4), snntorch.StateLeaky(0.9, 4)],
+    "spikingjelly": lambda neuron: [neuron.GatedLIFNode(4), neuron.PSN(4), neuron.SlidingPSN(2), neuron.ILCIFNode(4, 1), lstm()],
+    "norse": lambda _: [library().CobaLIFCell(4, 4), library().LIFCorrelation(4, 4)],
+}
+HEAVY = {
+    "snntorch": lambda snntorch: [snntorch.SLSTM(4, 4), snntorch.RLeaky(0.9, all_to_all=False), snntorch.LeakyParallel(4, 4)],
+    "spikingjelly": lambda neuron: [neuron.PSN(4), neuron.MaskedPSN(2, 4), neuron.SlidingPSN(2), layers().DropConnectLinear(4, 4)],
+    "norse": lambda _: [library().LIFRecurrentCell(4, 4), library().CobaLIFCell(4, 4), library().LILinearCell(4, 4)],
+}
+LIGHT = {
+    "snntorch": lambda snntorch: [snntorch.RLeaky(0.9, linear_features=4), snntorch.SConv2dLSTM(1, 1, 3), snntorch.Leaky(0.9)],
+    "spikingjelly": lambda neuron: [
+        neuron.MPBNLIFNode(out_features=4),
+        neuron.NonSpikingLIFNode(),
+        layers().SeqToANNContainer(nn.Conv2d(1, 1, 1)),
+        layers().Conv2d(1, 1, 1),
+        layers().BatchNorm2d(1),
+        layers().LinearRecurrentContainer(neuron.IFNode(), 4, 4),
+    ],
+    "norse": lambda _: [library().LIFCell(), library().LI(), library().PoissonEncoder(4), library().Lift(nn.Linear(1, 1))],
+}
 
-    with pytest.raises(SpecError, match="LIFRecurrentCell holds weights that are no layer's"):
-        sq.quantize(nn.Sequential(library.LIFRecurrentCell(4, 4)), sq.Recipe(weights=WEIGHTS))
+
+def library() -> Any:
+    import norse.torch
+
+    return norse.torch
+
+
+def layers() -> Any:
+    from spikingjelly.activation_based import layer
+
+    return layer
+
+
+def lstm() -> nn.Module:
+    from spikingjelly.activation_based import rnn
+
+    return rnn.SpikingLSTM(4, 4, 1)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_neurons_that_are_not_known_are_refused(request: pytest.FixtureRequest, loader: Loader, name: str) -> None:
+    for neuron in STRANGE[name](request.getfixturevalue(name)):
+        net, told = nn.Sequential(nn.Linear(12, 4), neuron), f"1: of {name}'s neurons .* are known, {type(neuron).__name__} is not"
+        with pytest.raises(SpecError, match=told):
+            sq.quantize(net, sq.Recipe(state=sq.Uniform(bits=4, low=-1.0, high=1.0)))
+        with pytest.raises(MismatchError, match=told):
+            sq.record(net, loader)
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_weights_that_no_grid_reaches_are_refused(request: pytest.FixtureRequest, name: str) -> None:
+    guest = request.getfixturevalue(name)
+    for module in HEAVY[name](guest):
+        with pytest.raises(SpecError, match=f"1: no grid is hung on weights of a {type(module).__name__}, only on"):
+            sq.quantize(nn.Sequential(nn.Linear(4, 4), module), sq.Recipe(weights=WEIGHTS))
+    for module in LIGHT[name](guest):
+        sq.quantize(nn.Sequential(nn.Linear(4, 4), module), sq.Recipe(weights=WEIGHTS))
+        assert not strangers(module)

@@ -68,11 +68,31 @@ def test_constants(foreign: ModuleType) -> None:
     assert (small[1].threshold.item(), small[1].beta.item()) == (1.0, 1.0)  # type: ignore[union-attr, operator]
 
 
+@pytest.mark.parametrize("name", ["recurrent_weights", "V"])
+def test_weights_inside_a_neuron_stay_float_only_where_that_is_said(foreign: ModuleType, name: str) -> None:
+    guest = net(foreign)
+    guest[1].register_parameter(name, nn.Parameter(torch.zeros(8, 8)))
+    guest[1].norm = nn.BatchNorm1d(8)
+    told = "1: no grid is hung on weights of a Leaky, only on those of .*leave them float: overrides={'1': Override.weights='float'.}"
+    with pytest.raises(SpecError, match=told):
+        quantize(guest, Recipe(weights=HALVES))
+    small = quantize(guest, Recipe(weights=HALVES, overrides={"1": Override(weights="float")}))
+    assert small[0].weight.mul(2).frac().eq(0).all()  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize("beside", [[], [1]], ids=["alone", "beside a known one"])
+@pytest.mark.parametrize("recipe", [Recipe(state=HALVES), Recipe(constants=HALVES), Recipe(weights=HALVES)])
+def test_neurons_that_are_not_known_stay_float_only_where_that_is_said(foreign: ModuleType, recipe: Recipe, beside: list[int]) -> None:
+    guest = nn.Sequential(foreign.PSN(), *(nn.Sequential(nn.Linear(4, 2), foreign.Leaky()) for _ in beside))
+    with pytest.raises(SpecError, match=r"0: .* PSN(,| is not).*leave (it|them) float"):
+        quantize(guest, recipe)
+    if beside:
+        kept = Override(state="float", constants="float", weights="float")
+        assert quantize(guest, recipe.model_copy(update={"overrides": {"0": kept}}))(torch.ones(3, 4)).shape == (3, 2)
+
+
 def test_refuses(foreign: ModuleType) -> None:
-    recurrent = net(foreign)
-    recurrent[1].recurrent_weights = nn.Parameter(torch.zeros(8, 8))
     for guest, recipe, reason in [
-        (recurrent, Recipe(weights=HALVES), "holds weights that are no layer's"),
         (nn.Sequential(foreign.Leaky(reset_delay=False)), Recipe(state=HALVES), "resets after it has rounded"),
         (nn.Sequential(foreign.Leaky(state_quant=abs)), Recipe(state=HALVES), "has a state_quant already"),
         (nn.Sequential(foreign.Leaky()), Recipe(state=HALVES, snapped="both"), "rounds before it fires; snapped='both'"),

@@ -27,7 +27,8 @@ def record(model: nn.Module, loader: Loader, batches: int = 20, seed: int = 0) -
 
     Raises:
         SpecError: no batch was asked for or given.
-        MismatchError: the model holds no spiking neuron, a neuron saw nothing, or gave anything but zeros and ones.
+        MismatchError: the model holds no spiking neuron, or one of another library that is not known, a neuron saw nothing, or gave
+            anything but zeros and ones.
 
     >>> from spikequant.neurons import LIF
     >>> firing = record(nn.Sequential(LIF(decay=0.5)), [(torch.eye(2).expand(4, 2, 2), torch.zeros(2))])

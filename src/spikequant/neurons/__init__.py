@@ -2,7 +2,7 @@
 
 from spikequant.neurons.competing import Competing
 from spikequant.neurons.decolle import Refraining, Traces, tracing
-from spikequant.neurons.guests import STAND_IN, enroll, guests, library, observable, rest, runs_steps
+from spikequant.neurons.guests import STAND_IN, enroll, guests, is_foreign, library, observable, rest, runs_steps, strangers, unfamiliar
 from spikequant.neurons.lif import IF, LIF, HoldsGrid
 from spikequant.neurons.synaptic import Alpha, ParametricLIF, SecondOrder, Synaptic
 from spikequant.neurons.tap import CountListener, Listener, spiking, tally, tap
@@ -26,13 +26,16 @@ __all__ = [
     "TrainedThreshold",
     "enroll",
     "guests",
+    "is_foreign",
     "kernels_in_use",
     "library",
     "observable",
     "rest",
     "runs_steps",
     "spiking",
+    "strangers",
     "tally",
     "tap",
     "tracing",
+    "unfamiliar",
 ]

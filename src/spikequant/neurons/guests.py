@@ -17,6 +17,15 @@ BASES = {
     "spikingjelly": frozenset({"BaseNode", "SimpleBaseNode"}),
     "norse": frozenset({"SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell"}),
 }
+# Where their other neurons are defined, whose conventions are not known here; those that do not spike are no neurons.
+STRANGERS = (
+    "snntorch._neurons.",
+    "spikingjelly.activation_based.neuron",
+    "spikingjelly.activation_based.rnn",
+    "norse.torch.module.coba_lif",
+    "norse.torch.module.lif_correlation",
+)
+SEQUENCES = frozenset({"AssociativeLeaky", "StateLeaky"})  # of snnTorch's base, yet a call runs all steps
 STAND_IN = "stand_in"
 
 
@@ -31,6 +40,15 @@ def library(module: nn.Module) -> str | None:
     return package if fires else None
 
 
+def is_foreign(module: nn.Module) -> bool:
+    """Whether it is a module of one of these libraries, a neuron or not.
+
+    >>> is_foreign(nn.Linear(1, 1))
+    False
+    """
+    return any(base.__module__.partition(".")[0] in BASES for base in type(module).__mro__)
+
+
 @functools.cache
 def _package(kind: type) -> str | None:
     packages = ((base, base.__module__.partition(".")[0]) for base in kind.__mro__)
@@ -40,6 +58,29 @@ def _package(kind: type) -> str | None:
 def guests(model: nn.Module) -> dict[str, nn.Module]:
     """The spiking neurons of other libraries by their qualified names, in the order of definition."""
     return {name: module for name, module in model.named_modules() if library(module)}
+
+
+def strangers(model: nn.Module) -> dict[str, nn.Module]:
+    """Neurons of these libraries whose conventions are not known here, by their qualified names; not those within another neuron."""
+    within, found = tuple(f"{name}." for name in guests(model)), dict[str, nn.Module]()
+    for name, module in model.named_modules():
+        if _is_strange(cast(Any, type(module))) and not name.startswith(within):
+            found[name], within = module, (*within, f"{name}.")
+    return found
+
+
+def unfamiliar(name: str, neuron: nn.Module) -> str:
+    """What a user is told of a stranger: which library's neurons are known."""
+    package = next(base.__module__ for base in type(neuron).__mro__ if base.__module__.startswith(STRANGERS)).partition(".")[0]
+    known = f"those built on {' or '.join(sorted(BASES[package]))}" + (" that run one step a call" if package == "snntorch" else "")
+    return f"{name}: of {package}'s neurons {known} are known, {type(neuron).__name__} is not"
+
+
+@functools.cache
+def _is_strange(kind: type) -> bool:
+    names = {base.__name__ for base in kind.__mro__}
+    defined = any(base.__module__.startswith(STRANGERS) for base in kind.__mro__)
+    return defined and not any("NonSpiking" in name for name in names) and (_package(kind) is None or bool(names & SEQUENCES))
 
 
 def observable(model: nn.Module) -> dict[str, nn.Module]:

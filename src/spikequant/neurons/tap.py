@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError
-from spikequant.neurons.guests import STAND_IN, guests, observable, runs_steps, spikes_of
+from spikequant.neurons.guests import STAND_IN, guests, observable, runs_steps, spikes_of, strangers, unfamiliar
 from spikequant.neurons.lif import LIF, Counter
 
 Listener = Callable[[str, Tensor], object]
@@ -35,8 +35,9 @@ def tap(model: nn.Module, listener: Listener) -> Iterator[None]:
     heard once, at the end of the block, with all its steps.
 
     Raises:
-        MismatchError: the model has no spiking neuron, or a guest's steps differ in shape.
+        MismatchError: the model has no spiking neuron, or one of another library that is not known, or a guest's steps differ in shape.
     """
+    _refuse_strangers(model)
     found, steps = observable(model), dict[str, list[Tensor]]()
     if not found:
         raise _nothing(model)
@@ -70,7 +71,13 @@ def tally(model: nn.Module, listener: CountListener) -> Iterator[None]:
             neuron.counters = before[name]
 
 
+def _refuse_strangers(model: nn.Module) -> None:
+    for name, neuron in strangers(model).items():
+        raise MismatchError(f"{unfamiliar(name, neuron)}; its spikes would go unseen")
+
+
 def _counting(model: nn.Module) -> dict[str, LIF]:
+    _refuse_strangers(model)
     for name, guest in guests(model).items():
         raise MismatchError(f"layer {name!r} ({type(guest).__name__}) of another library does not count its spikes; use tap")
     found = spiking(model)

@@ -13,8 +13,6 @@ from spikequant.numerics import snap
 from spikequant.quantizers import Quantizer
 from spikequant.recipes.recipe import Override, Recipe
 
-OWN_WEIGHTS = ("input_weights", "recurrent_weights")
-
 
 class Seat(nn.Module):
     """A quantizer as the callable that snnTorch applies to every state: the grid as it stands, never fitted by what it reads."""
@@ -35,13 +33,8 @@ def welcome(model: nn.Module, recipe: Recipe) -> None:
         SpecError: a guest cannot take what the recipe asks.
     """
     every: list[Recipe | Override] = [recipe, *recipe.overrides.values()]
-    weights = any(each.weights is not None for each in every)
     inside = any(each.state is not None or each.constants is not None for each in every)
     for name, guest in guests(model).items():
-        if weights and any(hasattr(guest, tensor) for tensor in OWN_WEIGHTS):
-            raise SpecError(
-                f"{name}: {type(guest).__name__} holds weights that are no layer's; quantize them as a Linear layer before the neuron"
-            )
         if library(guest) == "snntorch":
             _refuse_what_snntorch_cannot(name, guest, recipe)
         elif inside and not hasattr(guest, STAND_IN):

@@ -40,8 +40,8 @@ def quantize(
     neuron by its name, as ``spikequant.behavior.extremes`` collects them over a whole training run.
 
     Raises:
-        SpecError: the recipe asks for what the model does not have, or the model is quantized already, holds NaN, needs calibration, or
-            has no integer form.
+        SpecError: the recipe asks for what the model does not have or no grid reaches, or the model is quantized already, holds NaN, needs
+            calibration, or has no integer form.
 
     >>> from spikequant.models import build
     >>> from spikequant.quantizers import Uniform

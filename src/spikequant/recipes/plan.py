@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
 from spikequant.models import activations
-from spikequant.neurons import Competing, Refraining, SecondOrder, guests, observable, spiking, tracing
+from spikequant.neurons import Competing, Refraining, SecondOrder, guests, is_foreign, observable, spiking, strangers, tracing, unfamiliar
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
 from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
 
@@ -54,12 +54,13 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     """Every tensor of the model with its grid, float ones among them.
 
     Raises:
-        SpecError: the recipe asks for what the model does not have, or a pattern matches nothing.
+        SpecError: the recipe asks for what the model does not have or no grid reaches, or a pattern matches nothing.
     """
     layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
-    traces, unheld = list(tracing(model)), {name: module for name, module in model.named_modules() if isinstance(module, UNHELD)}
-    _refuse_idle(recipe, {"layer": [*layers, *unheld], "activation": acts, "neuron": [*neurons, *traces]})
+    traces, unheld, unknown = list(tracing(model)), _unheld(model), strangers(model)
+    _refuse_idle(recipe, {"layer": [*layers, *unheld], "activation": acts, "neuron": [*neurons, *traces, *unknown]})
     _refuse_unheld_layers(recipe, unheld)
+    _refuse_strangers(recipe, unknown)
     hung = []
     ends = dict(zip([*layers][:1] + [*layers][-1:], (recipe.first, recipe.last), strict=False))
     for name, layer in layers.items():
@@ -139,11 +140,13 @@ def _matching(recipe: Recipe, layer: str) -> list[Override]:
 def _overridden(
     recipe: Recipe, layer: str, field: Literal["weights", "biases", "activations", "state"], default: QuantizerSpec | None
 ) -> QuantizerSpec | None:
-    for override in reversed(_matching(recipe, layer)):
-        wanted = getattr(override, field)
-        if wanted is not None:
-            return _float_or(wanted)
-    return default
+    return _float_or(_wanted(recipe, layer, field, default))
+
+
+def _wanted(recipe: Recipe, layer: str, field: str, default: Any) -> Any:
+    """What the last override says that says anything."""
+    said = (getattr(override, field) for override in reversed(_matching(recipe, layer)))
+    return next((wanted for wanted in said if wanted is not None), default)
 
 
 def _constant(recipe: Recipe, layer: str, name: Constant) -> QuantizerSpec | None:
@@ -180,11 +183,32 @@ def _refuse_idle(recipe: Recipe, owned: Mapping[str, Sequence[str]]) -> None:
                 raise SpecError(f"recipe: layer pattern {pattern!r} gives {field} and matches no {owner}; there are {there}")
 
 
+def _unheld(model: nn.Module) -> dict[str, nn.Module]:
+    """What owns weights that no grid is hung on: layers, and neurons and layers of other libraries."""
+    neurons, modules = {**guests(model), **strangers(model)}, model.named_modules()
+    return {name: each for name, each in modules if isinstance(each, UNHELD) or (is_foreign(each) and _owns_weights(each, name in neurons))}
+
+
+def _owns_weights(module: nn.Module, neuron: bool) -> bool:
+    """Whether it has weights of its own, a neuron also in what is inside and no layer; of one axis, those inside are a norm's."""
+    layers, found = weighted(module), module.named_parameters(recurse=neuron)
+    inside = ((*name.rpartition(".")[::2], tensor.ndim) for name, tensor in found)
+    loose = any("weight" in tensor and owner not in layers and (axes > 1 or (neuron and not owner)) for owner, tensor, axes in inside)
+    return loose or (neuron and hasattr(module, "V"))  # snnTorch's weights from each neuron to itself
+
+
 def _refuse_unheld_layers(recipe: Recipe, unheld: Mapping[str, nn.Module]) -> None:
     for name, layer in unheld.items():
-        for field, wanted in (("weights", recipe.weights), ("biases", recipe.biases)):
-            if _overridden(recipe, name, field, wanted) is not None:  # type: ignore[arg-type]
+        for field, default in (("weights", recipe.weights), ("biases", recipe.biases)):
+            if (field == "weights" or isinstance(layer, UNHELD)) and (_wanted(recipe, name, field, default) or "float") != "float":
                 raise SpecError(
-                    f"{name}: no grid is hung on a {type(layer).__name__}, only on Conv1d, Conv2d and Linear; "
-                    f"leave it float: overrides={{{name!r}: Override({field}='float')}}"
+                    f"{name}: no grid is hung on {field} of a {type(layer).__name__}, only on those of Conv1d, Conv2d and Linear; "
+                    f"leave them float: overrides={{{name!r}: Override({field}='float')}}"
                 )
+
+
+def _refuse_strangers(recipe: Recipe, unknown: Mapping[str, nn.Module]) -> None:
+    for name, neuron in unknown.items():
+        for field in ("state", "constants"):
+            if (_wanted(recipe, name, field, getattr(recipe, field)) or "float") != "float":
+                raise SpecError(f"{unfamiliar(name, neuron)}; leave it float: overrides={{{name!r}: Override({field}='float')}}")
