@@ -32,6 +32,16 @@ def test_the_answer_names_a_recipe_that_quantize_takes(run: Callable[..., Any], 
     assert {"best.toml", "exploration.json", "front.csv", "report.html"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_every_candidate_that_enters_the_front_is_told(run: Callable[..., Any], asked: tuple[object, ...], tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text("weights = ['float', { kind = 'uniform', bits = 2, low = -10.0, high = 10.0 }]")
+    _, _, told = run(*asked, "--max-drop", "1.0", "--max-emd", "0.0001", "--strategy", "every")
+    fine, coarse = [line for line in told.splitlines() if line.startswith("on the front: ")]
+    assert fine.startswith("on the front: weights float, ptq: ")
+    assert coarse.startswith("on the front: weights uniform [-10, 10] 2 bits, ptq: ")
+    assert fine.endswith("EMD 0.000")
+    assert coarse.endswith(", beyond the bounds")
+
+
 def test_bounds_that_nothing_keeps_end_with_1_and_say_how_near(run: Callable[..., Any], asked: tuple[object, ...], tmp_path: Path) -> None:
     (tmp_path / "space.toml").write_text("weights = [{ kind = 'uniform', bits = 2, low = -10.0, high = 10.0 }]")
     code, printed, _ = run(*asked, "--max-drop", "1.0", "--max-emd", "0.0001")

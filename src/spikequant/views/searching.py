@@ -15,7 +15,7 @@ from spikequant.views.verbs import BROKEN, Answer, Debug, Json, asked
 from spikequant.views.wording import distance, duration, percent, size
 
 if TYPE_CHECKING:
-    from spikequant.studies import Exploration, Priced
+    from spikequant.studies import Evaluated, Exploration, Priced
 
 STRATEGIES = "halving, published (Q-SpiNN's), every, sensitivity (per layer), tpe, nsga2, nsga3 or random."
 MODEL = "A folder of a trained float network, made by save, or package.module:factory."
@@ -59,9 +59,8 @@ def explore(  # noqa: PLR0913 - the options of the command line
         return Answer(document, "\n".join([text_table(table), "", found.how_near(max_drop, max_emd), *notes, f"report: {report}"]), BROKEN)
     best, recipe = found.best_candidate(), found.best()
     files.write(out / "best.toml", recipe.to_toml())
-    measures = best.measures
-    told = f"best: {best.label}: {percent(measures.accuracy)}, {size(measures.memory_bits)}, EMD {distance(measures.emd)}"
-    lines = [text_table(table), "", told, *notes, f"network: {out / 'best'}", f"its recipe alone: {out / 'best.toml'}", f"report: {report}"]
+    places = [f"network: {out / 'best'}", f"its recipe alone: {out / 'best.toml'}", f"report: {report}"]
+    lines = [text_table(table), "", f"best: {_told(best)}", *notes, *places]
     return Answer(document | {"recipe": recipe.fields(), "network": str(out / "best")}, "\n".join(lines))
 
 
@@ -69,7 +68,7 @@ def _drawn(events: Iterable[object]) -> "tuple[Exploration, dict[str, Any]]":
     """Draw the search until its end: the price, then every candidate with the front so far."""
     from spikequant.studies import Exploration, Judged, Priced
 
-    total, smallest = None, float("inf")
+    total = None
     ended: list[Any] = []
     with display() as shown:
         for event in events:
@@ -77,14 +76,18 @@ def _drawn(events: Iterable[object]) -> "tuple[Exploration, dict[str, Any]]":
                 total = event.evaluations
                 shown.line(_price(event))
             elif isinstance(event, Judged):
-                shown.advance(len(event.so_far.evaluated), total, f"{len(event.so_far.front())} on the front", "candidate")
-                measures = event.candidate.measures
-                if event.candidate.passed and measures.memory_bits < smallest:
-                    smallest = measures.memory_bits
-                    shown.line(f"{event.candidate.label}: {size(smallest)}, accuracy {percent(measures.accuracy)}")
+                front = event.so_far.front()
+                shown.advance(len(event.so_far.evaluated), total, f"{len(front)} on the front", "candidate")
+                if event.candidate in front:
+                    shown.line(f"on the front: {_told(event.candidate)}{'' if event.candidate.passed else ', beyond the bounds'}")
             elif isinstance(event, Exploration | dict):
                 ended.append(event)
     return ended[0], ended[1]
+
+
+def _told(each: "Evaluated") -> str:
+    measures = each.measures
+    return f"{each.label}: {percent(measures.accuracy)}, {size(measures.memory_bits)}, EMD {distance(measures.emd)}"
 
 
 def _price(event: "Priced") -> str:
