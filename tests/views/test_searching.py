@@ -38,7 +38,7 @@ def test_every_candidate_that_enters_the_front_is_told(run: Callable[..., Any], 
     fine, coarse = [line for line in told.splitlines() if line.startswith("on the front: ")]
     assert fine.startswith("on the front: weights float, ptq: ")
     assert coarse.startswith("on the front: weights uniform [-10, 10] 2 bits, ptq: ")
-    assert fine.endswith("EMD 0.000")
+    assert fine.endswith("EMD 0.0000")
     assert coarse.endswith(", beyond the bounds")
 
 
