@@ -230,6 +230,16 @@ def test_refuses_a_batch_of_another_shape(shape: tuple[int, ...]) -> None:
         residual()(torch.zeros(shape))
 
 
+@pytest.mark.parametrize(("encoding", "shape"), [("direct", (0, 1, 6, 6)), ("events", (1, 0, 1, 6, 6)), ("events", (0, 1, 1, 6, 6))])
+def test_refuses_an_empty_batch_before_batch_norm_follows_it(encoding: str, shape: tuple[int, ...]) -> None:
+    network = residual(encoding).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    least = ", ".join(str(size or 1) for size in shape)
+    with pytest.raises(MismatchError, match=rf"small takes no empty batch, got shape .*; the least is \[{least}\]"):
+        network(torch.zeros(shape))
+    assert all(value.equal(before[name]) for name, value in network.state_dict().items())
+
+
 def test_refuses_images_in_whole_numbers() -> None:
     with pytest.raises(MismatchError, match=r"node 'conv1' \(conv2d\) takes fractions, got torch.uint8; give images as floats"):
         residual()(images().byte())

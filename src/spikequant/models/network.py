@@ -161,6 +161,9 @@ class Network(nn.Module):
         if tuple(x.shape[len(axes) :]) != self.wiring.input_shape:
             expected = ", ".join([*axes, *map(str, self.wiring.input_shape)])
             raise MismatchError(f"{self.wiring.name} takes batches of shape [{expected}], got {list(x.shape)}")
+        if not x.numel():  # before a batch norm takes the moments of nothing for its running ones
+            least = [max(1, size) for size in x.shape]
+            raise MismatchError(f"{self.wiring.name} takes no empty batch, got shape {list(x.shape)}; the least is {least}")
 
 
 def _shows_still(node: Node) -> bool:
