@@ -318,6 +318,8 @@ def test_shows_what_it_does() -> None:
         ({}, "a LIF needs either decay or tau, got decay=None and tau=None"),
         ({"decay": 0.5, "tau": 2.0}, "a LIF needs either decay or tau, got decay=0.5 and tau=2.0"),
         ({"tau": 0.5}, "tau must be at least 1 time step, got 0.5; nearest valid value: 1.0"),
+        ({"decay": 1.9}, r"decay must be in \[0, 1\], got 1.9; nearest valid value: 1"),
+        ({"decay": torch.tensor([0.5, -1.0])}, r"decay must be in \[0, 1\], got -1; nearest valid value: 0"),
         ({"decay": 0.5, "threshold": 0.0}, "threshold must be above 0, got 0.0"),
         ({"decay": 0.5, "threshold": torch.tensor([1.0, -2.0])}, "threshold must be above 0, got -2.0"),
         ({"decay": float("nan")}, "threshold and decay must be finite, got nan"),

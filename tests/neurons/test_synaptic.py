@@ -106,6 +106,10 @@ def test_refusals() -> None:
         Synaptic(synapse=0.5, form="decai", decay=0.5)  # type: ignore[arg-type]
     with pytest.raises(SpecError, match=r"decay must be above inhibitory, got 0.5 and 0.75"):
         Alpha(decay=0.5, inhibitory=0.75)
+    with pytest.raises(SpecError, match=r"inhibitory must be in \[0, 1\], got -0.5; nearest valid value: 0"):
+        Alpha(decay=0.5, inhibitory=-0.5)
+    with pytest.raises(SpecError, match=r"synapse must be in \[0, 1\], got 1.5; nearest valid value: 1"):
+        Synaptic(synapse=1.5, decay=0.5)
     with pytest.raises(SpecError, match="must start above 1 time step, got 1"):
         ParametricLIF(tau=1.0)
     with pytest.raises(MismatchError, match="is learned"):

@@ -55,8 +55,8 @@ class LIF(nn.Module):
     Shapes: current and spikes are ``[time, batch, channel, *space]``.
 
     Raises:
-        SpecError: neither or both of ``decay`` and ``tau``; a threshold that is not above 0, or not above where a reset puts the
-            membrane; a choice that is unknown, or that its charge does not read.
+        SpecError: neither or both of ``decay`` and ``tau``; a decay outside [0, 1]; a threshold that is not above 0, or not above
+            where a reset puts the membrane; a choice that is unknown, or that its charge does not read.
 
     >>> LIF(decay=0.5)(torch.ones(3, 1, 1)).flatten().tolist()
     [1.0, 1.0, 1.0]
@@ -84,7 +84,7 @@ class LIF(nn.Module):
         refuse_choices({**choices, "snapped": snapped, **({} if decay is None else {"decay": decay})}, self._kinds())
         tau = choices.setdefault("tau", 1.0)
         self.register_buffer("threshold", constant(threshold))
-        self.register_buffer("decay", constant(1 - 1 / tau if decay is None else decay))
+        self.register_buffer("decay", fraction("decay", 1 - 1 / tau if decay is None else decay))
         rest = choices.get("reset_value", 0.0) if choices.get("reset") == "value" else 0.0
         if not (self.threshold > rest).all():
             where = ", to which a reset puts the membrane" if rest else ""
@@ -279,3 +279,14 @@ def constant(value: float | Tensor) -> Tensor:
     if not torch.isfinite(constant).all():
         raise SpecError(f"threshold and decay must be finite, got {value}")
     return constant
+
+
+def fraction(name: str, value: float | Tensor) -> Tensor:
+    """A constant in [0, 1], such as what is left of a membrane after one step."""
+    fraction = constant(value)
+    valid = fraction.clamp(0, 1)
+    if not valid.equal(fraction):
+        worst = int((fraction - valid).abs().argmax())
+        got, nearest = (float(each.flatten()[worst]) for each in (fraction, valid))
+        raise SpecError(f"{name} must be in [0, 1], got {got:g}; nearest valid value: {nearest:g}")
+    return fraction

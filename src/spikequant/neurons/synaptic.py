@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikequant.errors import MismatchError, SpecError, unknown
-from spikequant.neurons.lif import LIF, HoldsGrid, asked, constant
+from spikequant.neurons.lif import LIF, HoldsGrid, asked, fraction
 from spikequant.neurons.sequence import as_given, sequence
 from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan
 
@@ -56,7 +56,7 @@ class Synaptic(SecondOrder):
     rounded (``full``, snnTorch) or after (``stored``). The equations are in ``spikequant.numerics.Synapse``.
 
     Raises:
-        SpecError: as LIF, or neither synapse nor recurrence.
+        SpecError: as LIF, a synapse outside [0, 1], or neither synapse nor recurrence.
 
     >>> Synaptic(synapse=0.5, decay=0.5, threshold=2.0)(torch.ones(3, 1, 1)).flatten().tolist()
     [0.0, 1.0, 0.0]
@@ -82,7 +82,7 @@ class Synaptic(SecondOrder):
             raise SpecError("the form 'rate' does not read sees, got 'stored': its membrane sees the full current; leave it out")
         self.has_synapse, self.form, self.sees, self.recurrent = synapse is not None, form, sees, recurrent
         self.currents = int(self.has_synapse)
-        self.register_buffer("synapse", constant(0.0 if synapse is None else synapse))
+        self.register_buffer("synapse", fraction("synapse", 0.0 if synapse is None else synapse))
 
     def scan(self, current: Tensor, start: Held | None = None, steps: int | None = None) -> tuple[Tensor, Held]:  # type: ignore[override]
         """Spikes, and what the neuron holds after the last step; ``start`` is what it held before the first."""
@@ -131,7 +131,7 @@ class Alpha(SecondOrder):
     Its state is an ``AlphaHeld``; one grid holds both currents. The equations are in ``spikequant.numerics.alpha_scan``.
 
     Raises:
-        SpecError: as LIF, or decays in the wrong order.
+        SpecError: as LIF, for both decays, or decays in the wrong order.
 
     >>> Alpha(decay=0.75, inhibitory=0.5, threshold=0.5, reset="value")(torch.ones(3, 1, 1)).flatten().tolist()
     [0.0, 0.0, 1.0]
@@ -142,7 +142,7 @@ class Alpha(SecondOrder):
 
     def __init__(self, inhibitory: float | Tensor, **lif: Any) -> None:
         super().__init__(**lif)
-        self.register_buffer("inhibitory", constant(inhibitory))
+        self.register_buffer("inhibitory", fraction("inhibitory", inhibitory))
         if not (self.decay > self.inhibitory).all():
             raise SpecError(f"decay must be above inhibitory, got {float(self.decay.min())} and {float(self.inhibitory.max())}")
 
