@@ -4,6 +4,8 @@ The names below are the public face. Each is loaded from its room on first use, 
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spikequant.errors import nearest
@@ -95,7 +97,7 @@ _ROOMS = {
     "write_report": "spikequant.views.report",
 }
 
-# Results that a notebook shows as figure and table: their rooms know nothing of it, so it is here that they are given it.
+# Results that a notebook shows as figure and table: their rooms know nothing of it, so it is here that they are given it, room by room.
 _DRAWN = frozenset({"Drift", "Exploration", "Program", "StudyEnded"})
 _DRAWING = "spikequant.views.notebook"
 
@@ -106,8 +108,6 @@ def __getattr__(name: str) -> object:
     if name not in _ROOMS:
         raise AttributeError(f"module 'spikequant' has no attribute {name!r}{nearest(name, _ROOMS)}")
     module = importlib.import_module(_ROOMS[name])
-    for drawn in _DRAWN & vars(module).keys():
-        getattr(module, drawn)._repr_html_ = _repr_html_
     value: object = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
     globals()[name] = value
     return value
@@ -121,3 +121,16 @@ def _repr_html_(result: object) -> str:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """This package, which Python tells of every room as soon as it is loaded, by whatever import."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, ModuleType):
+            for drawn in _DRAWN & vars(value).keys():
+                getattr(value, drawn)._repr_html_ = _repr_html_
+
+
+sys.modules[__name__].__class__ = _Package

@@ -57,23 +57,43 @@ def test_a_program_shows_its_operations() -> None:
     images = torch.rand(8, *(1, 8, 8))
     program = lower(quantize(network, Recipe.integer(weight_bits=4, state_bits=8), [(images, torch.zeros(8, dtype=torch.long))]))
     shown = html(program)
-    assert rows(shown) == len(program.header.operations)
+    assert (shown.count("<svg"), rows(shown)) == (1, len(program.header.operations))
     assert str(program).startswith("program ")
     assert program.hash[:12] in shown
 
 
+def trial(name: str, accuracy: float, bits: int) -> dict[str, Any]:
+    return {"name": name, "state": "done", "key": "k", "measures": {"accuracy": accuracy, "memory_bits": bits}}
+
+
 def test_the_end_of_a_study_shows_its_trials() -> None:
-    trial = {"name": "a", "state": "done", "key": "k", "measures": {"accuracy": 0.5}}
-    assert "1 of 1 trials done" in html(StudyEnded(trials=(trial,), interrupted=False, stopped=None))
+    shown = html(StudyEnded(trials=(trial("a", 0.5, 800), trial("b", 0.75, 1600)), interrupted=False, stopped=None))
+    assert "2 of 2 trials done" in shown
+    assert (shown.count("<svg"), rows(shown)) == (1, 2)
+    assert "<svg" not in html(StudyEnded(trials=(trial("a", 0.5, 800),), interrupted=False, stopped=None))
 
 
-@pytest.mark.parametrize(("name", "drawn"), [("compare", "Drift"), ("explore", "Exploration"), ("lower", "Program")])
-def test_what_the_facade_gives_out_shows_itself_and_its_room_does_not_know(name: str, drawn: str) -> None:
-    """In a fresh process: the room alone has no picture; a name asked of the facade brings it, and views only when it is drawn."""
-    room = f"sys.modules[sq.{name}.__module__.rsplit('.', 1)[0]]"
-    code = f"import sys, spikequant as sq; kind = getattr({room}, '{drawn}'); print(hasattr(kind, '_repr_html_'), 'altair' in sys.modules)"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import spikequant as sq; sq.compare, sq.lower, sq.explore",
+        "import spikequant.behavior, spikequant.deploy, spikequant.studies",
+        "from spikequant.studies.events import StudyEnded; from spikequant.deploy.program import Program; import spikequant.behavior",
+    ],
+)
+def test_results_show_themselves_however_they_are_imported(code: str) -> None:
+    """In a fresh process, for what was imported before counts; views are loaded only when a result is drawn."""
+    code += """
+import sys
+kinds = [getattr(sys.modules[f"spikequant.{room}"], name) for room, name in
+         (("behavior", "Drift"), ("deploy", "Program"), ("studies", "Exploration"), ("studies", "StudyEnded"))]
+print([hasattr(kind, "_repr_html_") for kind in kinds], "altair" in sys.modules)
+print(kinds[-1](trials=(), interrupted=False, stopped=None)._repr_html_())
+"""
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert answer.stdout.split() == ["True", "False"]
+    known, drawn = answer.stdout.splitlines()
+    assert known == "[True, True, True, True] False"
+    assert "<p>0 of 0 trials done</p>" in drawn
 
 
 def test_what_has_no_picture_is_refused() -> None:

@@ -50,5 +50,21 @@ class StudyEnded:
     interrupted: bool
     stopped: str | None
 
+    def __str__(self) -> str:
+        """The trials as a table, fractions, and below it how many are done."""
+        rows = [("accuracy", "emd", "state", "trial")]
+        for trial in self.trials:
+            accuracy, emd = (trial["measures"].get(name) for name in ("accuracy", "emd"))
+            rows.append((_number(accuracy), _number(emd), trial["state"], trial["name"]))
+        done = sum(trial["state"] == "done" for trial in self.trials)
+        told = f"{done} of {len(self.trials)} trials done{'; interrupted' if self.interrupted else ''}"
+        told += "" if self.stopped is None else f"; stopped: {self.stopped}"
+        width = max(len(state) for _, _, state, _ in rows)
+        return "\n".join([*(f"{a:>8}  {e:>6}  {state:<{width}}  {name}" for a, e, state, name in rows), told])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
 
 Event = Began | Progress | TrialEnded | Said | StudyEnded

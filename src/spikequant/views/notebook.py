@@ -1,4 +1,4 @@
-"""Results as a notebook shows them: a figure where there is one to draw, and a table."""
+"""Results as a notebook shows them: a figure where there is one to draw (of trials: two that have accuracy and memory), and a table."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -71,21 +71,25 @@ def _exploration(found: "Exploration") -> Markup:
 
 
 def _program(program: "Program") -> Markup:
+    from spikequant.views.figures.stored import stored
+
     header = program.header
-    stored = {op.name: sum(t.size for name, t in program.tensors.items() if name.startswith(f"{op.name}.")) for op in header.operations}
+    numbers = {op.name: sum(t.size for name, t in program.tensors.items() if name.startswith(f"{op.name}.")) for op in header.operations}
     rows = [
-        (op.name, type(op).__name__.lower(), ", ".join(op.inputs), " × ".join(map(str, program.shapes[op.name])), stored[op.name])
+        (op.name, type(op).__name__.lower(), ", ".join(op.inputs), " × ".join(map(str, program.shapes[op.name])), numbers[op.name])
         for op in header.operations
     ]
-    return _joined(str(program), [], Table(OPERATIONS, rows))
+    return _joined(str(program), [stored(numbers)], Table(OPERATIONS, rows))
 
 
 def _study(end: "StudyEnded") -> Markup:
+    from spikequant.views.figures import outcomes
     from spikequant.views.trials import trials_table
 
     trials = [dict(trial) for trial in end.trials]
     done = sum(trial["state"] == "done" for trial in trials)
-    return _joined(f"{done} of {len(trials)} trials done", [], trials_table(trials))
+    drawn = outcomes(trials)
+    return _joined(f"{done} of {len(trials)} trials done", [drawn] if drawn else [], trials_table(trials))
 
 
 SHOWN: dict[str, Callable[[Any], Markup]] = {"Drift": _drift, "Exploration": _exploration, "Program": _program, "StudyEnded": _study}
