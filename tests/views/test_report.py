@@ -234,10 +234,11 @@ def test_a_comparison_made_in_python_is_reported_without_a_record(tmp_path: Path
     assert "The firing of network differs from that of reference by an EMD of" in (tmp_path / "own.html").read_text()
 
 
-def test_several_comparisons_are_one_report_and_a_folder_takes_it(tmp_path: Path, comparison: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["", "new", "decay-0.5"])
+def test_several_comparisons_are_one_report_and_a_folder_takes_it(tmp_path: Path, comparison: dict[str, Any], name: str) -> None:
     drift = Drift.from_dict({key: value for key, value in comparison.items() if key in Drift.model_fields})
-    assert write_report([drift, comparison], tmp_path) == tmp_path / "report.html"
-    assert sorted(path.name for path in (tmp_path / "tables").glob("*.csv")) == [
+    assert write_report([drift, comparison], tmp_path / name) == tmp_path / name / "report.html"
+    assert sorted(path.name for path in (tmp_path / name / "tables").glob("*.csv")) == [
         "layers-2.csv",
         "layers.csv",
         "variants-2.csv",

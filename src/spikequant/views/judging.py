@@ -50,7 +50,7 @@ def compare(  # noqa: PLR0913 - the options of the command line
 
 def report(
     record: Annotated[Path, typer.Argument(help="A folder of demo, compare, explore or run, results/<study>, or a record in one.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file, or a folder for it; beside the record if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML file, or else a folder for it; beside the record if not given.")] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> Answer:

@@ -42,7 +42,7 @@ Documents = Document | Sequence[Document]
 def write_report(documents: Documents, path: Path | str) -> Path:
     """Write the report of a comparison, of a record or of several, to ``path``, and beside it the folders ``tables`` and ``figures``.
 
-    Where ``path`` is a folder, the report is ``report.html`` in it.
+    A name that ends in ``.html`` or ``.htm`` is the report's own; any other is a folder's, in which it is ``report.html``.
 
     Raises:
         SpecError: documents that are neither.
@@ -50,7 +50,7 @@ def write_report(documents: Documents, path: Path | str) -> Path:
         SpikequantError: the folder cannot be written to.
     """
     path = Path(path)
-    path = path / "report.html" if path.is_dir() else path
+    path = path if path.suffix.lower() in (".html", ".htm") and not path.is_dir() else path / "report.html"
     sections = [section(record, number) for number, record in enumerate(_records(documents))]
     written = _page(sections)
     for folder in ("tables", "figures"):
