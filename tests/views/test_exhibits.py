@@ -34,7 +34,17 @@ def test_digits_fill_no_row_of_the_paper_s_and_lack_its_network(run: Callable[..
     found = told(run, "beyond-accuracy-digits")
     assert sum(each["filled"] for each in found.values()) == 0
     assert [name for name, each in found.items() if not each["trials"]] == ["beyond-accuracy/figure2", "beyond-accuracy/figure3"]
-    assert "5 of 7 covered" in run("run", "beyond-accuracy-digits", "--figures").out
+    printed = run("run", "beyond-accuracy-digits", "--figures").out
+    assert printed.endswith("5 of 7 can be made from this study's trials; these fill rows of the paper in 0 of 7\n")
+
+
+def test_what_no_record_holds_names_the_command_that_does(run: Callable[..., Any]) -> None:
+    found = told(run, "qspinn-unsupervised")
+    assert {f"qspinn/{name}" for name in ("table1", "table2", "figure1b", "figure1c", "figure2", "figure8", "figure10")} <= set(found)
+    assert [found[f"qspinn/figure1{part}"]["trials"] for part in "bc"] == [15, 219]
+    for name in ("table1", "figure8"):
+        assert found[f"qspinn/{name}"]["trials"] == 0
+        assert "spikequant ranges stdp-net --data mnist" in found[f"qspinn/{name}"]["what"]
 
 
 def test_a_study_of_no_paper_says_so(run: Callable[..., Any]) -> None:

@@ -37,8 +37,9 @@ def covered(plan: "Plan") -> Answer:
     if not found:
         return Answer(document, f"study {plan.study.name} is of no paper: the names of those that are begin with that of the paper")
     table = Table(COLUMNS, [[_told(each)[column.key] for column in COLUMNS] for each in found])
-    made = sum(each["trials"] > 0 for each in found)
-    return Answer(document, f"{text_table(table)}\n{made} of {len(found)} covered")
+    made, printed, filled = (sum(each[name] > 0 for each in found) for name in ("trials", "printed", "filled"))
+    told = f"{made} of {len(found)} can be made from this study's trials; these fill rows of the paper in {filled} of {printed}"
+    return Answer(document, f"{text_table(table)}\n{told}")
 
 
 def _coverage(exhibit: Mapping[str, Any], plan: "Plan") -> dict[str, Any]:
