@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,9 +90,15 @@ def test_make_bench_runs_every_script() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure for minutes")
-def test_without_a_gpu_its_figures_are_left_out() -> None:
-    done = subprocess.run([sys.executable, str(FOLDER / "gpu.py"), "--json"], capture_output=True, text=True, check=True)
-    assert done.stdout == "no GPU: nothing to measure\n"
+def test_without_a_gpu_it_says_so_and_saves_nothing(tmp_path: Path) -> None:
+    for script in FOLDER.glob("*.py"):
+        shutil.copy(script, tmp_path)
+    command = [sys.executable, str(tmp_path / "gpu.py"), "--save"]
+    said, told = (subprocess.run([*command, *form], capture_output=True, text=True, check=True).stdout for form in (["--json"], []))
+    document = json.loads(said)
+    assert (document["rows"], document["absent"]) == ([], {"gpu": "torch finds none: nothing to measure"})
+    assert told.endswith("absent: gpu (torch finds none: nothing to measure)\n")
+    assert not (tmp_path / "results").exists()
 
 
 def test_the_page_shows_every_result(tmp_path: Path) -> None:
