@@ -22,3 +22,7 @@ def test_nearest_hints_only_at_what_is_close(value: str, hint: str) -> None:
 def test_unknown_names_place_value_all_valid_names_and_the_nearest() -> None:
     message = unknown("quantizer", "unifrm", iter(["uniform", "lqnet"]), place="net.toml:3")
     assert message == "net.toml:3: unknown quantizer 'unifrm': must be one of lqnet, uniform; did you mean 'uniform'?"
+
+
+def test_where_there_is_nothing_to_choose_from_no_empty_list_is_told() -> None:
+    assert unknown("group", "flot", []) == "unknown group 'flot': there is none to choose from"

@@ -42,8 +42,17 @@ def nearest(value: str, valid: Iterable[str]) -> str:
     >>> nearest("lqnt", ["uniform", "lqnet"])
     "; did you mean 'lqnet'?"
     """
-    close = difflib.get_close_matches(value.lower(), list(valid), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(value, valid)
+    return "" if close is None else f"; did you mean {close!r}?"
+
+
+def closest(value: str, valid: Iterable[str]) -> str | None:
+    """The valid value that is meant most likely; None where none is close.
+
+    >>> closest("lqnt", ["uniform", "lqnet"])
+    'lqnet'
+    """
+    return next(iter(difflib.get_close_matches(value.lower(), list(valid), n=1, cutoff=0.6)), None)
 
 
 def unknown(what: str, value: str, valid: Iterable[str], place: str = "") -> str:
@@ -54,4 +63,5 @@ def unknown(what: str, value: str, valid: Iterable[str], place: str = "") -> str
     """
     names = sorted(valid)
     where = f"{place}: " if place else ""
-    return f"{where}unknown {what} {value!r}: must be one of {', '.join(names)}{nearest(value, names)}"
+    choice = f"must be one of {', '.join(names)}" if names else "there is none to choose from"
+    return f"{where}unknown {what} {value!r}: {choice}{nearest(value, names)}"

@@ -119,6 +119,37 @@ def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., 
     assert len(lines) == 3
 
 
+def test_mistakes_of_all_kinds_are_told_in_one_round(write_study: Callable[..., str]) -> None:
+    study = write_study("""\
+        version = 1
+        name = "six"
+        objective = "accurcy"
+        [defaults]
+        procedure = "supervsed"
+        data = "digts"
+        model = "digis"
+        batch_size = 0
+        measures = ["accuracy"]
+        [[trials]]
+        name = "ptq"
+        reference = "flot"
+    """)
+    expected = [
+        (3, "objective: unknown measure 'accurcy'", "; did you mean 'accuracy'?"),
+        (5, "defaults.procedure: unknown procedure 'supervsed'", "; did you mean 'supervised'?"),
+        (6, "defaults.data: unknown data set 'digts'", "; did you mean 'digits'?"),
+        (7, "defaults.model: unknown model 'digis'", "; did you mean 'digits'?, or the folder of a saved network; a study names no code"),
+        (8, "defaults.batch_size: must be greater than or equal to 1, got 0", "; nearest valid value: 1"),
+        (10, "trials.training: is required", ""),
+        (12, "trials.reference: unknown group 'flot'", ": there is none to choose from"),
+    ]
+    lines = told(study)
+    assert len(lines) == len(expected)
+    for told_of, (line, beginning, end) in zip(lines, expected, strict=True):
+        assert told_of.startswith(f"{study}:{line}: {beginning}")
+        assert told_of.endswith(end)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [
@@ -134,6 +165,7 @@ def test_every_mistake_is_told_at_once_with_its_line(write_study: Callable[..., 
         ("version = 1", "version = 2", 2, "must be 1"),
         ('objective = "accuracy"', "threads = 0", 4, "nearest valid value: 1"),
         ('objective = "accuracy"', 'objective = "memory"', 4, "'memory' gives no value of that name"),
+        ('objective = "accuracy"', 'objective = "emdd"', 4, "unknown measure 'emdd'"),
         ('objective = "accuracy"', 'objective = "start"', 4, "must be one of accuracy, agreement, emd, emd_independent"),
         ("bits = 2 }", "bits = 99 }", 23, "nearest valid value: 8"),
         ('reference = "float"', 'refrence = "float"', 21, "no such field; did you mean 'reference'"),

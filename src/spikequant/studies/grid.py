@@ -32,8 +32,10 @@ class Draft:
 
 
 def drafts(study: Study) -> Iterator[Draft]:
-    """All trials of a study without ``mistakes``, in the order of its groups, axes and seeds."""
+    """All trials of a study, in the order of its groups, axes and seeds; a group that names an unknown axis has none."""
     for index, group in enumerate(study.trials):
+        if not {*group.axes} <= study.axes.keys():
+            continue
         dropped = [frozenset(text.split()) for text in group.without]
         choices = [[(axis, option) for option in study.axes[axis]] for axis in group.axes]
         for chosen in itertools.product(*choices):

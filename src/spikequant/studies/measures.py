@@ -1,7 +1,7 @@
 """What a study can measure of a finished network, by name: one table of names, what each needs, and what each gives."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -184,15 +184,19 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def check_objective(name: str) -> None:
-    """Refuse a measure that gives no value of its own name, by which trials could be ranked; procedures may know others than the table.
+def check_objective(name: str, measures: Collection[str]) -> None:
+    """Refuse a measure that gives no value of its own name, by which trials could be ranked, and a name of none.
+
+    ``measures``: what the trials measure; procedures may know others than the table.
 
     Raises:
-        SpecError: names those that do.
+        SpecError: names those that do, and the nearest.
     """
     named = sorted(known for known, entry in MEASURES.items() if entry.named)
     if name in (MEASURES.keys() | {START}) - {*named}:
         raise SpecError(f"{name!r} gives no value of that name by which trials could be ranked; must be one of {', '.join(named)}")
+    if name not in {*named, *measures}:
+        raise SpecError(unknown("measure", name, named))
 
 
 def needs(names: tuple[str, ...]) -> frozenset[str]:

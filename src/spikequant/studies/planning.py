@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,10 +13,10 @@ from spikequant.errors import DataError, SpecError, nearest, unknown
 from spikequant.studies import places
 from spikequant.studies.grid import Draft, Misplaced, drafts, mistakes, referred
 from spikequant.studies.keys import key_of, said
-from spikequant.studies.measures import check_objective
-from spikequant.studies.procedure import Procedure, Procedures, Setup
+from spikequant.studies.procedure import Procedures, Setup
 from spikequant.studies.resolve import cached_data, is_file
-from spikequant.studies.study import OWN, Study, grouped
+from spikequant.studies.setups import checked, complaints
+from spikequant.studies.study import Study, grouped
 from spikequant.studies.table import PROCEDURES
 
 LARGEST = 2**20
@@ -132,7 +132,7 @@ class Reader:
     absent_data: bool = False
 
     def study(self) -> Study:
-        """The document, its own fields checked."""
+        """The document, its own fields checked, and where its names do not fit each other, its trials as well: all is told at once."""
         try:
             document = tomllib.loads(self.text)
             json.dumps(document, allow_nan=False)
@@ -144,14 +144,9 @@ class Reader:
         try:
             study = Study.read(grouped(document))
         except SpecError as error:
-            raise self._told([Misplaced(path, text) for path, text in _complaints(error)]) from None
-        wrong = list(mistakes(study))
-        try:
-            check_objective(study.objective)
-        except SpecError as error:
-            wrong.append(Misplaced(("objective",), str(error)))
-        if wrong:
-            raise self._told(wrong)
+            raise self._told([Misplaced(path, text) for path, text in complaints(str(error))]) from None
+        if wrong := list(mistakes(study)):
+            raise self._told([*wrong, *checked(study, list(drafts(study)), self.procedures, absent_data=True)[1]])
         return study
 
     def wanted(self, study: Study, every: Sequence[Draft], words: Sequence[str]) -> list[Draft]:
@@ -173,13 +168,7 @@ class Reader:
     def trials(self, study: Study, every: Sequence[Draft], wanted: Sequence[Draft]) -> tuple[Trial, ...]:
         """The wanted drafts as trials, each after those that it needs."""
         chosen = _reachable(study, every, wanted)
-        wrong: list[Misplaced] = [*_fields_of_no_procedure(chosen, self.procedures)]
-        setups: dict[str, Setup] = {}
-        for draft in chosen:
-            try:
-                setups[draft.name] = self._setup(study, draft)
-            except SpecError as error:
-                wrong += [Misplaced(_origin(draft, path), text) for path, text in _complaints(error)]
+        setups, wrong = checked(study, chosen, self.procedures, self.absent_data)
         if wrong:
             raise self._told(wrong)
         made: dict[str, Trial] = {}
@@ -190,37 +179,6 @@ class Reader:
                 raise self._told([error]) from None
         self._refuse_twice([draft for draft in chosen if draft.name in made], made)
         return tuple(made.values())
-
-    def _setup(self, study: Study, draft: Draft) -> Setup:
-        procedure = self.procedures.get(str(draft.fields.get("procedure")))
-        if procedure is None:
-            raise SpecError(unknown("procedure", str(draft.fields.get("procedure")), self.procedures, "Setup.procedure"))
-        known = procedure.setup.model_fields
-        kept = {name: value for name, value in draft.fields.items() if name in known or _origin(draft, (name,))[0] == "trials"}
-        kept = {name: value for name, value in kept.items() if name != "procedure"}
-        if strangers := kept.keys() - known - {"seed"}:
-            raise SpecError("\n".join(f"Setup.{name}: no such field{nearest(name, known.keys() | OWN)}" for name in sorted(strangers)))
-        if "seed" in kept:
-            raise SpecError(f"Setup.seed: must be given as seeds = [{kept['seed']!r}], of the group or the study")
-        setup = procedure.setup.read(kept | {"seed": draft.seed})
-        wrong = list(self._wrong(study, draft, procedure, setup))
-        if wrong:
-            raise SpecError("\n".join(wrong))
-        return setup
-
-    def _wrong(self, study: Study, draft: Draft, procedure: Procedure, setup: Setup) -> Iterator[str]:
-        """What is wrong with a setup whose fields are right, each by itself."""
-        if study.objective not in setup.measures:
-            yield f"Setup.measures: must hold the study's objective {study.objective!r}, got {list(setup.measures)}"
-        if procedure.needs(setup) and study.trials[draft.group].reference is None:
-            yield "Setup.reference: is required by what the trial starts from or measures; name the group of its float networks"
-        try:
-            procedure.check(setup)
-        except DataError:
-            if not self.absent_data:
-                raise
-        except SpecError as error:
-            yield str(error) if re.match(r"Setup\.", str(error)) else f"Setup: {error}"
 
     def _trial(
         self, study: Study, every: Sequence[Draft], draft: Draft, setups: dict[str, Setup], made: dict[str, Trial], above: tuple[str, ...]
@@ -278,45 +236,6 @@ class Reader:
 
     def _place(self, line: int | None) -> str:
         return str(self.path) if line is None else f"{self.path}:{line}"
-
-
-def _fields_of_no_procedure(chosen: Sequence[Draft], procedures: Procedures) -> Iterator[Misplaced]:
-    """Fields of defaults and options that no procedure in use has: a procedure takes of these what it knows."""
-    used = {str(draft.fields.get("procedure")) for draft in chosen} & procedures.keys()
-    known = {"procedure", "tags"} | {name for procedure in used for name in procedures[procedure].setup.model_fields}
-    for draft in chosen:
-        for name in draft.fields.keys() - known:
-            origin = _origin(draft, (name,))
-            if origin[0] != "trials":
-                yield Misplaced(origin, "belongs into a group of trials" if name in OWN else f"no such field{nearest(name, known)}")
-
-
-def _complaints(error: SpecError) -> Iterator[tuple[places.Path, str]]:
-    """The single complaints of a spec, each with its path: ``Study.trials.0.name: is required``."""
-    for line in str(error).splitlines():
-        place, separator, text = line.partition(": ")
-        words = place.split(".")[1:]
-        path = tuple(int(word) if word.isdigit() else word for word in words)
-        path = (*path, "kind") if text.startswith("unknown kind ") else path
-        yield (path, text) if separator and " " not in place else ((), line)
-
-
-def _origin(draft: Draft, path: places.Path) -> places.Path:
-    """The place in the document that set a field of a trial, or the field that holds it; else the trial's group."""
-    path = _without_kinds(path, draft.fields)
-    for length in range(len(path), 0, -1):
-        if path[:length] in draft.origins:
-            return (*draft.origins[path[:length]], *path[length:])
-    return ("trials", draft.group, *path)
-
-
-def _without_kinds(path: places.Path, table: Any) -> places.Path:
-    """A path as the document has it: between a table and its field, pydantic names the table's kind."""
-    if not path or not isinstance(table, dict):
-        return path
-    if path[0] not in table and path[0] == table.get("kind"):
-        return _without_kinds(path[1:], table)
-    return (path[0], *_without_kinds(path[1:], table.get(path[0])))
 
 
 def _shown(error: Misplaced) -> str:

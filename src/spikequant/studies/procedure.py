@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from spikequant.data import names
+from spikequant.errors import unknown
 from spikequant.quantizers import Spec
 from spikequant.training import Event
 
@@ -24,6 +26,13 @@ class Setup(Spec):
     data: str
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     measures: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @field_validator("data")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in names():
+            raise ValueError(unknown("data set", value, names()))
+        return value
 
     def files_sha256(self) -> dict[str, str]:
         """SHA-256 of the files that the numbers follow from beside the data, by name: they enter the trial's key."""

@@ -41,12 +41,10 @@ class Model(Spec):
         """The fresh network of this seed.
 
         Raises:
-            SpecError: the name or an argument is unknown.
+            SpecError: an argument is unknown, or the folder holds no network.
         """
         if self.name in names():
             return build(self.name, seed=seed, **self.args)
-        if not is_folder(self.name):
-            raise SpecError(f"{unknown('model', self.name, names())}, or the folder of a saved network; a study names no code")
         if self.args:
             raise SpecError(f"model {self.name!r} takes no args; only the names of 'spikequant ls models' do")
         try:
@@ -103,6 +101,13 @@ class Pictured(Setup):
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: Model) -> Model:
+        if value.name not in names() and not is_folder(value.name):
+            raise ValueError(f"{unknown('model', value.name, names())}, or the folder of a saved network; a study names no code")
+        return value
 
     @model_validator(mode="after")
     def _held_out(self) -> Self:
