@@ -17,6 +17,7 @@ class Cup(Spec):
     kind: Literal["cup"] = "cup"
     size: Annotated[int, Field(ge=1, le=9)] = 3
     fill: Annotated[float, Field(ge=0, lt=1)] | None = None
+    depth: Annotated[float, Field(gt=0)] | None = None
     glaze: Literal["white", "celadon"] = "white"
 
     @model_validator(mode="after")
@@ -46,10 +47,12 @@ def complaint(**fields: object) -> str:
         ({"size": 40}, "Cup.size: must be less than or equal to 9, got 40; nearest valid value: 9"),
         ({"size": True}, "Cup.size: must be a valid integer, got True"),
         ({"size": "3"}, "Cup.size: must be a valid integer, got '3'"),
-        ({"size": 3.0}, "Cup.size: must be a valid integer, got 3.0"),
+        ({"size": 3.0}, "Cup.size: must be a valid integer, got 3.0; nearest whole number: 3"),
+        ({"size": 2.6}, "Cup.size: must be a valid integer, got 2.6; nearest whole number: 3"),
         ({"fill": float("nan")}, "Cup.fill: must be a finite number, got nan"),
         ({"fill": float("inf")}, "Cup.fill: must be a finite number, got inf"),
-        ({"fill": 1.0}, "Cup.fill: must be less than 1, got 1.0"),
+        ({"fill": 1.0}, "Cup.fill: must be less than 1, got 1.0; nearest valid value: just below 1"),
+        ({"depth": 0.0}, "Cup.depth: must be greater than 0, got 0.0; nearest valid value: just above 0"),
         ({"glaze": "celedon"}, "Cup.glaze: must be 'white' or 'celadon', got 'celedon'; did you mean 'celadon'?"),
         ({"glaze": "black"}, "Cup.glaze: must be 'white' or 'celadon', got 'black'"),
         ({"sice": 3}, "Cup.sice: no such field; did you mean 'size'?"),

@@ -1,6 +1,7 @@
 """The base of every frozen specification: strict, comparable, writable as TOML, and clear about what is wrong with it."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from itertools import groupby, takewhile
@@ -100,13 +101,18 @@ def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
     if detail["type"] == "model_attributes_type":
         return f"{place}: must be a table with a kind, got {detail['input']!r:.80}"
     rule = detail["msg"].removeprefix("Input should be ")
-    return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['input'], context)}"
+    return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['type'], detail['input'], context)}"
 
 
-def _hint(value: Any, context: Mapping[str, Any]) -> str:
+def _hint(kind: str, value: Any, context: Mapping[str, Any]) -> str:
     for bound in ("ge", "le"):
         if bound in context:
             return f"; nearest valid value: {context[bound]}"
+    for bound, side in (("gt", "above"), ("lt", "below")):
+        if bound in context:
+            return f"; nearest valid value: just {side} {context[bound]:g}"
+    if kind == "int_type" and isinstance(value, float) and math.isfinite(value):
+        return f"; nearest whole number: {round(value)}"
     if isinstance(value, str):
         return nearest(value, re.findall(r"'(\w+)'", str(context.get("expected", ""))))
     return ""
