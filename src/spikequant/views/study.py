@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikequant import files
 from spikequant.errors import FormatError, SpecError
-from spikequant.views.record import FILES, read
+from spikequant.views.record import FILES, REMEDY, read
 
 if TYPE_CHECKING:
     from spikequant.search import Cell
@@ -45,7 +45,8 @@ def study_documents(folder: Path, texts: Sequence[Path] = ()) -> list[dict[str, 
     run = any((folder / name).exists() for name in ("records", "run.json"))
     records = list(read_all([folder / "records" if run else folder, *texts]).values())
     if not records:
-        raise SpecError(f"{folder} holds no record of a finished trial; give a run folder, or one such as results/<study>")
+        where = "records/*.json" if run else "*.json"
+        raise SpecError(f"{folder} holds none of {', '.join(FILES)}, and no record of a finished trial ({where}); {REMEDY}")
     families = _families(records)
     return [_document(folder, base, kept) for base, kept in families.items()]
 
