@@ -5,8 +5,8 @@ from torch import nn
 from spikequant.behavior import state_health
 from spikequant.errors import MismatchError
 from spikequant.models import build
-from spikequant.neurons import LIF
-from spikequant.quantizers import Anchored, ThresholdCentered, Uniform
+from spikequant.neurons import LIF, Synaptic
+from spikequant.quantizers import Anchored, FixedPoint, Membrane, QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
 
@@ -20,6 +20,49 @@ def test_a_mid_rise_grid_by_hand() -> None:
     assert found.grid == (-1.0, 1.0, 4, False, pytest.approx(1 / 3), True, 1.0, 4, pytest.approx(2 / 3))
     said = ["zero is no level, rest is held at 0.333", "it fires from 0.667, not from 1", "4 levels outlast the leak"]
     assert [line.split(":")[0] for line in found.advice] == said
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (Uniform(bits=2, low=-1.0, high=0.9), ["(high)", "set below, or take anchored", "or anchored with decay = 0.9"]),
+        (ThresholdCentered(bits=2, upper_limit=0.5), ["set zero = true or below, or take anchored", "set decay = 0.9"]),
+        (Anchored(bits=3), ["(above)"]),
+        (FixedPoint(integer=0, fraction=3), ["(integer)", "or anchored with decay = 0.9"]),
+        (Membrane(bits=3), ["(take anchored, with above)"]),
+        (QSNNMembrane(bits=2), ["take anchored before export"]),
+    ],
+    ids=lambda each: getattr(each, "kind", ""),
+)
+def test_advice_names_fields_of_the_spec_at_hand(state, said) -> None:
+    holder = state if isinstance(state, FixedPoint | Anchored | Uniform | ThresholdCentered) else state.build((1, 1), 1)
+    advice = [line for line in only(holder, compare=">").advice if line.split(":")[0].split()[0] != "it"]
+    assert [line.endswith(each) for line, each in zip(advice, said, strict=False)] == [True] * len(said), advice
+
+
+def test_without_a_leak_nothing_outlasts_it() -> None:
+    assert not any("outlast" in line for line in only(Uniform(bits=2, low=-1.0, high=1.0), decay=1.0).advice)
+
+
+def test_the_grid_of_currents_is_examined_by_hand() -> None:
+    """Currents 1, 1.5, 1.75 on levels 1/2, 2/3, 5/6, 1: two of three above, three codes unused; 3/4 of a current is another level."""
+    neuron = Synaptic(synapse=0.5, decay=0.9, threshold=9.0, state=Anchored(bits=4, threshold=9.0, decay=0.9))
+    neuron.synapse_state = Uniform(bits=2, low=0.5, high=1.0)
+    model = nn.Sequential(neuron)
+    sick = "current: zero is no level, rest is held at 0.5: set below, or take anchored"
+    assert sick in state_health(model)[0].advice
+    used = state_health(model, [(torch.ones(3, 1, 1), torch.zeros(1))])[0]
+    assert [line for line in used.advice if line.startswith("current")] == [
+        sick,
+        "current: 1 levels outlast the leak: take more bits, or anchored with decay = 0.5",
+        "current: clipped above the top: widen the range to 1.75",
+        "current: 3 of 4 codes are never used: fewer bits, or a range from 1 to 1.75",
+    ]
+    assert used.use is not None
+    neuron.synapse_state = Anchored(bits=3, decay=0.5)
+    assert not any("current" in line for line in state_health(model)[0].advice)
+    neuron.synapse_state = Uniform(bits=4, range="step_batch").build((1, 1), 1)
+    assert any(line.startswith("current: the range follows the data") for line in state_health(model)[0].advice)
 
 
 def test_a_level_for_rest_that_fires_is_told() -> None:

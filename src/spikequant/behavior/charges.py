@@ -12,18 +12,21 @@ from spikequant.neurons import LIF, SecondOrder, guests, spiking
 from spikequant.neurons.showing import from_rest, watching
 
 Watcher = Callable[[Tensor], object]
+CURRENT = ".current"  # behind a neuron's name: its synaptic currents
 
 
 @contextlib.contextmanager
 def charges(model: nn.Module, watchers: Mapping[str, Watcher], on_grid: bool) -> Iterator[set[str]]:
     """Within the block each watcher sees the membranes ``[time, batch, ...]`` of its neuron; the set grows by the names of those that ran.
 
-    ``on_grid``: on the way that the state's grid leads, where the neuron can tell (those with synaptic currents cannot).
+    A watcher of ``name.current`` sees the synaptic currents of the neuron ``name``. ``on_grid``: on the way that the state's grid leads,
+    where the neuron can tell (those with synaptic currents cannot).
 
     Raises:
         MismatchError: a neuron stands in for a guest, which runs it unseen.
     """
     neurons, seen = spiking(model), set[str]()
+    currents = {f"{name}{CURRENT}": neuron for name, neuron in neurons.items() if isinstance(neuron, SecondOrder)}
     for name in watchers:
         if name in guests(model):
             raise MismatchError(f"{name} stands in for a guest and cannot be watched; adopt the network")
@@ -32,13 +35,16 @@ def charges(model: nn.Module, watchers: Mapping[str, Watcher], on_grid: bool) ->
         def see(neuron: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             assert isinstance(neuron, LIF), "only neurons are watched"
             seen.add(name)
+            if name in currents:
+                watchers[name](currents[name].stored_currents(*given, **named))
+                return
             if on_grid and not isinstance(neuron, SecondOrder):
                 named = {**named, "on_grid": True}
             watchers[name](neuron.charged(*given, **named))
 
         return see
 
-    handles = [neurons[name].register_forward_pre_hook(hook(name), with_kwargs=True) for name in watchers]
+    handles = [(currents | neurons)[name].register_forward_pre_hook(hook(name), with_kwargs=True) for name in watchers]
     try:
         yield seen
     finally:

@@ -1,20 +1,22 @@
 """The state doctor: what the grid of a membrane does at rest, at the threshold and under the leak, and what data makes of it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.behavior.charges import show
+from spikequant.behavior.charges import CURRENT, show
 from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import MismatchError
-from spikequant.neurons import LIF, spiking
+from spikequant.neurons import LIF, HoldsGrid, SecondOrder, Synaptic, spiking
 from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
 
 # From where advice is given: shares of membranes clipped and of codes idle, a reach in thresholds, and how far off one fires.
 CLIPPED, IDLE, FAR, OFF = 0.01, 0.5, 2.0, 0.1
+TOPS = ("above", "upper_limit", "high", "integer")  # fields of specs that raise the top
+ZEROS = {"zero": "zero = true", "below": "below"}  # and that make zero a level
 MOST_CODES = 256  # of a grid whose occupancy is told code by code
 
 
@@ -57,6 +59,7 @@ class StateHealth(NamedTuple):
     """One layer: its neuron, its grid (None: float, or one that follows the data), its use (None: no data), and what to change.
 
     Of thresholds for each channel it tells that whose first firing is farthest off; the mean where there is no grid.
+    Of the grid of synaptic currents it tells what to change alone.
     ``occupancy`` has a line for each code, where data were seen, the grid is one for all channels, and it has at most 256 codes.
     """
 
@@ -85,10 +88,14 @@ def state_health(model: nn.Module, loader: Loader | None = None) -> list[StateHe
     neurons = spiking(model)
     if not neurons:
         raise MismatchError(f"{type(model).__name__} holds no spiking neuron; there is no state to examine")
-    seen = {name: _Use(neuron) for name, neuron in neurons.items()}
+    seen = {name: _Use(neuron.state) for name, neuron in neurons.items()}
+    currents = {name: neuron for name, neuron in neurons.items() if isinstance(neuron, SecondOrder) and neuron.synapse_state is not None}
+    seen |= {f"{name}{CURRENT}": _Use(neuron.synapse_state) for name, neuron in currents.items()}
     if loader is not None:
         show(model, seen, first(loader, sys.maxsize))
-    return [_examined(name, neuron, seen[name]) for name, neuron in neurons.items()]
+    used = {name: seen[f"{name}{CURRENT}"].health() for name in currents}
+    found = [_examined(name, neuron, seen[name]) for name, neuron in neurons.items()]
+    return [each._replace(advice=(*each.advice, *_on_currents(currents.get(each.layer), used.get(each.layer)))) for each in found]
 
 
 def retention(neuron: LIF) -> float:
@@ -99,51 +106,90 @@ def retention(neuron: LIF) -> float:
     return d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else float(neuron.decay.max())
 
 
-def _standing(neuron: LIF) -> Grid | None:
+def _kept_current(neuron: SecondOrder) -> float:
+    """What a synaptic current keeps of itself in one step, the largest of its channels."""
+    if isinstance(neuron, Synaptic):
+        return float(neuron.synapse.max()) if neuron.form == "decay" else float(1 - neuron.synapse.min())
+    return float(neuron.decay.max())
+
+
+def _standing(holder: HoldsGrid | None) -> Grid | None:
     """The grid, where there is one that stands."""
-    return None if neuron.state is None or getattr(neuron.state, "ranging", None) is not None else neuron.state.grid()
+    return None if holder is None or getattr(holder, "ranging", None) is not None else holder.grid()
 
 
 def _examined(name: str, neuron: LIF, seen: "_Use") -> StateHealth:
-    thresholds, decay, grid = neuron.fires_at.detach(), retention(neuron), _standing(neuron)
+    thresholds, decay, grid = neuron.fires_at.detach(), retention(neuron), _standing(neuron.state)
     use = seen.health()
     found, threshold = (None, float(thresholds.mean())) if grid is None else _grid_health(grid, neuron, thresholds.reshape(-1, 1), decay)
     if found is None:
-        advice = [*_advice_without_grid(use, threshold, follows=neuron.state is not None)]
+        advice = [*_advice_without_grid(use, threshold, neuron.state)]
     else:
-        advice = [*_advice_on_levels(found, threshold, decay), *_advice_on_use(found, use)]
+        advice = [*_advice_on_levels(found, threshold, decay, neuron.state), *_advice_on_use(found, use)]
     told = () if grid is None or not seen.seen else _occupancy(grid, decay, seen)
     return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice), told)
 
 
+def _on_currents(neuron: SecondOrder | None, use: UseHealth | None) -> Iterator[str]:
+    """What to change about the grid of synaptic currents, which know no threshold."""
+    if neuron is None:
+        return
+    grid, decay = _standing(neuron.synapse_state), _kept_current(neuron)
+    if grid is None:
+        told = [*_advice_without_grid(use, 0.0, neuron.synapse_state)]
+    else:
+        health = _levels_health(grid, decay)
+        told = [*_advice_on_levels(health, None, decay, neuron.synapse_state), *_advice_on_use(health, use)]
+    yield from (f"current: {each}" for each in told)
+
+
+def _spec(holder: HoldsGrid | None) -> Any:
+    return getattr(holder, "spec", holder)
+
+
+def _fields(holder: HoldsGrid | None) -> Collection[str]:
+    return getattr(type(_spec(holder)), "model_fields", ())
+
+
 def _label(neuron: LIF) -> str:
-    spec: Any = getattr(neuron.state, "spec", neuron.state)
+    spec = _spec(neuron.state)
     if spec is None:
         return "float"
     return f"{spec.label()} {spec.width} bits" if hasattr(spec, "label") else type(spec).__name__
 
 
 @torch.no_grad()
-def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> tuple[GridHealth, float]:
-    """The grid beside thresholds ``[channel or 1, 1]``, and the threshold of the channel whose first firing is farthest from its own."""
+def _levels_health(grid: Grid, decay: float) -> GridHealth:
+    """A grid beside no threshold."""
     values, whole = _rows(grid)
-    thresholds = thresholds.to(values.device)
     rest = snap(whole, values.new_zeros(values.shape[0], 1) if values.shape[0] > 1 else values.new_zeros(1))
-    firing = values > thresholds if neuron.dynamics.compare == ">" else values >= thresholds
-    nearest = neuron.state is not None and neuron.state.rounding_rule == "nearest_even"
-    lowest = torch.where(firing, values, torch.inf).amin(1, keepdim=True)
-    begins = torch.where(firing.any(1, keepdim=True), _fires_at(grid, values, firing), torch.inf) if nearest else lowest
-    worst = int(((begins - thresholds).abs() / thresholds.abs()).argmax())
     low, high = bounds(grid)
-    health = GridHealth(
+    return GridHealth(
         low=float(low.min()),
         high=float(high.max()),
         codes=grid.size,
         zero=bool((values == 0).any(1).all()),
         rest=float(rest.flatten()[rest.abs().argmax()]),
+        on_threshold=False,
+        fires_from=None,
+        stalled=int(_stalled(grid, decay).sum(1).max()),
+        fires_at=None,
+    )
+
+
+@torch.no_grad()
+def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> tuple[GridHealth, float]:
+    """The grid beside thresholds ``[channel or 1, 1]``, and the threshold of the channel whose first firing is farthest from its own."""
+    values, _ = _rows(grid)
+    thresholds = thresholds.to(values.device)
+    firing = values > thresholds if neuron.dynamics.compare == ">" else values >= thresholds
+    nearest = neuron.state is not None and neuron.state.rounding_rule == "nearest_even"
+    lowest = torch.where(firing, values, torch.inf).amin(1, keepdim=True)
+    begins = torch.where(firing.any(1, keepdim=True), _fires_at(grid, values, firing), torch.inf) if nearest else lowest
+    worst = int(((begins - thresholds).abs() / thresholds.abs()).argmax())
+    health = _levels_health(grid, decay)._replace(
         on_threshold=bool(((values - thresholds).abs() <= 1e-6 * thresholds).any(1).all()),
         fires_from=float(lowest.min()) if firing.any(1).all() else None,
-        stalled=int(_stalled(grid, decay).sum(1).max()),
         fires_at=float(begins[worst]) if nearest and firing.any(1).all() else None,
     )
     return health, float(thresholds.expand_as(begins)[worst])
@@ -181,10 +227,10 @@ def _occupancy(grid: Grid, decay: float, seen: "_Use") -> tuple[Code, ...]:
 
 
 class _Use:
-    """Extremes, clipped counts and codes of one neuron's membranes, added up over calls."""
+    """Extremes, clipped counts and codes of one neuron's membranes, or currents, added up over calls."""
 
-    def __init__(self, neuron: LIF) -> None:
-        self.grid = _standing(neuron)
+    def __init__(self, holder: HoldsGrid | None) -> None:
+        self.grid = _standing(holder)
         self.low, self.high, self.seen = torch.inf, -torch.inf, 0
         self.below = self.above = torch.zeros(1, dtype=torch.int64)
         self.counts = torch.zeros(0 if self.grid is None else self.grid.size, dtype=torch.int64)
@@ -209,33 +255,39 @@ class _Use:
         return UseHealth(self.low, self.high, below, above, int((self.counts == 0).sum()))
 
 
-def _advice_without_grid(use: UseHealth | None, threshold: float, follows: bool) -> Iterator[str]:
-    if follows:
-        yield "the range follows the data: freeze it (range = 'frozen') before export"
+def _advice_without_grid(use: UseHealth | None, threshold: float, follows: HoldsGrid | None) -> Iterator[str]:
+    if follows is not None:
+        how = "freeze it (range = 'frozen')" if "range" in _fields(follows) else "take anchored"
+        yield f"the range follows the data: {how} before export"
     reach = 0.0 if use is None or not threshold else max(abs(use.low), abs(use.high)) / threshold
     if reach > FAR:
         yield f"membranes reach {reach:.3g} times the threshold: a grid must cover them, or be dense at the threshold"
 
 
-def _advice_on_levels(grid: GridHealth, threshold: float, decay: float) -> Iterator[str]:
-    if grid.fires_from is None:
-        yield "no level fires: raise the top above the threshold (above, upper_limit or high)"
+def _advice_on_levels(grid: GridHealth, threshold: float | None, decay: float, holder: HoldsGrid | None) -> Iterator[str]:
+    """What its levels call for, in fields of its own spec; ``threshold``: None for currents."""
+    fields = _fields(holder)
+    if threshold is not None and grid.fires_from is None:
+        tops = [name for name in TOPS if name in fields]
+        yield f"no level fires: raise the top above the threshold ({' or '.join(tops or ['take anchored, with above'])})"
     if not grid.zero:
-        yield f"zero is no level, rest is held at {grid.rest:.3g}: set zero = true or below, or take anchored"
+        ways = " or ".join(way for name, way in ZEROS.items() if name in fields)
+        yield f"zero is no level, rest is held at {grid.rest:.3g}: {f'set {ways}, or ' if ways else ''}take anchored"
     if grid.fires_at is not None and grid.fires_at <= 0:
         yield "a silent neuron is held at a level that fires: it fires in every step"
-    elif grid.fires_at is not None and abs(grid.fires_at - threshold) > OFF * threshold:
+    elif threshold is not None and grid.fires_at is not None and abs(grid.fires_at - threshold) > OFF * threshold:
         yield f"it fires from {grid.fires_at:.3g}, not from {threshold:.3g}: take more bits, or levels as far below the threshold as above"
-    if grid.stalled:
-        yield f"{grid.stalled} levels outlast the leak: set decay = {decay:.3g}"
+    if grid.stalled and decay < 1:
+        how = f"set decay = {decay:.3g}" if "decay" in fields else f"take more bits, or anchored with decay = {decay:.3g}"
+        yield f"{grid.stalled} levels outlast the leak: {how}"
 
 
 def _advice_on_use(grid: GridHealth, use: UseHealth | None) -> Iterator[str]:
     if use is None or use.below is None or use.above is None or use.unused is None:
         return
     if use.above > CLIPPED:
-        yield f"membranes are clipped above the top: widen the range to {use.high:.3g}"
+        yield f"clipped above the top: widen the range to {use.high:.3g}"
     if use.below > CLIPPED:
-        yield f"membranes are clipped below the bottom: widen the range to {use.low:.3g}"
+        yield f"clipped below the bottom: widen the range to {use.low:.3g}"
     if use.unused > IDLE * grid.codes:
         yield f"{use.unused} of {grid.codes} codes are never used: fewer bits, or a range from {use.low:.3g} to {use.high:.3g}"
