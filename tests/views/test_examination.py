@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from spikequant.views.examination import findings
+from spikequant.views.examination import findings, health
 
 LAYER = {"layer": "lif1", "spec": "uniform 2 bits", "threshold": 1.0, "decay": 0.9, "advice": ["widen it"]}
 GRID = {
@@ -23,6 +23,15 @@ def test_findings_are_drawn_with_what_to_change() -> None:
     text = findings({"model": "m", "data": "digits", "samples": 16, "layers": [{**LAYER, "grid": GRID, "use": USE}]})
     for part in ("state of m on 16 training samples of digits", "-2 to 5", "25", "50", "1 of 4", "no", "yes", "lif1: widen it"):
         assert part in text
+
+
+def test_unused_codes_are_named() -> None:
+    """Four runs of them, then how many more."""
+    for taken, told in [({3}, "4 of 5: 0-2, 4"), ({1, 3, 5, 7, 8, 10}, "6 of 12: 0, 2, 4, 6, and 2 runs more"), (set(range(4)), "0 of 4")]:
+        codes = max(taken) + 2 if len(taken) != 4 else 4
+        layer = {**LAYER, "grid": {**GRID, "codes": codes}, "use": {**USE, "unused": codes - len(taken)}}
+        layer["occupancy"] = [[0.5, float(code in taken), False] for code in range(codes)]
+        assert health([layer]).rows[0][-1] == told
 
 
 def test_without_grid_and_use_cells_stay_empty() -> None:

@@ -1,6 +1,7 @@
 """The state doctor's findings, drawn."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from spikequant.views.tables import Column, Table, Value, text_table
@@ -17,8 +18,9 @@ FINDINGS = (
     Column("use", "membranes", number=False, meaning="lowest and highest before rounding"),
     Column("below", "clipped below", percent),
     Column("above", "clipped above", percent),
-    Column("unused", "unused codes", number=False),
+    Column("unused", "unused codes", number=False, meaning="how many never occur, and which, from 0, the lowest level"),
 )
+RUNS = 4  # of unused codes that are told
 
 
 def findings(record: Mapping[str, Any]) -> str:
@@ -37,7 +39,6 @@ def health(layers: Iterable[Mapping[str, Any]]) -> Table:
 
 def _row(layer: Mapping[str, Any]) -> list[Value]:
     grid, use = layer["grid"] or {}, layer["use"] or {}
-    unused = None if use.get("unused") is None or not grid else f"{use['unused']} of {grid['codes']}"
     return [
         layer["layer"],
         layer["spec"],
@@ -49,8 +50,20 @@ def _row(layer: Mapping[str, Any]) -> list[Value]:
         _extent(use),
         use.get("below"),
         use.get("above"),
-        unused,
+        None if use.get("unused") is None or not grid else f"{use['unused']} of {grid['codes']}{_idle(layer)}",
     ]
+
+
+def _idle(layer: Mapping[str, Any]) -> str:
+    """Which codes never occurred, where the record tells each."""
+    codes = [code for code, (_, share, _) in enumerate(layer.get("occupancy") or ()) if share == 0]
+    runs = [_run([code for _, code in run]) for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0])]
+    more = [f"and {len(runs) - RUNS} runs more"] if len(runs) > RUNS else []
+    return f": {', '.join([*runs[:RUNS], *more])}" if runs else ""
+
+
+def _run(codes: Sequence[int]) -> str:
+    return str(codes[0]) if len(codes) == 1 else f"{codes[0]}-{codes[-1]}"
 
 
 def _said(value: bool | None) -> str | None:
