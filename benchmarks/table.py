@@ -14,16 +14,18 @@ A ratio is the peer's time over ours within a round: the median, and the worst a
 machine was shared, so that times, and ratios less so, are too large. `docs/decisions/0010` to `0012`, `0039`, `0054`
 and `0076` to `0079` explain what was missed.
 """
-COLUMNS = ("work", "ours", "peer", "ratio", "worst to best", "aim", "ours ms", "peer ms", "ours MB", "peer MB", "note")
+COLUMNS = ("work", "ours", "peer", "ratio", "worst to best", "rounds", "aim", "ours ms", "peer ms", "ours MB", "peer MB", "note")
 
 
 def section(document: dict[str, Any]) -> str:
     """One script's results."""
     found = document["environment"]
     cores = f"{found['threads']} of {found['cores']} cores, load {found['load']}"
-    where = f"{found['cpu']}, {found['tier']}, {cores}, torch {found['versions']['torch']}"
-    copy = document["copy_gb_per_second"]
-    lines = [f"## {document['benchmark']}", "", f"{where}, kernels {found['kernels']}, commit {found['commit'][:10]}."]
+    processor = f"{found['cpu']}, {found['tier']}, {cores}"
+    where = f"{found['gpu']}, beside {processor}" if "gpu" in found else processor
+    tree = f"commit {found['commit'][:10]}{' with uncommitted changes' if found['changed'] else ''}"
+    copy = None if "gpu" in found else document["copy_gb_per_second"]  # a GPU's own copy has rows
+    lines = [f"## {document['benchmark']}", "", f"{where}, torch {found['versions']['torch']}, kernels {found['kernels']}, {tree}."]
     lines += [f"Copy: {copy['median']:.1f} GB/s in the median."] if copy else []
     lines += ["", row(COLUMNS), row(["---"] * len(COLUMNS)), *(row(cells(each)) for each in document["rows"])]
     return "\n".join([*lines, *(f"\nAbsent: {name} ({why})." for name, why in document["absent"].items())])
@@ -35,7 +37,7 @@ def cells(measured: dict[str, Any]) -> list[str]:
     times = [f"{measured[key]:.3g}" for key in ("ours_ms", "peer_ms")]
     memory = ["" if measured.get(key) is None else f"{measured[key]:.0f}" for key in ("ours_mb", "peer_mb")]
     names = [measured["work"], measured["ours"], measured["peer"]]
-    return [*names, f"**{measured['ratio']:.3g}**", span, measured["aim"], *times, *memory, measured["note"]]
+    return [*names, f"**{measured['ratio']:.3g}**", span, str(measured["rounds"]), measured["aim"], *times, *memory, measured["note"]]
 
 
 def row(texts: list[str] | tuple[str, ...]) -> str:

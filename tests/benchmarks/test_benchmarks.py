@@ -103,10 +103,19 @@ def test_without_a_gpu_it_says_so_and_saves_nothing(tmp_path: Path) -> None:
 
 def test_the_page_shows_every_result(tmp_path: Path) -> None:
     document = json.loads(run("emd", "--json"))
+    document["environment"] |= {"changed": False}
     (tmp_path / "emd.json").write_text(json.dumps(document))
+    (tmp_path / "gpu.json").write_text(
+        json.dumps(document | {"environment": document["environment"] | {"changed": True, "gpu": "NVIDIA H200"}})
+    )
     shown = subprocess.run(
         [sys.executable, "-c", "import sys, pathlib, table; print(table.page(pathlib.Path(sys.argv[1])))", str(tmp_path)],
         cwd=FOLDER, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     for row in document["rows"]:
         assert f"| {row['work']} | {row['ours']} | {row['peer']} | **{row['ratio']:.3g}** |" in shown
+        assert f"| {row['worst']:.3g} to {row['best']:.3g} | 1 |" in shown
+    on_processor, on_gpu = shown.split("## emd")[1:]
+    assert ("Copy: " in on_processor, "uncommitted changes" in on_processor) == (True, False)
+    assert on_gpu.strip().startswith(f"NVIDIA H200, beside {document['environment']['cpu']}")
+    assert ("Copy: " in on_gpu, "with uncommitted changes." in on_gpu) == (False, True)
