@@ -107,7 +107,7 @@ def float_state(bench: Bench, snntorch: Any, current: Tensor) -> None:
     bench.compare(timed, ("LIF bandwidth, training", OWN_FLOAT, COPY), "0.65", scale=2.5)
 
 
-def quantized_state(bench: Bench, snntorch: Any, current: Tensor, bits: int, aim: str, rounds: int) -> None:
+def quantized_state(bench: Bench, snntorch: Any, current: Tensor, bits: int, aim: str) -> None:
     """Quantized state against snnTorch's ``state_quant``."""
     ours, upstream = own(bits), torch.ones_like(current)
     work, note = {"ours": trained(ours, current, upstream)}, ""
@@ -116,7 +116,7 @@ def quantized_state(bench: Bench, snntorch: Any, current: Tensor, bits: int, aim
         work["snnTorch state_quant"] = trained(theirs, current, upstream)
         note = differing(ours, theirs, current)
     names = (f"LIF forward+backward, {bits}-bit state {list(current.shape)}", "ours", "snnTorch state_quant")
-    bench.compare(bench.race(work, current, rounds), names, aim, note)
+    bench.compare(bench.race(work, current), names, aim, note)
 
 
 def without_library(bench: Bench, snntorch: Any, current: Tensor) -> None:
@@ -151,9 +151,9 @@ def main() -> None:
         without_library(bench, snntorch, current)
     else:
         float_state(bench, snntorch, current)
-        quantized_state(bench, snntorch, current, 4, "100, memory 8", sizes.rounds)
+        quantized_state(bench, snntorch, current, 4, "100, memory 8")
         slow = current[:, : sizes.batch_of_8_bits].contiguous()
-        quantized_state(bench, snntorch, slow, 8, "2000, memory 8", min(sizes.rounds, 2))
+        quantized_state(bench, snntorch, slow, 8, "2000, memory 8")
         bench.rows += rows_without_library()
     bench.finish()
 

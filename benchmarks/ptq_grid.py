@@ -18,7 +18,6 @@ from spikequant.training import evaluate
 
 GRIDS = tuple(Uniform(bits=bits, levels_at="zero", per_channel=True) for bits in (8, 6, 4, 3, 2))
 LAYERS = ("conv1", "conv2", "linear")
-ROUNDS = 2
 BATCHES = 8  # one of them also counts operations
 
 
@@ -48,7 +47,7 @@ def main() -> None:
         theirs = same_values(Stepped(snntorch, sizes.time, brevitas), network).eval()
         few = [(images[: sizes.images_of_peer], torch.zeros(len(images[: sizes.images_of_peer]), dtype=torch.int64))]
         work["snnTorch + Brevitas"] = lambda: evaluate(theirs, few)
-    timed = bench.race(work, images, min(sizes.rounds, ROUNDS))
+    timed = bench.race(work, images)
     candidates, part = sizes.grids ** len(LAYERS), min(sizes.images_of_peer, sizes.images)
     scale = candidates * sizes.images / part
     note = f"the peer: one candidate on {part} images, times {scale:.0f}"

@@ -62,7 +62,7 @@ class Bench:
             self.absent[package.partition(".")[0]] = str(error)
             return None
 
-    def race(self, work: Mapping[str, Callable[[], object]], copied: Tensor, rounds: int | None = None) -> dict[str, Timed]:
+    def race(self, work: Mapping[str, Callable[[], object]], copied: Tensor) -> dict[str, Timed]:
         """Time every variant in every round; ``copied`` says how large the copy beside them is."""
         target = torch.empty_like(copied)
         work = {COPY: lambda: target.copy_(copied), **work}
@@ -73,7 +73,7 @@ class Bench:
             megabytes[variant] = peak(run)
         seconds: dict[str, list[float]] = {variant: [] for variant in work}
         shuffled, order = random.Random(0), list(work)
-        for index in range(rounds or self.options.rounds):
+        for index in range(self.options.rounds):
             self._say(f"round {index + 1}")
             shuffled.shuffle(order)
             for variant in order:
