@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from spikequant.studies.dynamics import FILE, kept
+from spikequant.studies.dynamics import FILE, kept, schedule
 from spikequant.training import Epoch, Froze
 
 
@@ -25,3 +25,8 @@ def test_every_epoch_is_written_before_it_is_done_and_once(tmp_path: Path) -> No
 def test_ordinary_training_leaves_no_file(tmp_path: Path) -> None:
     assert list(kept([Epoch(1, 0.5, None, 1.0)], tmp_path)) == [Epoch(1, 0.5, None, 1.0)]
     assert not (tmp_path / FILE).exists()
+
+
+def test_a_schedule_is_told_in_full() -> None:
+    found = schedule({"training": {"epochs": 3, "freezing": {"tail": 0.2}}})
+    assert (found["order"], found["tail"], found["refresh"]) == ("forward", 0.2, 100)

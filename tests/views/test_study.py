@@ -79,6 +79,8 @@ def test_a_run_folder_shows_how_networks_froze(tmp_path: Path) -> None:
     )
     (found,) = documents(tmp_path)
     assert found["froze"] == {"weights/stompp": epochs}
+    assert [found["schedules"]["weights/stompp"][name] for name in ("order", "tail")] == ["forward", 0.05]
+    assert "windows end after 9.50 epochs" in html(parse(found))
     assert "How weights/stompp froze" in html(parse(found))
     (trial / "dynamics.json").write_text(json.dumps({"1": epochs[0] | {"shares": {"conv1": 2.0}}}))
     with pytest.raises(FormatError, match=r"damaged at froze\.weights/stompp\.0\.shares\.conv1"):

@@ -106,6 +106,13 @@ class Epoch(Part):
     hard_accuracy: Fraction | None = None
 
 
+class Schedule(Part):
+    """In which order layers froze, or all at once (``global``), and the share of all steps left when all were frozen."""
+
+    order: Literal["forward", "reverse", "global"]
+    tail: Fraction
+
+
 class Trial(Part):
     """One trial of a study or one candidate of a search; ``uncertain``: our reading of a paper that says too little."""
 
@@ -125,6 +132,7 @@ class Record(Part):
     title: str = ""
     trials: tuple[Trial, ...] = ()
     froze: dict[str, Annotated[tuple[Epoch, ...], Field(min_length=1)]] = {}
+    schedules: dict[str, Schedule] = {}
 
     @property
     def watched(self) -> list[tuple[Variant, Drift]]:

@@ -170,7 +170,7 @@ def _figures(record: Record, found: Verdict) -> dict[str, Figure]:
         drawn += [distributions(found.drifts), causes(found.drifts), across(found.drifts), disagreement(found.drifts)]
     if len(record.watched) > 1:
         drawn.append(shares(record))
-    drawn += [freezing(name, epochs, number) for number, (name, epochs) in enumerate(record.froze.items(), 1)]
+    drawn += [freezing(name, epochs, record.schedules.get(name), number) for number, (name, epochs) in enumerate(record.froze.items(), 1)]
     drawn.append(occupancy({mark: variant.state_health for mark, variant in found.telling.items()}))
     return {figure.key: figure for figure in drawn if figure}
 

@@ -72,6 +72,7 @@ def unseeded(record: "Finished") -> str:
 
 def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[str, Any]:
     from spikequant.search import cells
+    from spikequant.studies.dynamics import schedule
     from spikequant.studies.rows import rows_of
 
     measured = {(cell.tags, cell.measure): cell for cell in cells(rows_of(records), (*MEANS, *PARTS))}
@@ -81,6 +82,7 @@ def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[st
     variants = [_variant(folder, name, kept, measured) for name, kept in groups.items() if name != base]
     seeds = sorted({int(_setup(record)["seed"]) for record in records})
     setup = {"study": records[0].study, "data": ", ".join(sorted({str(_setup(record).get("data")) for record in records}))}
+    froze = {name: epochs for name, kept in groups.items() if (epochs := _epochs(folder, kept))}
     setup |= {"trials": str(len(records)), "configurations": str(len(groups)), "seeds": ", ".join(map(str, seeds)), **_where(records)}
     return {
         "version": 1,
@@ -88,7 +90,8 @@ def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[st
         "float": {"name": base or "no reference"} | (_means(groups[base], measured) if base else {}),
         "variants": [variant for variant in variants if "emd" in variant and "emd_floor" in variant],
         "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=_natural)],
-        "froze": {name: epochs for name, kept in groups.items() if (epochs := _epochs(folder, kept))},
+        "froze": froze,
+        "schedules": {name: schedule(_setup(groups[name][0])) for name in froze},
         "setup": setup | {"command": f"spikequant run {records[0].study}"},
     }
 

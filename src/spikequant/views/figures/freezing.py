@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 
 import altair as alt
 
-from spikequant.views.figures.style import COLORS, DASHES, INK, Figure, Row, chart, cycled
-from spikequant.views.record import Epoch
+from spikequant.views.figures.style import COLORS, DASHES, INK, Drawing, Figure, Row, chart, cycled
+from spikequant.views.record import Epoch, Schedule
 from spikequant.views.wording import percent
 
 WIDTH, HEIGHT = 340, 180
 MIXED, HARD = "as it trains", "as if all were frozen"
 
 
-def freezing(name: str, epochs: Sequence[Epoch], number: int = 1) -> Figure:
+def freezing(name: str, epochs: Sequence[Epoch], schedule: Schedule | None = None, number: int = 1) -> Figure:
     """The figure of a training that froze, of the ``number``-th of a record; panels stand in the order of the caption."""
     layers = list(epochs[0].shares)
     validated = [epoch for epoch in epochs if epoch.accuracy is not None and epoch.hard_accuracy is not None]
@@ -21,6 +21,7 @@ def freezing(name: str, epochs: Sequence[Epoch], number: int = 1) -> Figure:
         _lines(_by_layer(epochs, "shares"), "frozen share", layers, ".0%"),
         _lines(_by_layer(epochs, "gradients"), "norm of the gradient", layers, "~g"),
     ]
+    ends = [] if schedule is None else _ends(epochs, schedule)
     return Figure(
         key=f"freezing{number}",
         title=f"How {name} froze",
@@ -28,10 +29,28 @@ def freezing(name: str, epochs: Sequence[Epoch], number: int = 1) -> Figure:
             "Layer after layer, or all at once, free values become hard ones. Held-out accuracy, as the network trains and as if all were "
             "frozen: the two meet once all is. Frozen share of each layer. Norm of the gradient that reaches each layer's weights: it is "
             "zero where they are all frozen, and behind a layer whose answers are (the blockade)."
+            + (" A dotted rule ends the window in which a layer, or all, froze." if ends else "")
         ),
-        alt=f"{len(epochs)} epochs; {_told(validated)}layers {', '.join(layers)}",
-        drawings=tuple(panels),
+        alt=f"{len(epochs)} epochs; {_told(validated)}layers {', '.join(layers)}{_told_ends(ends)}",
+        drawings=tuple(_ruled(panel, ends) for panel in panels),
     )
+
+
+def _ends(epochs: Sequence[Epoch], schedule: Schedule) -> list[float]:
+    """The epochs at which windows end: layers take turns of one length, or have one together."""
+    turns = 1 if schedule.order == "global" else len(epochs[0].shares)
+    return [epochs[-1].epoch * (1 - schedule.tail) * (turn + 1) / turns for turn in range(turns)]
+
+
+def _ruled(panel: alt.Chart, ends: Sequence[float]) -> Drawing:
+    if not ends:
+        return panel
+    rules = chart([{"epoch": end} for end in ends]).mark_rule(color=INK, strokeDash=[2, 3], opacity=0.8)
+    return alt.layer(rules.encode(x=alt.X("epoch:Q", title="epoch")), panel)
+
+
+def _told_ends(ends: Sequence[float]) -> str:
+    return f"; windows end after {', '.join(f'{end:.2f}' for end in ends)} epochs" if ends else ""
 
 
 def _told(validated: Sequence[Epoch]) -> str:
