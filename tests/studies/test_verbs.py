@@ -63,8 +63,24 @@ def test_a_clip_that_touches_no_weight_is_recorded(float_folder: Path, tmp_path:
     ]
     assert (notes[0] or "").startswith("the clip at 100 touches no weight")
     assert notes[1] is None
-    recorded = Session(model=str(float_folder), data="digits", training=SHORT, recipe=Recipe(weights=LQNet(bits=2, clip=50.0)))
+    recorded = Session(model="digits", data="digits", training=SHORT, recipe=Recipe(weights=LQNet(bits=2, clip=50.0)))
     assert trained(recorded, tmp_path / "trained").record["note"].startswith("the clip at 50")
+
+
+def test_from_scratch_no_weight_is_a_saved_one(float_folder: Path, tmp_path: Path) -> None:
+    session = Session(model=str(float_folder), data="digits", training=SHORT, init=str(float_folder))
+    for init in (None, str(float_folder)):
+        with pytest.raises(SpecError, match=r"fresh network, and .* give the model that it was made of, 'digits', or train on from it"):
+            trained(session.model_copy(update={"init": init}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("start", ["float", "scratch"])
+def test_a_model_that_its_baseline_is_not_is_refused(float_folder: Path, tmp_path: Path, start: str) -> None:
+    training = SHORT.model_copy(update={"start": start})
+    with pytest.raises(SpecError, match="holds another network than model 'squat-fmnist': give the model that it was made of, 'digits'"):
+        trained(Session(model="squat-fmnist", data="digits", training=training, init=str(float_folder)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_contradictions_are_refused(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from spikequant import files
 from spikequant.behavior import compare
 from spikequant.data import Batches, DataSet, hold_out
 from spikequant.errors import SpecError
-from spikequant.models import Network
+from spikequant.models import Network, names
 from spikequant.quantizers import Spec
 from spikequant.recipes import Recipe, idle_clip, load, memory, quantize, read_document, save
 from spikequant.studies.examine import states
-from spikequant.studies.resolve import resolve_data, resolve_model
+from spikequant.studies.resolve import is_folder, resolve_data, resolve_model
 from spikequant.training import Event, Training, evaluate, parallel
 from spikequant.training import train as training_events
 
@@ -27,7 +27,8 @@ class Session(Spec):
     """One training as data: which network on which images, from where, towards which recipe.
 
     ``validation`` is the share of the training images held out for early stop and reporting (0: none). ``init`` is a folder
-    of a trained float network: ``training.start = "float"`` trains on from it, ``"scratch"`` only compares with its seed.
+    of a trained float network of this ``model``: ``training.start = "float"`` trains on from it, ``"scratch"`` only compares with its
+    seed. From scratch ``model`` is no folder: the weights of one are trained already.
     """
 
     model: str
@@ -104,11 +105,26 @@ def _refuse_learned(session: Session) -> None:
 
 
 def _start(session: Session) -> Network:
-    if session.training.start == "float":
-        if session.init is None:
-            raise SpecError("start = 'float' trains on from a float network: name its folder (init), or start from 'scratch'")
-        return load(session.init)
-    return resolve_model(session.model, session.training.seed)
+    scratch, init = session.training.start == "scratch", session.init
+    if scratch and session.model not in names() and is_folder(session.model):
+        raise SpecError(
+            f"start = 'scratch' makes a fresh network, and {session.model} holds one with its weights: give the model that it was made of"
+            f"{_made_of(session.model)}, or train on from it (start = 'float', init = {session.model!r})"
+        )
+    network = resolve_model(session.model, session.training.seed)
+    if init is None:
+        if scratch:
+            return network
+        raise SpecError("start = 'float' trains on from a float network: name its folder (init), or start from 'scratch'")
+    baseline = load(init)
+    if baseline.wiring != network.wiring:
+        raise SpecError(f"{init} holds another network than model {session.model!r}: give the model that it was made of{_made_of(init)}")
+    return network if scratch else baseline
+
+
+def _made_of(folder: str) -> str:
+    word = read_document(Path(folder))["record"].get("session", {}).get("model")
+    return "" if word is None else f", {word!r}"
 
 
 def _pairing(session: Session) -> str | None:

@@ -14,6 +14,7 @@ from spikequant.views.wording import percent, size
 
 RECIPE = "A TOML file, or Q-SpiNN's notation such as 'W(Q1.6)-N(Q11.6)'."
 MODEL = "A name from 'spikequant ls models', a folder made by save, or package.module:factory."
+FRESH = "A name from 'spikequant ls models', or package.module:factory; the network of --init if not given."
 
 LOSSES = (
     "cross_entropy (if not given), cross_entropy_mean, cross_entropy_count, "
@@ -24,7 +25,7 @@ LOSSES = (
 def train(  # noqa: PLR0913 - the options of the command line
     data: Annotated[str, typer.Option(help="Data set by name; see 'spikequant ls datasets'.")],
     out: Annotated[Path, typer.Option(help="Folder for the network; a run that was interrupted there goes on.")],
-    model: Annotated[str | None, typer.Option(help=MODEL)] = None,
+    model: Annotated[str | None, typer.Option(help=FRESH)] = None,
     init: Annotated[str | None, typer.Option(help="Folder of a trained float network, to train on from.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Train with quantizers in place. " + RECIPE)] = None,
     start: Annotated[Literal["scratch", "float"] | None, typer.Option(help="Where to start; float if --init is given.")] = None,
