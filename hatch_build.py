@@ -1,4 +1,4 @@
-"""The wheel carries the C library, compiled once for each instruction set, so that nobody who installs it needs a compiler."""
+"""What the wheel carries beside the sources: the C library, so that nobody who installs needs a compiler; the commit that it comes from."""
 
 import os
 import platform
@@ -13,16 +13,18 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = "spikequant/numerics/kernels"
+COMMIT = "spikequant/studies/commit"
 
 
-class Kernels(BuildHookInterface[Any]):
-    """Adds the libraries and the wheel's tag; where they cannot be compiled, the wheel stays pure and says so."""
+class Made(BuildHookInterface[Any]):
+    """Adds the commit, the libraries and the wheel's tag; where they cannot be compiled, the wheel stays pure and says so."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile before the files are collected. An editable installation compiles on first use instead."""
+        """Write before the files are collected. An editable installation compiles on first use, and asks its tree for the commit."""
         if version == "editable":
             return
         self.scratch = Path(tempfile.mkdtemp())
+        build_data["force_include"] |= commit_file(Path(self.root), self.scratch)
         try:
             made = libraries(Path(self.root, "src", KERNELS), self.scratch)
         except OSError as error:
@@ -36,6 +38,16 @@ class Kernels(BuildHookInterface[Any]):
         """Remove what lay outside the wheel."""
         if version != "editable":
             shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def commit_file(tree: Path, folder: Path) -> dict[str, str]:
+    """The file that names the commit of the tree, by its place in the wheel; none where the tree is unpacked from an archive."""
+    found = runpy.run_path(str(tree / "src" / f"{COMMIT}.py"))["of_tree"](tree)
+    if found is None:
+        return {}
+    path = folder / "commit.txt"
+    path.write_text(f"{found}\n")
+    return {str(path): f"{COMMIT}.txt"}
 
 
 def libraries(kernels: Path, folder: Path) -> list[Path]:

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,12 +71,3 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
         path.touch()
     folder.sweep(tmp_path)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
-
-
-def test_the_commit_is_that_of_the_tree() -> None:
-    tree = Path(folder.__file__).parents[3]
-    if not (tree / ".git").exists():
-        assert folder.commit() is None
-        return
-    head = subprocess.run(["git", "-C", str(tree), "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert (folder.commit() or "").removesuffix("-dirty") == head

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ import torch
 
 from spikequant import __version__, files
 from spikequant.errors import FormatError, MismatchError, SpikequantError
+from spikequant.studies.commit import commit
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.records import Record
 from spikequant.studies.store import without_password
@@ -97,23 +97,6 @@ def provenance() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def commit() -> str | None:
-    """The commit of the tree that this package runs from, with a mark where files were edited; None for an installed wheel."""
-    tree = Path(__file__).parents[3]
-    if not (tree / ".git").exists():
-        return None
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        answer = subprocess.run(
-            ["git", "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-        return answer.stdout.strip()
-    return None
 
 
 def sweep(out: Path) -> None:

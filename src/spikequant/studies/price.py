@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikequant.studies.folder import commit
+from spikequant.studies.commit import TREE, of_tree
 from spikequant.studies.job import prepare
 from spikequant.studies.planning import Plan, Trial
 from spikequant.studies.procedure import Bench
@@ -132,6 +132,6 @@ def quoted(plan: Plan, states: dict[str, str], workers: int) -> dict[str, Any]:
             "workers": workers,
             "disk_bytes": sum(price.disk_bytes for price in found.values()),
             "memory_bytes": max((price.memory_bytes for price in found.values()), default=0),
-            "from_tree": commit() is not None,
+            "from_tree": of_tree(TREE) is not None,
         },
     }
