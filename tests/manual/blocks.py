@@ -1,14 +1,24 @@
-"""The blocks of a page that can be run: Python, console lines, and files that a caption names."""
+"""The blocks of a page: Python and console lines, which run; files, which a caption names; commands and TOML, which are read."""
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-FENCE = re.compile(r"^```(?:\{code-block\} )?(python|console|toml|json)\n((?::\w+:[^\n]*\n)*)(.*?)^```", re.MULTILINE | re.DOTALL)
+import typer
+
+from spikequant.recipes import Recipe
+from spikequant.studies import plan
+from spikequant.views.main import app
+
+FENCE = re.compile(r"^```(?:\{[\w-]+\} ?)?(\w*)[^\n]*\n((?::\w+:[^\n]*\n)*)(.*?)^```", re.MULTILINE | re.DOTALL)
+RUN, READ = ("python", "console"), ("toml", "json", "sh", "")
+CALL = re.compile(r"(?:^|&& )(?:\.venv/bin/)?((?:spikequant|make) .*?)(?= &&|$)", re.MULTILINE)
 COMMAND_S = 600
 
 
@@ -24,7 +34,8 @@ def blocks(page: str) -> list[Block]:
     found = []
     for language, options, text in FENCE.findall(page):
         caption = re.search(r":caption: *(\S+)", options)
-        found.append(Block(language, text.lstrip("\n"), caption and caption[1]))
+        if language in RUN + READ:
+            found.append(Block(language, text.lstrip("\n"), caption and caption[1]))
     return found
 
 
@@ -49,6 +60,31 @@ def console(command: str, name: str) -> None:
         ["sh", "-c", command], env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=COMMAND_S, check=False
     )
     assert done.returncode == 0, f"{name}: {command}\n{done.stdout}{done.stderr}"
+
+
+def calls(found: list[Block]) -> list[list[str]]:
+    """The words of each ``spikequant …`` and ``make …`` in blocks that do not run: they install, or need data or machines."""
+    shown = [text for block in found if block.language in ("sh", "") for text in CALL.findall(block.text)]
+    return [shlex.split(text, comments=True) for text in shown]
+
+
+def understood(words: list[str], makefile: str) -> None:
+    """Raises where a command is none: no target of the makefile, or refused by the parser of the command line."""
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), f"no target {words[1]}"
+        return
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert words[1] in verbs, f"no verb {words[1]}"
+    verbs[words[1]].make_context(words[1], words[2:])
+
+
+def read(text: str, folder: Path) -> None:
+    """Raises where a block of TOML is neither a study nor a recipe."""
+    if "trials" in tomllib.loads(text):
+        (folder / "study.toml").write_text(text, encoding="utf-8")
+        plan(str(folder / "study.toml"), absent_data=True)
+    else:
+        Recipe.from_toml(text)
 
 
 def absent(found: list[Block]) -> str | None:

@@ -1,4 +1,8 @@
-"""Every block of the manual and of README runs, in order, in one session a page; and a tutorial stays short."""
+"""Every block of Python and every console line of the manual and of README runs, in order, in one session a page; a tutorial stays short.
+
+Commands in blocks without a language install, or need data or machines that a test does not have: of them it is tested only that there is such a
+target or verb, and that it takes these arguments. TOML is read as the recipe or study that it is. C is for the reader's compiler.
+"""
 
 import io
 import sys
@@ -11,14 +15,17 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from blocks import Block, absent, blocks, commands, run
+from blocks import Block, absent, blocks, calls, commands, read, run, understood
 from pages import methods
 
 from conftest import DOCS
+from spikequant.errors import SpecError
 
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not {"generated", "_build", "methods"} & set(path.relative_to(DOCS).parts)]
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in WRITTEN} | methods.pages()
-PAGES["README.md"] = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+PAGES |= {name: (DOCS.parent / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
+CALLS = [(name, words) for name, text in PAGES.items() for words in calls(blocks(text))]
+TOML = [(name, block.text) for name, text in PAGES.items() for block in blocks(text) if block.language == "toml" and block.file is None]
 RUN = {name: text for name, text in PAGES.items() if any(block.language in ("python", "console") for block in blocks(text))}
 PEERS = {"tutorials/from-snntorch.md": "snntorch", "tutorials/from-spikingjelly.md": "spikingjelly.activation_based.neuron"}
 PEERS["explanation/first-walk.md"] = "snntorch"
@@ -41,6 +48,29 @@ def test_every_block_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
             for index, block in enumerate(found):
                 run(block, session, f"{name}, block {index + 1}")
     assert printed.getvalue() or not any("print(" in block.text for block in found)
+
+
+@pytest.mark.parametrize(("name", "words"), CALLS, ids=lambda each: each if isinstance(each, str) else " ".join(each))
+def test_a_command_that_is_only_shown_is_one(name: str, words: list[str]) -> None:
+    understood(words, (DOCS.parent / "Makefile").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("name", "text"), TOML, ids=[name for name, _ in TOML])
+def test_toml_is_a_recipe_or_a_study(name: str, text: str, tmp_path: Path) -> None:
+    read(text, tmp_path)
+
+
+def test_what_is_no_command_recipe_or_study_is_seen(tmp_path: Path) -> None:
+    page = "```\npython3 -m venv .venv && .venv/bin/spikequant demo\nmake test    # all\n```\nb\n```sh\nspikequant ls x\n```\n"
+    assert calls(blocks(page)) == [["spikequant", "demo"], ["make", "test"], ["spikequant", "ls", "x"]]
+    with pytest.raises(Exception, match="No such option"):
+        understood(["spikequant", "train", "--epoch", "3"], "")
+    for words in (["spikequant", "sing"], ["make", "sing"]):
+        with pytest.raises(AssertionError, match=r"no (verb|target) sing"):
+            understood(words, "test: env\n")
+    for text in ("weights = { kind = 'lqnet', bit = 4 }", "version = 1\nname = 'a'\ntrials = [{ name = 'a', procedure = 'sing' }]"):
+        with pytest.raises(SpecError):
+            read(text, tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("tutorials/")])
