@@ -1,7 +1,7 @@
 """Every block of Python and every console line of the manual and of README runs, in order, in one session a page; a tutorial stays short.
 
-Commands in blocks without a language install, or need data or machines that a test does not have: of them it is tested only that there is such a
-target or verb, and that it takes these arguments. TOML is read as the recipe or study that it is. C is for the reader's compiler.
+Commands in blocks without a language install, or need data or machines that a test does not have: of them it is tested only that there is
+such a target or verb, and that it takes these arguments. TOML is read as the recipe or study that it is. C is for the reader's compiler.
 """
 
 import io
