@@ -19,6 +19,9 @@ class Cup(Spec):
     fill: Annotated[float, Field(ge=0, lt=1)] | None = None
     depth: Annotated[float, Field(gt=0)] | None = None
     glaze: Literal["white", "celadon"] = "white"
+    mark: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,7}$")] | None = None
+    firings: Annotated[tuple[Annotated[int, Field(le=9)], ...], Field(min_length=1, max_length=2, strict=False)] | None = None
+    notes: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def _holds(self) -> "Cup":
@@ -55,6 +58,13 @@ def complaint(**fields: object) -> str:
         ({"depth": 0.0}, "Cup.depth: must be greater than 0, got 0.0; nearest valid value: just above 0"),
         ({"glaze": "celedon"}, "Cup.glaze: must be 'white' or 'celadon', got 'celedon'; did you mean 'celadon'?"),
         ({"glaze": "black"}, "Cup.glaze: must be 'white' or 'celadon', got 'black'"),
+        ({"mark": "Kiln 3.1"}, "Cup.mark: must match ^[a-z][a-z0-9_]{0,7}$, got 'Kiln 3.1'; nearest valid value: 'kiln_3_1'"),
+        ({"mark": "?"}, "Cup.mark: must match ^[a-z][a-z0-9_]{0,7}$, got '?'"),
+        ({"firings": []}, "Cup.firings: must hold 1 or more items, got []"),
+        ({"firings": [1, 2, 3]}, "Cup.firings: must hold at most 2 items, got [1, 2, 3]"),
+        ({"firings": [10]}, "Cup.firings.0: must be less than or equal to 9, got 10; nearest valid value: 9"),
+        ({"firings": 3}, "Cup.firings: must be a list, got 3; nearest valid value: [3]"),
+        ({"notes": 3}, "Cup.notes: must be a table, got 3"),
         ({"sice": 3}, "Cup.sice: no such field; did you mean 'size'?"),
         ({"zzz": 3}, "Cup.zzz: no such field"),
         ({"size": 9}, "Cup: size 9 needs a fill"),

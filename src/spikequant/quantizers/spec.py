@@ -3,8 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Mapping
-from itertools import groupby, takewhile
+from collections.abc import Mapping, Sized
+from itertools import groupby, product, takewhile
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from spikequant.errors import SpecError, nearest, unknown
 
 ARMS = ("function-wrap", "dict[", "literal[")  # as pydantic calls the arms of a union: a grid, a mapping of them, a word
+NAMED = {"tuple_type": "a list", "dict_type": "a table"}
+COUNTED = {"too_short": "hold {min_length} or more items", "too_long": "hold at most {max_length} items"}
 ARM = re.compile("|".join(map(re.escape, ARMS)))
 
 
@@ -57,9 +59,14 @@ class Spec(BaseModel):
 def explain(error: ValidationError, spec: type[BaseModel]) -> str:
     """Every complaint of pydantic as one line: place, rule, value, nearest valid value."""
     kept: list[ErrorDetails] = []
-    for _, details in groupby(error.errors(include_url=False), key=_before_arm):
+    for _, details in groupby(filter(_true, error.errors(include_url=False)), key=_before_arm):
         kept += _meant(list(details))
     return "\n".join(_line(detail, spec) for detail in kept)
+
+
+def _true(detail: ErrorDetails) -> bool:
+    """Whether a complaint stands by itself: a list of wrong items is told to be short of right ones as well."""
+    return detail["type"] != "too_short" or not (isinstance(detail["input"], Sized) and len(detail["input"]) >= detail["ctx"]["min_length"])
 
 
 def _before_arm(detail: ErrorDetails) -> tuple[int | str, ...]:
@@ -100,8 +107,18 @@ def _line(detail: ErrorDetails, spec: type[BaseModel]) -> str:
         return f"{place}.kind: is required"
     if detail["type"] == "model_attributes_type":
         return f"{place}: must be a table with a kind, got {detail['input']!r:.80}"
-    rule = detail["msg"].removeprefix("Input should be ")
-    return f"{place}: must be {rule}, got {detail['input']!r}{_hint(detail['type'], detail['input'], context)}"
+    return f"{place}: must {_rule(detail, context)}, got {detail['input']!r}{_hint(detail['type'], detail['input'], context)}"
+
+
+def _rule(detail: ErrorDetails, context: Mapping[str, Any]) -> str:
+    """The rule in the words of a file; pydantic's own, where they fit."""
+    if detail["type"] in NAMED:
+        return f"be {NAMED[detail['type']]}"
+    if detail["type"] in COUNTED:
+        return COUNTED[detail["type"]].format_map(context)
+    if detail["type"] == "string_pattern_mismatch":
+        return f"match {context['pattern']}"
+    return f"be {detail['msg'].removeprefix('Input should be ')}"
 
 
 def _hint(kind: str, value: Any, context: Mapping[str, Any]) -> str:
@@ -113,6 +130,19 @@ def _hint(kind: str, value: Any, context: Mapping[str, Any]) -> str:
             return f"; nearest valid value: just {side} {context[bound]:g}"
     if kind == "int_type" and isinstance(value, float) and math.isfinite(value):
         return f"; nearest whole number: {round(value)}"
+    if kind == "tuple_type" and isinstance(value, str | int | float):
+        return f"; nearest valid value: [{value!r}]"
+    if kind == "string_pattern_mismatch":
+        return _fitting(value, context["pattern"])
     if isinstance(value, str):
         return nearest(value, re.findall(r"'(\w+)'", str(context.get("expected", ""))))
+    return ""
+
+
+def _fitting(value: str, pattern: str) -> str:
+    """As a hint the name that fits a pattern once its other characters are dashes or underscores, or its letters small."""
+    for others, mark, name in product((r"[^\w.+-]+", r"\W+"), "-_", (value, value.lower())):
+        found = re.sub(others, mark, name, flags=re.ASCII).strip("-_.+")[:64]
+        if re.search(pattern, found):
+            return f"; nearest valid value: {found!r}"
     return ""

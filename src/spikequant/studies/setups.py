@@ -112,7 +112,7 @@ def complaints(told: str) -> Iterator[tuple[places.Path, str]]:
         words = place.split(".")[1:]
         path = tuple(int(word) if word.isdigit() else word for word in words)
         path = (*path, "kind") if text.startswith("unknown kind ") else path
-        yield (path, text) if separator and " " not in place else ((), line)
+        yield (path, text) if separator and re.match(r"[A-Z]\w*(\.|$)", place) else ((), line)
 
 
 def _origin(draft: Draft, path: places.Path) -> places.Path:
