@@ -22,6 +22,16 @@ def test_bits_and_floor_are_those_of_the_variant(document: dict[str, Any]) -> No
         assert {key: rows[variant["name"]][key] for key in keys} == {key: variant[key] for key in keys}
 
 
+def test_pairing_is_told_where_some_began_from_scratch(document: dict[str, Any]) -> None:
+    assert "pairing" not in [column.key for column in variants(parse(document)).columns]
+    document["variants"][0] |= {"scheme": "scratch", "pairing": "independent"}
+    table = variants(parse(document))
+    told = {row[0]: (row[-2], row[-1]) for row in table.cells()}
+    assert table.columns[-1].key == "pairing"
+    assert told.pop(document["variants"][0]["name"]) == ("from scratch", "independent")
+    assert {pairing for _, pairing in told.values()} == {"–"}
+
+
 def test_every_layer_of_every_variant_has_a_row(record: Record) -> None:
     chosen = {mark: variant.drift for mark, variant in zip("AB", record.variants, strict=False)}
     table = layers(chosen)

@@ -23,6 +23,14 @@ def test_a_comparison_becomes_a_record_of_one_variant(comparison: dict[str, Any]
     assert record.setup == comparison["setup"]
 
 
+def test_a_comparison_says_where_its_network_began(comparison: dict[str, Any]) -> None:
+    origins = [(None, None, ""), ("float", None, "qat"), ("scratch", "independent", "scratch")]
+    for start, pairing, scheme in origins:
+        comparison["network"] |= {"start": start, "pairing": pairing}
+        (only,) = parse(comparison).variants
+        assert (only.scheme, only.pairing) == (scheme, pairing)
+
+
 def test_a_drift_alone_is_enough(document: dict[str, Any]) -> None:
     record = parse(document["variants"][0]["drift"])
     assert (record.reference.name, record.variants[0].name, record.variants[0].accuracy) == ("reference", "network", None)

@@ -33,6 +33,7 @@ def test_every_trial_is_there_and_configurations_are_means_over_seeds(study: dic
     assert wide["emd"] == pytest.approx(sum(found) / 5)
     assert wide["deviation"]["emd"] == pytest.approx((sum((value - sum(found) / 5) ** 2 for value in found) / 4) ** 0.5)
     assert (wide["weights"], wide["bits"], wide["state"], wide["scheme"]) == ("uniform [-10, 10]", 2, "float", "scratch")
+    assert wide["pairing"] == "same"
 
 
 def test_the_parts_of_the_memory_add_up_to_the_whole(study: dict[str, Any]) -> None:

@@ -32,9 +32,11 @@ class Case(NamedTuple):
     training: Training | None = None
 
     @property
-    def scheme(self) -> Literal["ptq", "qat"]:
-        """Post-training, or trained on."""
-        return "ptq" if self.training is None else "qat"
+    def scheme(self) -> Literal["ptq", "qat", "scratch"]:
+        """Post-training, trained on, or trained from scratch."""
+        if self.training is None:
+            return "ptq"
+        return "qat" if self.training.start == "float" else "scratch"
 
     def name(self) -> str:
         """Unique within the demo."""
@@ -157,7 +159,7 @@ def _variant(case: Case, float_network: Network, data: DataSet, seed: int) -> di
         "state_bits": getattr(case.recipe.state, "width", None),
         "scheme": case.scheme,
         "start": case.training.start if case.training else None,
-        "pairing": case.training.pairing if case.training else None,
+        "pairing": case.training.pairing if case.training and scratch else None,
         "accuracy": evaluate(network, test),
         "emd": drift.emd,
         "emd_floor": drift.emd_floor,

@@ -19,6 +19,9 @@ MEASURES = (
     Column("memory_bits", "memory", size, meaning="weights, biases, thresholds, constants and state, packed", best="low"),
 )
 SPREAD = (Column("accuracy_deviation", "±", percent), Column("emd_deviation", "±", distance), Column("seeds", "seeds"))
+PAIRING = Column(
+    "pairing", "pairing", number=False, meaning="from scratch: same or independent initialization and order of data as the float network"
+)
 VARIANT = (
     NAME,
     *MEASURES,
@@ -54,9 +57,13 @@ COMPARED = (
 
 
 def variants(record: Record) -> Table:
-    """All variants, the most faithful first; the float network leads. Where they are means over seeds, also deviations and their number."""
+    """All variants, the most faithful first; the float network leads.
+
+    Where they are means over seeds, also deviations and their number; where some began from scratch, also their pairing.
+    """
     several = any(variant.seeds for variant in record.variants)
     columns = [*VARIANT[:2], SPREAD[0], VARIANT[2], SPREAD[1], SPREAD[2], *VARIANT[3:]] if several else [*VARIANT]
+    columns += [PAIRING] if any(variant.pairing for variant in record.variants) else []
     float_ = record.reference
     first: dict[str, Value] = {"emd": 0.0, "emd_floor": record.variants[0].emd_floor, "weights": "float", "state": "float", "scheme": ""}
     first |= float_.model_dump(exclude={"seeds"}) | {"seeds": float_.seeds}
@@ -71,7 +78,7 @@ def implied(record: Record) -> list[str]:
 
 
 def _known(variant: Variant) -> dict[str, Value]:
-    values = {column.key: getattr(variant, column.key) for column in VARIANT}
+    values = {column.key: getattr(variant, column.key) for column in (*VARIANT, PAIRING)}
     return values | {"seeds": variant.seeds, **{f"{name}_deviation": value for name, value in variant.deviation.items()}}
 
 

@@ -72,7 +72,8 @@ class Variant(Part):
     """One quantized form of the network; of several ``seeds`` the means, with the ``deviation`` of each measure.
 
     Optional, and left out of the report where absent: ``drift``, layer by layer; ``ledger``, the memory by its parts, in bits;
-    ``state_health``, the state doctor's findings; ``configuration``, what it was made from.
+    ``state_health``, the state doctor's findings; ``configuration``, what it was made from; ``pairing``, where it began from
+    scratch, whether with the ``same`` initialization and order of data as the float network or ``independent`` ones.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Variant(Part):
     saturated: Fraction | None = None
     drift: Drift | None = None
     configuration: dict[str, Any] = {}
+    pairing: str | None = None
     seeds: int | None = None
     deviation: dict[str, float] = {}
     ledger: dict[str, Bits | Literal[0]] = {}
@@ -216,7 +218,8 @@ def _of_comparison(document: dict[str, Any]) -> dict[str, Any]:
     reference, network, setup = (document.get(key, {}) for key in ("reference", "network", "setup"))
     if not all(isinstance(part, dict) for part in (reference, network, setup)):
         raise FormatError(f"the record is damaged: reference, network and setup must be JSON objects; {REMEDY}")
-    named = {"name": "network", "weights": network.get("label", ""), "state": "", "scheme": ""}
+    scheme = {"float": "qat", "scratch": "scratch"}.get(str(network.get("start")), "")
+    named = {"name": "network", "weights": network.get("label", ""), "state": "", "scheme": scheme}
     return {
         "float": {"name": "reference"} | before | reference,
         "variants": [named | after | {"drift": drift.to_dict()} | network],

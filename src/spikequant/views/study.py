@@ -129,6 +129,7 @@ def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Map
         "bits": None if weights is None else weights.get("bits"),
         "state_bits": None if state is None else state.get("bits"),
         "scheme": _scheme(first),
+        "pairing": _pairing(kept),
         "ledger": told.get("ledger") or _parts(known, measured[tags, "memory_bits"].mean),
         "state_health": told.get("state_health") or [],
         "deviation": {measure: value for measure, value in spread.items() if value is not None},
@@ -142,6 +143,12 @@ def _scheme(record: "Finished") -> str:
     if record.configuration.get("procedure") == "post_training":
         return "ptq"
     return "qat" if _setup(record).get("init") == "float" else "scratch"
+
+
+def _pairing(kept: "Sequence[Finished]") -> str | None:
+    """Whether seeds pair with those of the reference; None where training went on from its weights."""
+    found = sorted({str(record.configuration["pairing"]) for record in kept if record.configuration.get("pairing")})
+    return ", ".join(found) if found and _scheme(kept[0]) == "scratch" else None
 
 
 def label(spec: Any) -> str:
