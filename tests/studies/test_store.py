@@ -1,18 +1,20 @@
 import json
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from spikequant.errors import SpikequantError
+from spikequant.errors import FormatError, SpikequantError
 from spikequant.studies.failures import Failure
 from spikequant.studies.keys import RESULTS_VERSION, key_of
 from spikequant.studies.records import Record
-from spikequant.studies.store import Store, sqlite_url, without_password
+from spikequant.studies.store import Store, sqlite_url, told_plainly, without_password
 
 KEY = key_of({}, {})
 RECORD = Record(
@@ -101,8 +103,21 @@ def test_the_storage_lies_in_its_run_folder_whatever_that_is_called(tmp_path: Pa
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(b"no database" * 100)
-    with pytest.raises(SpikequantError, match="cannot open the storage"):
+    with pytest.raises(FormatError, match=r"/study\.db is damaged: file is not a database; move it away, .* \(--out\)$"):
         Store(sqlite_url(tmp_path), "s", "maximize")
+    with pytest.raises(SpikequantError, match=r"^cannot open the storage sqlite:///.*/absent/study\.db: .*unable to open"):
+        Store(sqlite_url(tmp_path / "absent"), "s", "maximize")
+
+
+def test_damage_that_is_found_at_work_is_told_with_the_way_out_and_other_failures_with_theirs(tmp_path: Path) -> None:
+    def fail(cause: Exception) -> None:
+        with told_plainly(sqlite_url(tmp_path)):
+            raise StorageInternalError("An exception is raised during the commit.") from cause
+
+    with pytest.raises(FormatError, match=r"/study\.db is damaged: database disk image is malformed; move it away, "):
+        fail(sqlite3.DatabaseError("database disk image is malformed"))
+    with pytest.raises(SpikequantError, match="failed: database or disk is full; the same command goes on"):
+        fail(sqlite3.OperationalError("database or disk is full"))
 
 
 @pytest.mark.parametrize(

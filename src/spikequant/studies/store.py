@@ -12,10 +12,10 @@ from typing import Any, Literal, NamedTuple
 import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from spikequant.errors import SpikequantError
+from spikequant.errors import FormatError, SpikequantError
 from spikequant.studies.failures import Failure
 from spikequant.studies.records import Record, parse
 
@@ -45,6 +45,7 @@ class Store:
     """The storage of one study.
 
     Raises:
+        FormatError: its file is damaged.
         SpikequantError: the storage cannot be opened.
     """
 
@@ -58,6 +59,7 @@ class Store:
         except ImportError:
             raise SpikequantError(f"{without_password(url)} needs a driver: pip install 'spikequant[cluster]'") from None
         except (SQLAlchemyError, RuntimeError) as error:
+            _refuse_damaged(url, error)
             raise SpikequantError(f"cannot open the storage {without_password(url)}: {str(error).splitlines()[0]}") from error
 
     def _open(self, url: str, options: dict[str, Any], study: str, direction: Literal["maximize", "minimize"], grace_s: int) -> None:
@@ -192,12 +194,28 @@ def _row(trial: FrozenTrial) -> Row:
 
 @contextlib.contextmanager
 def told_plainly(url: str) -> Iterator[None]:
-    """Turn whatever the database says while it is used into one plain sentence."""
+    """Turn whatever the database says while it is used into one plain sentence.
+
+    Raises:
+        FormatError: its file is damaged.
+        SpikequantError: it fails otherwise.
+    """
     try:
         yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        _refuse_damaged(url, error)
         cause = str(error.__cause__ or error).splitlines()[0]
         raise SpikequantError(f"the storage {without_password(url)} failed: {cause}; the same command goes on") from error
+
+
+def _refuse_damaged(url: str, error: BaseException) -> None:
+    """Say what to do where the file of SQLite is damaged: of a full disk or a lock it tells by errors of other kinds."""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if type(cause) is sqlite3.DatabaseError:
+        remedy = "move it away, and the same command runs again what has no text record under --results; or choose another folder (--out)"
+        raise FormatError(f"{make_url(url).database} is damaged: {cause}; {remedy}") from error
 
 
 @contextlib.contextmanager
