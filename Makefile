@@ -12,7 +12,7 @@ PYTHON = $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 pyt
 help:
 	@echo "make demo   install into $(VENV), run the demo, say where its report lies"
 	@echo "make env    install into $(VENV) with the test tools"
-	@echo "make test   make env, then all tests (10 minutes on 2 cores, 13 on old ones)"
+	@echo "make test   make env, then all tests but marked ones (10 minutes on 2 cores); .ci/run adds those"
 	@echo "make docs   make env with the manual's tools, then the manual: docs/_build/html/index.html"
 	@echo "make picture  draw README's picture anew, from a run of the demo; needs chromium"
 	@echo "make chaos  make env, then the whole reliability campaign (about two hours); CHAOS holds its options: make chaos CHAOS='--seed 3'"

@@ -57,6 +57,7 @@ def run(name: str, *options: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_document(name: str) -> None:
     document: dict[str, Any] = json.loads(run(name, "--json"))

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 
 
+@pytest.mark.slow
 def test_studies_survive_kills(chaos: Callable[..., str]) -> None:
     assert "0 broke the rule" in chaos("kills", "one worker", "several workers", "coordinator", "--kills", "8", "--seconds", "60")
 
 
+@pytest.mark.slow
 def test_a_fault_at_a_step_of_writing_is_told_and_nothing_is_torn(chaos: Callable[..., str]) -> None:
     assert "0 broke the rule" in chaos("steps", "export", "train", "--every", "3")
     assert "0 broke the rule" in chaos("steps", "report", "--every", "41")

@@ -118,6 +118,7 @@ def test_ctrl_c_ends_soon_and_the_same_command_goes_on(write_study: Callable[...
     assert [row["state"] for row in rows] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_and_kills_at_random_moments_give_the_same_rows(write_study: Callable[..., str], tmp_path: Path) -> None:
     """A smoke form of the campaign: nothing done is lost or repeated, and the end is that of a run that nobody killed."""
     study = write_study(

@@ -52,6 +52,7 @@ def losses(script: Path, processes: int) -> tuple[list[float], list[float]]:
     return found, weights
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_same_batches(tmp_path: Path) -> None:
     """1437 digits in batches of 90: 45 for each process, and 44 and 43 of the last; no batch norm, whose moments are each process's own."""
     script = tmp_path / "script.py"

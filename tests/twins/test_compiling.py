@@ -78,6 +78,7 @@ def outputs() -> list[Tensor]:
     return [each for some in [*found, *itertools.starmap(norm_outputs, itertools.product((1, 2), GRIDS))] for each in some]
 
 
+@pytest.mark.slow
 def test_every_instruction_set_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {}
     for name, c in libraries(tmp_path).items():

@@ -78,6 +78,7 @@ def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "kernels").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_damaged_library_is_not_used(tmp_path: Path) -> None:
     answer(tmp_path)
     (compiled,) = (tmp_path / "kernels").iterdir()

@@ -57,6 +57,7 @@ def altered(folder: Path, file: str, old: str, new: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(folder / "altered.so"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_library_that_computes_something_else_is_seen(tmp_path: Path, fault: str) -> None:
     assert not agrees(altered(tmp_path, *FAULTS[fault]))

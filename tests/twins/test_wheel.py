@@ -33,6 +33,7 @@ def build(folder: Path, **environment: str) -> tuple[Path, str]:
     return wheel, run.stdout + run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="libraries are shipped for Linux with glibc")
 def test_the_wheel_carries_the_library_and_calls_no_compiler(tmp_path: Path) -> None:
     wheel, _ = build(tmp_path / "dist")

@@ -88,6 +88,7 @@ def test_report_draws_a_record_again(run: Callable[..., Any], pair: tuple[Path, 
     assert (tmp_path / "else" / "report.html").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_demo_shows_variants_of_like_accuracy_whose_firing_differs(run: Callable[..., Any], tmp_path: Path) -> None:
     code, out, err = run("demo", "--out", tmp_path / "demo", "--json")
     document = json.loads(out)
