@@ -5,7 +5,7 @@ from torch import nn
 from spikequant.behavior import state_health
 from spikequant.errors import MismatchError
 from spikequant.models import build
-from spikequant.neurons import LIF, Synaptic
+from spikequant.neurons import LIF, ParametricLIF, Synaptic
 from spikequant.quantizers import Anchored, FixedPoint, Membrane, QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
@@ -38,6 +38,13 @@ def test_advice_names_fields_of_the_spec_at_hand(state, said) -> None:
     holder = state if isinstance(state, FixedPoint | Anchored | Uniform | ThresholdCentered) else state.build((1, 1), 1)
     advice = [line for line in only(holder, compare=">").advice if line.split(":")[0].split()[0] != "it"]
     assert [line.endswith(each) for line, each in zip(advice, said, strict=False)] == [True] * len(said), advice
+
+
+@pytest.mark.parametrize(
+    "neuron", [LIF(charge="rate", tau=1.0, gain=0.25), ParametricLIF(tau=4.0), LIF(tau=4.0)], ids=["rate", "learned", "tau"]
+)
+def test_what_is_kept_is_read_from_the_charge(neuron: LIF) -> None:
+    assert state_health(nn.Sequential(neuron))[0].decay == pytest.approx(0.75)
 
 
 def test_without_a_leak_nothing_outlasts_it() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikequant.behavior.charges import CURRENT, show
 from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import MismatchError
-from spikequant.neurons import LIF, HoldsGrid, SecondOrder, Synaptic, spiking
+from spikequant.neurons import LIF, HoldsGrid, ParametricLIF, SecondOrder, Synaptic, spiking
 from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
 
 # From where advice is given: shares of membranes clipped and of codes idle, a reach in thresholds, and how far off one fires.
@@ -103,6 +103,8 @@ def retention(neuron: LIF) -> float:
     d = neuron.dynamics
     if d.charge in ("shift", "shift_min1"):
         return float(1 - 2.0**-d.shift)
+    if d.charge in ("rate", "rate_input"):
+        return float(1 - (neuron.w.sigmoid() if isinstance(neuron, ParametricLIF) else torch.as_tensor(d.gain)).detach().min())
     return d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else float(neuron.decay.max())
 
 
