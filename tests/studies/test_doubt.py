@@ -1,6 +1,13 @@
+from typing import Literal
+
 import pytest
 
+from spikequant.quantizers import MINT
 from spikequant.studies.doubt import is_reading
+
+
+class Guess(MINT):
+    kind: Literal["tests.test_doubt:Guess"] = "tests.test_doubt:Guess"  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
@@ -14,6 +21,8 @@ from spikequant.studies.doubt import is_reading
         ({"model": {"name": "digits", "args": {"lif": {"neuron": "trained_threshold"}}}}, True),
         ({"model": {"name": "digits", "args": {"lif": {"neuron": "activation"}}}, "measures": ["accuracy"]}, False),
         ({"kind": "of a stranger"}, False),
+        ({"recipe": {"weights": {"kind": "tests.test_doubt:Guess", "bits": 2}}}, True),
+        ({"recipe": {"weights": {"kind": "tests.test_doubt:Other", "bits": 2}}}, False),
     ],
 )
 def test_what_is_our_reading(configuration: object, expected: bool) -> None:

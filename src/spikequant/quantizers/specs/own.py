@@ -22,10 +22,16 @@ def own(value: Any, shipped: ValidatorFunctionWrapHandler) -> Any:
     kind = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(kind, str) or ":" not in kind:
         return shipped(value)
-    for spec in _below(QuantizerSpec):  # type: ignore[type-abstract]
-        if spec.model_fields["kind"].default == kind:
-            return spec.read(value)
-    raise SpecError(f"QuantizerSpec.kind: {kind!r} is code that was not imported: import it, or name it on the command line (--method)")
+    spec = imported(kind)
+    if spec is None:
+        raise SpecError(f"QuantizerSpec.kind: {kind!r} is code that was not imported: import it, or name it on the command line (--method)")
+    return spec.read(value)
+
+
+def imported(kind: str) -> type[QuantizerSpec] | None:
+    """The class of that kind, where it has been imported."""
+    below = _below(QuantizerSpec)  # type: ignore[type-abstract]
+    return next((spec for spec in below if spec.model_fields["kind"].default == kind), None)
 
 
 def _below(spec: type[QuantizerSpec]) -> Iterator[type[QuantizerSpec]]:
