@@ -8,7 +8,7 @@ import pytest
 
 from spikequant.errors import FormatError, SpecError
 from spikequant.views.record import parse
-from spikequant.views.report import html
+from spikequant.views.report import html, write_report
 from spikequant.views.study import documents, label
 from spikequant.views.verdict import verdict
 
@@ -86,6 +86,16 @@ def test_a_run_folder_shows_how_networks_froze(tmp_path: Path) -> None:
     (trial / "dynamics.json").write_text(json.dumps({"1": epochs[0] | {"shares": {"conv1": 2.0}}}))
     with pytest.raises(FormatError, match=r"damaged at froze\.weights/stompp\.0\.shares\.conv1"):
         parse(documents(tmp_path)[0])
+
+
+def test_our_readings_of_papers_bear_their_mark_in_every_table(tmp_path: Path) -> None:
+    (found, *_) = documents(RESULTS.with_name("baselines-digits"))
+    assert "weights/spikefit" in {variant["name"] for variant in found["variants"]}  # as it is asked for
+    page = write_report(found, tmp_path / "report.html").read_text()
+    assert "<dt>?</dt><dd>After a name: our reading of a paper" in page
+    marked = (("variants", "weights/spikefit ?"), ("trials", "weights/spikefit/s0 ?"))
+    for name, row in (*marked, ("variants", "weights/lqnet"), ("trials", "float/s0")):
+        assert f"\n| {row} |" in (tmp_path / "tables" / f"{name}.md").read_text()
 
 
 def test_trials_without_a_reference_are_listed(tmp_path: Path, study: dict[str, Any]) -> None:

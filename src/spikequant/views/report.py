@@ -10,6 +10,7 @@ from typing import Any
 from spikequant import files
 from spikequant.behavior import Drift
 from spikequant.errors import SpecError
+from spikequant.studies.doubt import is_reading
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
 from spikequant.views.examination import health
@@ -31,7 +32,7 @@ from spikequant.views.latex import latex
 from spikequant.views.page import page
 from spikequant.views.record import Record, StateHealth, parse
 from spikequant.views.tables import Table, csv_text, markdown
-from spikequant.views.trials import trials_table
+from spikequant.views.trials import UNCERTAIN, trials_table
 from spikequant.views.verdict import Verdict, kept, verdict
 from spikequant.views.wording import distance, duration, percent, size
 
@@ -94,6 +95,7 @@ def _page(sections: Sequence[Mapping[str, Any]]) -> str:
 
 def section(record: Record, number: int) -> dict[str, Any]:
     """What the page says of one record; of several, names of figures and files end in their number."""
+    record = _marked(record)
     found = verdict(record)
     tables = _tables(record, found)
     return {
@@ -117,8 +119,16 @@ def section(record: Record, number: int) -> dict[str, Any]:
         "seeded": any(variant.seeds for variant in record.variants),
         "near": {variant.name for variant in kept(record)},
         "setup": _setup(record),
+        "uncertain": any(is_reading(variant.configuration) for variant in record.variants)
+        or any(trial.uncertain for trial in record.trials),
         "absent": absent(record, found),
     }
+
+
+def _marked(record: Record) -> Record:
+    """The record with a mark after the names of variants that are our readings; the table of trials marks its own."""
+    named = [v.model_copy(update={"name": v.name + UNCERTAIN}) if is_reading(v.configuration) else v for v in record.variants]
+    return record.model_copy(update={"variants": tuple(named)})
 
 
 def absent(record: Record, found: Verdict) -> list[str]:

@@ -89,11 +89,18 @@ def _document(folder: Path, base: str, records: "Sequence[Finished]") -> dict[st
         "title": base or records[0].study,
         "float": {"name": base or "no reference"} | (_means(groups[base], measured) if base else {}),
         "variants": [variant for variant in variants if "emd" in variant and "emd_floor" in variant],
-        "trials": [{"name": r.name, "state": "done", "key": r.key, "measures": r.measures} for r in sorted(records, key=_natural)],
+        "trials": [_trial(record) for record in sorted(records, key=_natural)],
         "froze": froze,
         "schedules": {name: schedule(_setup(groups[name][0])) for name in froze},
         "setup": setup | {"command": f"spikequant run {records[0].study}"},
     }
+
+
+def _trial(record: "Finished") -> dict[str, Any]:
+    from spikequant.studies.doubt import is_reading
+
+    uncertain = is_reading(record.configuration)
+    return {"name": record.name, "state": "done", "key": record.key, "measures": record.measures, "uncertain": uncertain}
 
 
 def _natural(record: "Finished") -> list[str | int]:

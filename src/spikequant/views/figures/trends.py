@@ -6,6 +6,7 @@ import altair as alt
 
 from spikequant.views.figures.style import COLORS, DASHES, INK, SHAPES, Drawing, Figure, chart, cycled
 from spikequant.views.record import Record, Variant
+from spikequant.views.trials import UNCERTAIN
 from spikequant.views.wording import distance, percent
 
 MEASURES = {"accuracy": "accuracy", "emd": "EMD", "mean_rate": "mean rate", "dead": "dead channels"}
@@ -57,7 +58,7 @@ def _told_apart(line: list[tuple[int, Variant]]) -> dict[str, list[tuple[int, Va
     """Variants of one method that differ in more than bits, as by a correction, are lines of their own, named by what their names add."""
     if len({bits for bits, _ in line}) == len(line):
         return {"": line}
-    parts = [[part for part in variant.name.split("/") if not part.endswith("bits")] for _, variant in line]
+    parts = [[part for part in variant.name.removesuffix(UNCERTAIN).split("/") if not part.endswith("bits")] for _, variant in line]
     shared = set(parts[0]).intersection(*parts)
     found: dict[str, list[tuple[int, Variant]]] = {}
     for point, names in zip(line, parts, strict=True):
