@@ -2,11 +2,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import pytest
 
 from spikequant.errors import FormatError, SpecError
+from spikequant.views.columns import variants
 from spikequant.views.record import parse
 from spikequant.views.report import html, write_report
 from spikequant.views.study import documents, label
@@ -34,6 +36,17 @@ def test_every_trial_is_there_and_configurations_are_means_over_seeds(study: dic
     assert wide["deviation"]["emd"] == pytest.approx((sum((value - sum(found) / 5) ** 2 for value in found) / 4) ** 0.5)
     assert (wide["weights"], wide["bits"], wide["state"], wide["scheme"]) == ("uniform [-10, 10]", 2, "float", "scratch")
     assert wide["pairing"] == "same"
+
+
+def test_the_reference_and_every_measure_have_their_deviation_over_seeds(study: dict[str, Any]) -> None:
+    accuracies = [trial["measures"]["accuracy"] for trial in study["trials"] if trial["name"].startswith("float/")]
+    table = variants(parse(study))
+    keys = [column.key for column in table.columns]
+    float_, *others = [dict(zip(keys, row, strict=True)) for row in table.rows]
+    assert (float_["seeds"], float_["accuracy_deviation"]) == (5, pytest.approx(stdev(accuracies)))
+    for measure in ("accuracy", "emd", "mean_rate", "dead", "saturated"):
+        assert keys[keys.index(measure) + 1] == f"{measure}_deviation"
+        assert all(row[f"{measure}_deviation"] is not None for row in others)
 
 
 def test_the_parts_of_the_memory_add_up_to_the_whole(study: dict[str, Any]) -> None:

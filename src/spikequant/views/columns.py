@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from spikequant.behavior import Drift
-from spikequant.views.record import Record, Variant
+from spikequant.views.record import Record, Reference, Variant
 from spikequant.views.tables import Column, Table, Value, shown
 from spikequant.views.wording import distance, percent, size
 
@@ -13,12 +13,12 @@ MEASURES = (
     Column("accuracy", "accuracy", percent, meaning="share of samples classified correctly", spread="accuracy_deviation", best="high"),
     Column("emd", "EMD", distance, meaning="distance to the float's firing rates, mean over layers", spread="emd_deviation", best="low"),
     Column("emd_floor", "floor", distance, meaning="EMD that mere sampling gives between the float network and itself"),
-    Column("mean_rate", "mean rate", percent, meaning="spikes per neuron and time step"),
-    Column("dead", "dead", percent, meaning="share of channels that fire below the dead bound"),
-    Column("saturated", "saturated", percent, meaning="share of channels that fire at nearly every step"),
+    Column("mean_rate", "mean rate", percent, meaning="spikes per neuron and time step", spread="mean_rate_deviation"),
+    Column("dead", "dead", percent, meaning="share of channels that fire below the dead bound", spread="dead_deviation"),
+    Column("saturated", "saturated", percent, meaning="share of channels that fire at nearly every step", spread="saturated_deviation"),
     Column("memory_bits", "memory", size, meaning="weights, biases, thresholds, constants and state, packed", best="low"),
 )
-SPREAD = (Column("accuracy_deviation", "±", percent), Column("emd_deviation", "±", distance), Column("seeds", "seeds"))
+SEEDS = Column("seeds", "seeds")
 PAIRING = Column(
     "pairing", "pairing", number=False, meaning="from scratch: same or independent initialization and order of data as the float network"
 )
@@ -62,13 +62,19 @@ def variants(record: Record) -> Table:
     Where they are means over seeds, also deviations and their number; where some began from scratch, also their pairing.
     """
     several = any(variant.seeds for variant in record.variants)
-    columns = [*VARIANT[:2], SPREAD[0], VARIANT[2], SPREAD[1], SPREAD[2], *VARIANT[3:]] if several else [*VARIANT]
+    columns = [each for column in VARIANT for each in _spread(column)] if several else [*VARIANT]
     columns += [PAIRING] if any(variant.pairing for variant in record.variants) else []
     float_ = record.reference
     first: dict[str, Value] = {"emd": 0.0, "emd_floor": record.variants[0].emd_floor, "weights": "float", "state": "float", "scheme": ""}
-    first |= float_.model_dump(exclude={"seeds"}) | {"seeds": float_.seeds}
+    first |= float_.model_dump(exclude={"deviation"}) | _deviations(float_)
     ranked = sorted(record.variants, key=lambda variant: variant.emd)
     return Table(columns, [[row.get(column.key) for column in columns] for row in [first, *map(_known, ranked)]])
+
+
+def _spread(column: Column) -> list[Column]:
+    """A column of means and that of its deviations; the number of seeds after the first two."""
+    beside = [Column(column.spread, "±", column.show)] if column.spread else []
+    return [column, *beside, *([SEEDS] if column.key == "emd" else [])]
 
 
 def implied(record: Record) -> list[str]:
@@ -79,7 +85,11 @@ def implied(record: Record) -> list[str]:
 
 def _known(variant: Variant) -> dict[str, Value]:
     values = {column.key: getattr(variant, column.key) for column in (*VARIANT, PAIRING)}
-    return values | {"seeds": variant.seeds, **{f"{name}_deviation": value for name, value in variant.deviation.items()}}
+    return values | {"seeds": variant.seeds} | _deviations(variant)
+
+
+def _deviations(part: Reference | Variant) -> dict[str, Value]:
+    return {f"{name}_deviation": value for name, value in part.deviation.items()}
 
 
 def ledger(variants: Mapping[str, Variant]) -> Table:

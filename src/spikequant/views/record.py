@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Reference(Part):
-    """The float network that the variants are compared with."""
+    """The float network that the variants are compared with; of several ``seeds`` the means, with the ``deviation`` of each measure."""
 
     name: str
     mean_rate: Fraction | None = None
@@ -34,6 +34,7 @@ class Reference(Part):
     accuracy: Fraction | None = None
     memory_bits: Bits | None = None
     seeds: int | None = None
+    deviation: dict[str, float] = {}
 
 
 class StateGrid(Part):

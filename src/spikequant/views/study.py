@@ -118,7 +118,8 @@ def _tags(record: "Finished") -> "Tags":
 def _means(kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
     tags = _tags(kept[0])
     values = {name: measured[tags, name].mean for name in MEANS}
-    return {name: value for name, value in values.items() if value is not None} | {"seeds": len(kept)}
+    spread = {name: value for name in SPREAD if (value := measured[tags, name].deviation) is not None}
+    return {name: value for name, value in values.items() if value is not None} | {"seeds": len(kept), "deviation": spread}
 
 
 def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Mapping[tuple[Tags, str], Cell]") -> dict[str, Any]:
@@ -127,7 +128,6 @@ def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Map
     recipe = _setup(first).get("recipe") or {}
     weights, state = recipe.get("weights"), recipe.get("state")
     known = {part: measured[tags, part].mean for part in PARTS}
-    spread = {measure: measured[tags, measure].deviation for measure in SPREAD}
     told = _kept(folder, kept, "network.json") or {}
     return {
         "name": name,
@@ -139,7 +139,6 @@ def _variant(folder: Path, name: str, kept: "Sequence[Finished]", measured: "Map
         "pairing": _pairing(kept),
         "ledger": told.get("ledger") or _parts(known, measured[tags, "memory_bits"].mean),
         "state_health": told.get("state_health") or [],
-        "deviation": {measure: value for measure, value in spread.items() if value is not None},
         "drift": _kept(folder, kept, "drift.json"),
         "configuration": first.configuration,
         **_means(kept, measured),
