@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from chaos import kills, small_study, steps
 from chaos.kills import Broken
-from spikequant import files
+from spikequant import files, recipes
 from spikequant.studies import coordinator, lock
 from spikequant.studies.store import Store
 
@@ -76,6 +76,11 @@ def torn(change: Change) -> None:
     steps.campaign("train", None, change=change)
 
 
+def lost(change: Change) -> None:
+    """A fault at steps of training over an earlier network: the old or the new one is there."""
+    steps.campaign("train again", None, every=3, change=change)
+
+
 def double(change: Change) -> None:
     """Two starts on one folder: one runs, the other is told so."""
     with _place() as root:
@@ -129,6 +134,16 @@ def without_rename() -> None:
     files.replacing = in_place
 
 
+def without_order() -> None:
+    """A network takes the place of another tensors first, and what says which tensors they are after."""
+
+    def in_turn(place: Path, tensors: bytes, text: str) -> None:
+        files.write(place / recipes.store.TENSORS, tensors)
+        files.write(place / recipes.store.MODEL, text)
+
+    recipes.store._write = in_turn
+
+
 def without_lock() -> None:
     """Nobody waits for anybody."""
     lock.held = lambda folder, shared=False: contextlib.nullcontext()  # type: ignore[assignment]
@@ -142,6 +157,7 @@ def without_hashes() -> None:
 MUTANTS: dict[str, tuple[Callable[[Change], None], Change]] = {
     "sync": (order, without_sync),
     "rename": (torn, without_rename),
+    "order of a save": (lost, without_order),
     "lock": (double, without_lock),
     "hash check": (damage, without_hashes),
 }

@@ -21,9 +21,9 @@ import vl_convert
 from chaos import kills, small_study
 from chaos.kills import Broken
 from chaos.targets import program
-from spikequant import files
+from spikequant import files, tensorfile
 from spikequant.data import Batches, load
-from spikequant.deploy import container
+from spikequant.deploy import Program, container
 from spikequant.errors import SpikequantError
 from spikequant.models import build
 from spikequant.recipes import load as load_model
@@ -36,10 +36,11 @@ FAULTS = {"kill": None, "no space": errno.ENOSPC, "I/O error": errno.EIO, "permi
 
 
 class Operation(NamedTuple):
-    """Something that writes: done in a folder, and what is then to be seen there."""
+    """Something that writes: done in a folder, and what is then to be seen there; ``earlier`` makes a folder that holds another result."""
 
     work: Callable[[Path], object]
     seen: Callable[[Path], Any]
+    earlier: Callable[[Path], object] | None = None
 
 
 def train(folder: Path) -> None:
@@ -51,9 +52,13 @@ def train(folder: Path) -> None:
     save(network, folder / "network")
 
 
-def _trained(folder: Path) -> str:
-    load_model(folder / "network")
-    return _digest(folder / "network" / "model.safetensors")
+def _trained(folder: Path) -> dict[str, str]:
+    tensors = tensorfile.content_of(load_model(folder / "network").state_dict())
+    return {"network": hashlib.sha256(tensors).hexdigest()}
+
+
+def _other_network(folder: Path) -> None:
+    save(build("digits", seed=1, width=3, time=1), folder / "network")
 
 
 def export(folder: Path) -> None:
@@ -61,11 +66,16 @@ def export(folder: Path) -> None:
     container.from_bytes(program()).save(folder / "net.sqp")
 
 
-def report(folder: Path) -> None:
+def _other_program(folder: Path) -> None:
+    small = container.from_bytes(program())
+    Program(small.header.model_copy(update={"name": "other"}), small.tensors).save(folder / "net.sqp")
+
+
+def report(folder: Path, record: str = "drift.json") -> None:
     """The report of a comparison; its figures are drawn once for all faults, since only their writing is tried."""
     for name in ("vegalite_to_svg", "vegalite_to_pdf"):
         setattr(vl_convert, name, _remembered(getattr(vl_convert, name), folder.parent))
-    write_report(json.loads((folder.parent / "drift.json").read_text()), folder / "report.html")
+    write_report(json.loads((folder.parent / record).read_text()), folder / "report.html")
 
 
 def _remembered(draw: Callable[..., Any], place: Path) -> Callable[..., Any]:
@@ -81,9 +91,15 @@ def _remembered(draw: Callable[..., Any], place: Path) -> Callable[..., Any]:
 
 
 def _comparison(folder: Path) -> None:
-    for name in ("one", "other"):
-        save(build("digits", seed=len(name), width=2, time=1), folder / name)
-    (folder / "drift.json").write_text(json.dumps(compare_saved(str(folder / "one"), str(folder / "other"), "digits", batches=1)))
+    one, other = str(folder / "one"), str(folder / "other")
+    for seed, name in enumerate((one, other)):
+        save(build("digits", seed=seed, width=2, time=1), name)
+    (folder / "drift.json").write_text(json.dumps(compare_saved(one, other, "digits", batches=1)))
+    (folder / "earlier.json").write_text(json.dumps(compare_saved(other, one, "digits", batches=1)))
+
+
+def _other_report(folder: Path) -> None:
+    report(folder, "earlier.json")
 
 
 def study(folder: Path) -> None:
@@ -110,6 +126,9 @@ OPERATIONS = {
     "export": Operation(export, _all),
     "report": Operation(report, _all),
     "study": Operation(study, _finished),
+    "train again": Operation(train, _trained, _other_network),
+    "export again": Operation(export, _all, _other_program),
+    "report again": Operation(report, _all, _other_report),
 }
 
 
@@ -123,13 +142,13 @@ def campaign(name: str, results: Path | None, every: int = 1, change: Callable[[
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         os.chdir(root)
-        if name == "report":
+        if operation.work is report:
             _child(lambda: _comparison(root))
+        _begin(operation, root / "earlier")
         steps, expected = _calm(operation, root, change)
         for fault, code in FAULTS.items():
             for at in range(0, steps, every):
-                folder = root / "faulty"
-                folder.mkdir()
+                folder = shutil.copytree(root / "earlier", root / "faulty")
                 try:
                     counts[_faulted(operation, folder, at, code, expected, change)] += 1
                 except Broken as error:
@@ -144,9 +163,16 @@ def campaign(name: str, results: Path | None, every: int = 1, change: Callable[[
     return counts
 
 
-def _calm(operation: Operation, root: Path, change: Callable[[], object]) -> tuple[int, Any]:
-    folder = root / "calm"
+def _begin(operation: Operation, folder: Path) -> None:
+    """The folder as each start finds it: empty, or with an earlier result."""
     folder.mkdir()
+    earlier = operation.earlier
+    if earlier is not None and _child(lambda: earlier(folder)) != 0:
+        raise Broken("there is no earlier result to begin with")
+
+
+def _calm(operation: Operation, root: Path, change: Callable[[], object]) -> tuple[int, Any]:
+    folder = shutil.copytree(root / "earlier", root / "calm")
     count = Shared()
     status = _child(lambda: _with(lambda step, path: count.next(), operation, folder, change))
     if status != 0 or not count.value:
@@ -156,7 +182,7 @@ def _calm(operation: Operation, root: Path, change: Callable[[], object]) -> tup
 
 def _faulted(operation: Operation, folder: Path, at: int, code: int | None, expected: Any, change: Callable[[], object]) -> str:
     """One fault, then the same again without it; in a word how the first ended."""
-    count = Shared()
+    count, before = Shared(), None if operation.earlier is None else operation.seen(folder)
 
     def fail(step: str, path: Path) -> None:
         if count.next() == at + 1:
@@ -168,6 +194,8 @@ def _faulted(operation: Operation, folder: Path, at: int, code: int | None, expe
     for path in folder.rglob("*"):
         if path.is_file() and not path.name.startswith(".tmp-"):
             kills._refuse_partial(path)
+    if before is not None:
+        _refuse_lost(operation, folder, before, expected)
     if status not in (0, 2, -signal.SIGKILL):
         raise Broken(f"it ended with status {status}, as no documented error does")
     if status == 0 and operation.seen(folder) != expected:
@@ -176,6 +204,16 @@ def _faulted(operation: Operation, folder: Path, at: int, code: int | None, expe
     if again != 0 or operation.seen(folder) != expected:
         raise Broken(f"once more, undisturbed, it ended with status {again}, or is not what it should be")
     return {0: "survived", 2: "told"}.get(status, "killed")
+
+
+def _refuse_lost(operation: Operation, folder: Path, before: dict[str, str], expected: dict[str, str]) -> None:
+    """Of all that an earlier result held, the old or the new is there, whole."""
+    try:
+        now = operation.seen(folder)
+    except SpikequantError as error:
+        raise Broken(f"the earlier result is lost: {error}".replace(f"{folder}/", "")) from None
+    if lost := [name for name, digest in before.items() if now.get(name) not in (digest, expected.get(name))]:
+        raise Broken(f"neither the old nor the new is there of {', '.join(lost)}")
 
 
 def _with(watcher: Callable[[Any, Path], object], operation: Operation, folder: Path, change: Callable[[], object]) -> None:

@@ -29,7 +29,7 @@ def test_kills_are_as_many_as_asked_for_and_nothing_was_lost() -> None:
 
 def test_every_fault_met_every_step_of_writing() -> None:
     found = {line["operation"]: line for line in lines("steps.jsonl")}
-    assert found.keys() == OPERATIONS.keys()
+    assert found.keys() == {name for name, operation in OPERATIONS.items() if operation.earlier is None}
     for line in found.values():
         assert line["broken"] == 0
         assert line["faults"] == len(FAULTS) * line["steps"] == line["killed"] + line["told"] + line.get("survived", 0)
