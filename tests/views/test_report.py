@@ -220,12 +220,27 @@ def test_tables_lie_beside_the_report_with_formulas_disarmed(tmp_path: Path, doc
         f"{name}.{kind}" for name in FIGURES for kind in ("pdf", "svg")
     }
     written = {path.name for path in (tmp_path / "new" / "tables").iterdir()}
-    assert written == {f"{name}.{kind}" for name in ("layers", "variants") for kind in ("csv", "md", "tex")}
+    assert written == {f"{name}.{kind}" for name in ("crossed", "drifting", "layers", "variants") for kind in ("csv", "md", "tex")}
     assert (tmp_path / "new" / "figures" / "rates.pdf").read_bytes().startswith(b"%PDF")
     assert "currentColor" not in (tmp_path / "new" / "figures" / "rates.svg").read_text()
     lines = (tmp_path / "new" / "tables" / "variants.csv").read_text()
     assert "'=HYPERLINK(1)" in lines
     assert not re.search(r"(^|,)=", lines, re.MULTILINE)
+
+
+def test_what_the_page_says_of_telling_variants_lies_beside_it_under_their_names(tmp_path: Path, comparison: dict[str, Any]) -> None:
+    grid = {"low": -1.0, "high": 1.0, "codes": 2, "zero": False, "on_threshold": True, "stalled": 1}
+    state = {"layer": "conv1", "spec": "uniform 1 bits", "grid": grid, "use": None, "occupancy": [[-1.0, 0.25, False], [1.0, 0.75, True]]}
+    comparison["network"]["state_health"] = [state]
+    comparison["layers"][0]["died"] = list(range(16))
+    comparison["layers"][1]["died"] = list(range(32))
+    write_report(comparison, tmp_path)
+    told = {name: (tmp_path / "tables" / f"{name}.csv").read_text().splitlines() for name in ("drifting", "crossed", "state", "codes")}
+    assert told["codes"] == ["variant,layer,level,share,stalls", "small,conv1,-1.0,0.25,no", "small,conv1,1.0,0.75,yes"]
+    assert told["state"][1].startswith("small,conv1,uniform 1 bits,no,yes,")
+    assert told["drifting"][0] == "variant,layer,emd,emd_floor,remedy"
+    assert all(line.startswith("small,") for line in told["drifting"][1:])
+    assert told["crossed"][2].startswith('small,conv2,32,"' + ", ".join(map(str, range(32))))
 
 
 def test_a_comparison_made_in_python_is_reported_without_a_record(tmp_path: Path, comparison: dict[str, Any]) -> None:
@@ -238,12 +253,8 @@ def test_a_comparison_made_in_python_is_reported_without_a_record(tmp_path: Path
 def test_several_comparisons_are_one_report_and_a_folder_takes_it(tmp_path: Path, comparison: dict[str, Any], name: str) -> None:
     drift = Drift.from_dict({key: value for key, value in comparison.items() if key in Drift.model_fields})
     assert write_report([drift, comparison], tmp_path / name) == tmp_path / name / "report.html"
-    assert sorted(path.name for path in (tmp_path / name / "tables").glob("*.csv")) == [
-        "layers-2.csv",
-        "layers.csv",
-        "variants-2.csv",
-        "variants.csv",
-    ]
+    tables = {path.name for path in (tmp_path / name / "tables").glob("*.csv")}
+    assert tables == {f"{table}{number}.csv" for table in ("crossed", "drifting", "layers", "variants") for number in ("", "-2")}
 
 
 @pytest.mark.parametrize("documents", ["runs/drift", Path("runs/drift"), [], [None], None])

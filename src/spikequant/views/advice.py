@@ -39,8 +39,8 @@ def worst_layers(drifts: Mapping[str, Drift]) -> Table:
     return Table(COLUMNS, [[mark, layer.name, layer.emd, layer.emd_floor, remedy(layer)] for mark, layer in ranked])
 
 
-def crossed(drifts: Mapping[str, Drift]) -> Table:
-    """Which channels died or came back, by their numbers from 0, for every layer where any did."""
+def crossed(drifts: Mapping[str, Drift], most: int | None = LISTED) -> Table:
+    """Which channels died or came back, by their numbers from 0, for every layer where any did; at most so many of a layer."""
     columns = (
         *COLUMNS[:2],
         Column("channels", "channels"),
@@ -48,7 +48,7 @@ def crossed(drifts: Mapping[str, Drift]) -> Table:
         Column("revived", "revived", number=False),
     )
     rows: list[list[Value]] = [
-        [mark, layer.name, layer.channels, _listed(layer.died), _listed(layer.revived)]
+        [mark, layer.name, layer.channels, _listed(layer.died, most), _listed(layer.revived, most)]
         for mark, drift in drifts.items()
         for layer in drift.layers
         if layer.died or layer.revived
@@ -56,6 +56,6 @@ def crossed(drifts: Mapping[str, Drift]) -> Table:
     return Table(columns, rows)
 
 
-def _listed(channels: tuple[int, ...]) -> str:
-    more = f" and {len(channels) - LISTED} more" if len(channels) > LISTED else ""
-    return ", ".join(map(str, channels[:LISTED])) + more
+def _listed(channels: tuple[int, ...], most: int | None) -> str:
+    left = len(channels[most:]) if most is not None else 0
+    return ", ".join(map(str, channels[:most])) + (f" and {left} more" if left else "")

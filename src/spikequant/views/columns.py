@@ -102,6 +102,12 @@ def ledger(variants: Mapping[str, Variant]) -> Table:
     return Table(columns, rows)
 
 
+def stacked(tables: Mapping[str, Table]) -> Table:
+    """Tables of the same columns under each other, the variant that each is of before its rows."""
+    rows: list[list[Value]] = [[name, *row] for name, table in tables.items() for row in table.rows]
+    return Table([LAYER[0], *next(iter(tables.values()), Table((), ())).columns], rows)
+
+
 def layers(drifts: dict[str, Drift]) -> Table:
     """Every layer of some variants."""
     rows: list[list[Value]] = []

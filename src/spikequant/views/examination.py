@@ -22,6 +22,13 @@ FINDINGS = (
 )
 RUNS = 4  # of unused codes that are told
 
+CODES = (
+    Column("layer", "layer", number=False),
+    Column("level", "level", lambda level: f"{level:.4g}"),
+    Column("share", "membranes", percent, meaning="share of membranes that take it"),
+    Column("stalls", "stalls", number=False, meaning="whether a step's leak does not move it"),
+)
+
 
 def findings(record: Mapping[str, Any]) -> str:
     """The table of layers, and below it what to change."""
@@ -35,6 +42,11 @@ def findings(record: Mapping[str, Any]) -> str:
 def health(layers: Iterable[Mapping[str, Any]]) -> Table:
     """One line for each layer."""
     return Table(FINDINGS, [_row(layer) for layer in layers])
+
+
+def codes(layers: Iterable[Mapping[str, Any]]) -> Table:
+    """One line for each code of each layer: how many membranes take it, and whether the leak stalls there."""
+    return Table(CODES, [[layer["layer"], level, share, _said(stalls)] for layer in layers for level, share, stalls in layer["occupancy"]])
 
 
 def _row(layer: Mapping[str, Any]) -> list[Value]:

@@ -13,7 +13,7 @@ from spikequant.errors import SpecError
 from spikequant.studies.doubt import is_reading
 from spikequant.views import columns
 from spikequant.views.advice import crossed, worst_layers
-from spikequant.views.examination import health
+from spikequant.views.examination import codes, health
 from spikequant.views.figures import (
     Figure,
     across,
@@ -164,7 +164,19 @@ def _tables(record: Record, found: Verdict) -> dict[str, Table]:
         tables["trials"] = trials_table(trial.model_dump() for trial in record.trials)
     if any(variant.ledger for variant in found.telling.values()):
         tables["memory"] = columns.ledger(found.telling)
-    return tables
+    return tables | {name: table for name, table in _telling(found).items() if table.rows}
+
+
+def _telling(found: Verdict) -> dict[str, Table]:
+    """What the page says of the telling variants, under their names: what to do, channels that died or came back, codes of the state."""
+    drifts = {found.telling[mark].name: drift for mark, drift in found.drifts.items()}
+    watched = {variant.name: [each.model_dump() for each in variant.state_health] for variant in found.telling.values()}
+    return {
+        "drifting": worst_layers(drifts),
+        "crossed": crossed(drifts, most=None),
+        "state": columns.stacked({name: health(layers) for name, layers in watched.items()}),
+        "codes": columns.stacked({name: codes(layers) for name, layers in watched.items()}),
+    }
 
 
 def _downloadable(table: Table, name: str) -> dict[str, Any]:
