@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from spikequant.data import DataSet, Split
+from spikequant.data import DataSet, Split, table
 from spikequant.errors import SpecError
 from spikequant.recipes import load
-from spikequant.studies import local, supervised
+from spikequant.studies import local
 from spikequant.studies.grid import drafts
 from spikequant.studies.local import DECOLLE, Local
 from spikequant.studies.planning import shipped
@@ -35,8 +35,7 @@ def split(count: int, seed: int) -> Split:
 @pytest.fixture(autouse=True)
 def _thirds(monkeypatch: pytest.MonkeyPatch) -> None:
     data = DataSet("thirds", split(60, 0), split(30, 1), 3, (2, 12, 12), {}, scale=1.0)
-    for room in (local, supervised):
-        monkeypatch.setattr(room, "cached_data", lambda _: data)
+    monkeypatch.setitem(table.READERS, "thirds", lambda root: data)
 
 
 def finished(work: Work) -> Measures:
