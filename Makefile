@@ -24,7 +24,7 @@ demo: $(VENV)/plain.stamp
 env: $(VENV)/test.stamp
 
 test: env
-	$(VENV)/bin/python -m pytest -n 2 -q
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -q
 
 docs: $(VENV)/docs.stamp
 	$(VENV)/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
