@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from spikequant.data import DataSet, Split, table
 from spikequant.deploy import Program
 from spikequant.deploy.c.loading import compiler
 from spikequant.deploy.onnx import check_onnx
 from spikequant.errors import SpecError
-from spikequant.models import build
+from spikequant.models import Network, Wiring, build
+from spikequant.models.wiring import chain
 from spikequant.recipes import Recipe, load, save
 from spikequant.studies import export, verify_saved
 from spikequant.studies.verbs import quantize_saved
@@ -68,6 +70,17 @@ def test_a_network_that_draws_spikes_of_images_is_written(tmp_path: Path) -> Non
     assert written["ledger"]["work"]["vote"]["effective"] > 0  # some fire
     (row,) = verify_saved(str(tmp_path / "program"), "digits", 20, str(tmp_path / "net"))["forms"]
     assert row["different"] < row["spikes"] / 20
+
+
+def test_a_program_takes_as_many_events_at_once_as_its_training_data_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = (torch.arange(16 * 4 * 20) % 4).reshape(16, 4, 20).to(torch.uint8), torch.arange(16) % 2
+    counts = DataSet("counts", Split(x, y, sequence=True), Split(x, y, sequence=True), 2, (20,), {}, scale=1.0)
+    monkeypatch.setitem(table.READERS, "counts", lambda root: counts)
+    seeing = ("encode", "encode", {"encoding": "events"})
+    nodes = chain(seeing, ("linear", "linear", {"in_features": 20, "out_features": 2}), ("lif", "lif", {"decay": 0.5}))
+    save(Network(Wiring(name="events", time=4, input_shape=(20,), readout="count", nodes=nodes)), tmp_path / "net")
+    export("program", str(tmp_path / "net"), tmp_path / "net.sqp", "counts")
+    assert Program.load(tmp_path / "net.sqp").header.source.high == 3
 
 
 def test_data_that_does_not_fit_is_refused(small: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from spikequant.data import Batches, DataSet, load
+from spikequant.data import Batches, DataSet, Split, load
 from spikequant.deploy import Pixels, Program, lower
 from spikequant.deploy.machine import encode
 from spikequant.deploy.transcribing import takes_pixels
@@ -50,8 +50,13 @@ def _program(origin: str, data: str | None) -> tuple[Program, Any]:
         return program, None
     found = resolve_data(data, network)
     pixels = Pixels(scale=found.scale) if takes_pixels(network) else None
-    program = lower(network, Batches(found.train, BATCH, found.scale, seed=0), pixels=pixels)
+    program = lower(network, Batches(found.train, BATCH, found.scale, seed=0), pixels=pixels, events=_counts(found.train))
     return program, _shown(program, found, "train", SHOWN)
+
+
+def _counts(train: Split) -> tuple[int, int]:
+    """The range of event counts that the training sequences hold, which a program of events is made for."""
+    return (0, max(1, int(train.x.max()))) if train.sequence else (0, 1)
 
 
 def _shown(program: Program, data: DataSet, split: str, count: int) -> Any:
