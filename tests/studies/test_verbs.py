@@ -45,15 +45,16 @@ def test_training_on_starts_from_the_float_network(float_folder: Path, tmp_path:
 
 
 def test_from_scratch_the_pairing_with_the_baseline_is_recorded(float_folder: Path, tmp_path: Path) -> None:
-    for seed, expected in ((3, "same"), (4, "independent")):
+    for index, (seed, batch_size, expected) in enumerate(((3, 64, "same"), (4, 64, "independent"), (3, 128, "independent"))):
         session = Session(
             model="digits",
             data="digits",
             training=SHORT.model_copy(update={"seed": seed}),
+            batch_size=batch_size,
             recipe=Recipe(weights=LQNet(bits=2)),
             init=str(float_folder),
         )
-        assert trained(session, tmp_path / expected).record["pairing"] == expected
+        assert trained(session, tmp_path / str(index)).record["pairing"] == expected
 
 
 def test_a_clip_that_touches_no_weight_is_recorded(float_folder: Path, tmp_path: Path) -> None:

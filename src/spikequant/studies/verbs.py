@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -128,11 +128,17 @@ def _made_of(folder: str) -> str:
 
 
 def _pairing(session: Session) -> str | None:
-    """Whether a network from scratch shares initialization and order of data with its baseline: fully known from the seeds."""
+    """Whether a network from scratch shares initialization and order of data with its baseline."""
     if session.init is None or session.training.start == "float":
         return None
-    baseline = read_document(Path(session.init))["record"].get("session", {}).get("training", {}).get("seed")
-    return "same" if baseline == session.training.seed else "independent"
+    baseline = read_document(Path(session.init))["record"].get("session", {})
+    return "same" if _begun(baseline) == _begun(session.fields()) else "independent"
+
+
+def _begun(session: Mapping[str, Any]) -> list[Any]:
+    """What initialization and order of data follow from."""
+    training = session.get("training", {})
+    return [*(session.get(name) for name in ("data", "batch_size", "validation")), *(training.get(name) for name in ("seed", "start"))]
 
 
 def quantize_saved(model: str, recipe: Recipe, out: Path, data: str | None = None, batches: int = 8) -> dict[str, Any]:
