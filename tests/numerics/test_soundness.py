@@ -8,6 +8,11 @@ from spikequant.numerics.soundness import has_nan, holds, recording
 def test_a_nan_is_seen() -> None:
     assert has_nan(torch.tensor([1.0, torch.nan]))
     assert not has_nan(torch.tensor([1.0, torch.inf]))
+    assert not has_nan(torch.tensor([torch.inf, -torch.inf]))  # their sum is NaN
+    assert has_nan(torch.tensor([torch.inf, torch.nan]))
+    assert not has_nan(torch.tensor([3e38, 3e38, -3e38, -3e38]))  # sums on the way are not finite
+    assert not has_nan(torch.tensor([]))
+    assert has_nan(torch.tensor([1.0, torch.nan], dtype=torch.bfloat16, requires_grad=True))
 
 
 def test_nothing_is_recorded_without_a_gpu() -> None:
