@@ -128,6 +128,16 @@ def test_snntorch_in_our_grid_equals_ours_adopted(snntorch: ModuleType, loader: 
     assert guest.network[1].beta == pytest.approx(29 / 32)  # type: ignore[index, union-attr]
 
 
+@pytest.mark.parametrize("neuron", ["Synaptic", "Alpha"])
+def test_all_decays_of_snntorch_are_constants(snntorch: ModuleType, loader: Loader, neuron: str) -> None:
+    net = nn.Sequential(nn.Linear(12, 8), getattr(snntorch, neuron)(0.9, 0.8, init_hidden=True))
+    recipe = sq.Recipe(constants=sq.FixedPoint(integer=2, fraction=4))
+    guest = sq.quantize(Unrolled(net, STEPS), recipe)
+    own = sq.quantize(sq.models.adopt(net, (12,), time=STEPS), recipe)
+    assert (guest.network[1].alpha, guest.network[1].beta) == (14 / 16, 13 / 16)  # type: ignore[index, union-attr]
+    assert [layer.agreement for layer in sq.compare(guest, own, loader, resamples=5).layers] == [1.0]
+
+
 def test_what_snntorch_cannot_do_is_refused(snntorch: ModuleType) -> None:
     state, synaptic = sq.Uniform(bits=4, low=-1.0, high=1.0), nn.Sequential(snntorch.Synaptic(0.9, 0.8))
     for net, recipe, reason in [
@@ -136,7 +146,7 @@ def test_what_snntorch_cannot_do_is_refused(snntorch: ModuleType) -> None:
         (snntorch_loop(snntorch), sq.Recipe(state=state, snapped="after_reset"), "snnTorch rounds before it fires"),
         (snntorch_loop(snntorch), sq.Recipe(state=state.model_copy(update={"rounding": "stochastic"})), "names no noise"),
         (synaptic, sq.Recipe(state={"v": state}), "one grid to all states"),
-        (snntorch_loop(snntorch), sq.Recipe(state={"v": state, "i": state}), "no neuron has one"),
+        (snntorch_loop(snntorch), sq.Recipe(state={"v": state, "i": state}), "i: only neurons with a synaptic current"),
     ]:
         before = copy.deepcopy(net.state_dict())
         with pytest.raises(SpecError, match=reason):

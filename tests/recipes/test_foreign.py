@@ -96,7 +96,11 @@ def test_refuses(foreign: ModuleType) -> None:
         (nn.Sequential(foreign.Leaky(reset_delay=False)), Recipe(state=HALVES), "resets after it has rounded"),
         (nn.Sequential(foreign.Leaky(state_quant=abs)), Recipe(state=HALVES), "has a state_quant already"),
         (nn.Sequential(foreign.Leaky()), Recipe(state=HALVES, snapped="both"), "rounds before it fires; snapped='both'"),
-        (nn.Sequential(foreign.Leaky()), Recipe(state={"v": HALVES, "i": HALVES}), "no neuron has one"),
+        (
+            nn.Sequential(foreign.Leaky()),
+            Recipe(state={"v": HALVES, "i": HALVES}),
+            "recipe: i: only neurons with a synaptic current have these",
+        ),
         (net(foreign), Recipe(state=Uniform(bits=4)), "the states of 1, 3 need data"),
     ]:
         with pytest.raises(SpecError, match=reason):

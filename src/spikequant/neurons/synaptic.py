@@ -143,6 +143,18 @@ class Alpha(SecondOrder):
     def __init__(self, inhibitory: float | Tensor, **lif: Any) -> None:
         super().__init__(**lif)
         self.register_buffer("inhibitory", fraction("inhibitory", inhibitory))
+        self._refuse_disorder()
+
+    def quantize_constant(self, name: str, value: Tensor) -> None:
+        """Put a quantized threshold or decay in place.
+
+        Raises:
+            SpecError: the decays fall together.
+        """
+        super().quantize_constant(name, value)
+        self._refuse_disorder()
+
+    def _refuse_disorder(self) -> None:
         if not (self.decay > self.inhibitory).all():
             raise SpecError(f"decay must be above inhibitory, got {float(self.decay.min())} and {float(self.inhibitory.max())}")
 

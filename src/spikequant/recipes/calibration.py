@@ -15,7 +15,7 @@ from spikequant.neurons import Refraining, SecondOrder, Traces, guests, spiking
 from spikequant.neurons.showing import from_rest, watching
 from spikequant.quantizers import Fitted, Quantizer
 from spikequant.recipes import foreign
-from spikequant.recipes.plan import HOLDERS, Part, stateful
+from spikequant.recipes.parts import HOLDERS, Part, stateful
 
 Loader = Iterable[tuple[Tensor, Tensor]]
 Observe = Callable[[Tensor], None]

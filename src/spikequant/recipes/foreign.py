@@ -11,7 +11,7 @@ from spikequant.models.adopt import host, observers
 from spikequant.neurons import LIF, STAND_IN, guests, library
 from spikequant.numerics import snap
 from spikequant.quantizers import Quantizer
-from spikequant.recipes.recipe import Override, Recipe
+from spikequant.recipes.recipe import Constant, Override, Recipe
 
 
 class Seat(nn.Module):
@@ -74,13 +74,21 @@ def seated(model: nn.Module) -> dict[str, Quantizer]:
     return {name: each.holder for name, each in held.items() if isinstance(each, Seat)}
 
 
-def fix_constant(name: str, guest: Any, constant: str, on_grid: Callable[[Tensor], Tensor]) -> None:
-    """Put the threshold or decay of a snnTorch neuron on its grid.
+def constants_of(guest: Any) -> dict[Constant, str]:
+    """The constants of a snnTorch neuron that a grid can take, with snnTorch's names."""
+    if hasattr(guest, "syn_exc"):
+        return {"threshold": "threshold", "decay": "alpha", "inhibitory": "beta"}
+    own: dict[Constant, str] = {"threshold": "threshold", "decay": "beta"}
+    return own | {"synapse": "alpha"} if hasattr(guest, "alpha") else own
+
+
+def fix_constant(name: str, guest: Any, constant: Constant, on_grid: Callable[[Tensor], Tensor]) -> None:
+    """Put a constant of a snnTorch neuron on its grid.
 
     Raises:
         SpecError: it has no such constant.
     """
-    value = getattr(guest, {"threshold": "threshold", "decay": "beta"}[constant], None)
+    value = getattr(guest, constants_of(guest)[constant], None)
     if not isinstance(value, Tensor) or (type(guest).__name__ == "Lapicque" and constant == "decay"):
         raise SpecError(f"{name}: {type(guest).__name__} has no {constant} of its own to quantize; adopt the network")
     value.data.copy_(on_grid(value.detach()))

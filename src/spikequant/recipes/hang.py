@@ -18,8 +18,9 @@ from spikequant.recipes import foreign
 from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate, settle
 from spikequant.recipes.integer import bias_spec, fed, hang_scale, hang_unit, integer_network, set_scales
 from spikequant.recipes.norms import reestimate, without_norms
-from spikequant.recipes.plan import HOLDERS, NAMES, Hung, original, plan, stateful, weighted
-from spikequant.recipes.recipe import Recipe
+from spikequant.recipes.parts import HOLDERS, NAMES, stateful
+from spikequant.recipes.plan import Hung, original, plan, weighted
+from spikequant.recipes.recipe import Constant, Recipe
 from spikequant.recipes.sharing import share_steps
 
 Extremes = Mapping[str, tuple[float, float]]
@@ -197,7 +198,7 @@ def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer
     if neuron is None:
         guest = guests(model)[hung.layer]
         if quantizer is None:
-            foreign.fix_constant(hung.layer, guest, name, partial(_on_grid, spec))
+            foreign.fix_constant(hung.layer, guest, cast(Constant, name), partial(_on_grid, spec))
         else:
             foreign.seat(hung.layer, guest, quantizer)
     elif quantizer is None:

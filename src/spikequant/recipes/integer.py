@@ -19,7 +19,8 @@ from spikequant.neurons import LIF
 from spikequant.quantizers import Binary, FixedPoint, QuantizerSpec, Uniform
 from spikequant.recipes.calibration import Loader
 from spikequant.recipes.folding import FIRING, Folded, fold, is_fresh, largest_input, measured, retention, units, window
-from spikequant.recipes.plan import Part, plan
+from spikequant.recipes.parts import Part
+from spikequant.recipes.plan import plan
 from spikequant.recipes.recipe import Arithmetic, Recipe
 
 Specs = dict[tuple[str, Part], QuantizerSpec | None]

@@ -11,7 +11,8 @@ from spikequant.neurons import Competing, Refraining, SecondOrder, Traces, spiki
 from spikequant.quantizers import Binary, Quantizer, QuantizerSpec, Uniform
 from spikequant.recipes.hang import constant_quantizer
 from spikequant.recipes.norms import without_norms
-from spikequant.recipes.plan import HOLDERS, NAMES, Hung, Part, original, plan, stateful, weighted
+from spikequant.recipes.parts import HOLDERS, NAMES, Part, stateful
+from spikequant.recipes.plan import Hung, original, plan, weighted
 from spikequant.recipes.recipe import Recipe
 
 FLOAT = 32

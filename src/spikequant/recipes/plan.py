@@ -1,6 +1,6 @@
 """From a recipe and a model to the list of tensors and their grids."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, cast
 
@@ -9,21 +9,18 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
 from spikequant.models import activations
-from spikequant.neurons import Competing, Refraining, SecondOrder, guests, is_foreign, observable, spiking, strangers, tracing, unfamiliar
+from spikequant.neurons import Competing, guests, is_foreign, observable, strangers, tracing, unfamiliar
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
+from spikequant.recipes.parts import VARIABLES, Part, Parts, parts, stateful
 from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
 
-Part = Literal["weights", "biases", "activations", "state", "current", "bound", "p", "q", "r"] | Constant
-NAMES: dict[Part, str] = {"weights": "weight", "biases": "bias"}
-HOLDERS: dict[Part, str] = {"state": "state", "current": "synapse_state", "bound": "threshold_state"}
-HOLDERS |= {"p": "p_state", "q": "q_state", "r": "r_state"}
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
 UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d  # layers whose weights no grid is hung on
 OWNERS = {"weights": "layer", "biases": "layer", "activations": "activation", "state": "neuron", "constants": "neuron"}
-LIF_CONSTANTS: tuple[Constant, ...] = ("threshold", "decay")
-RIVAL_CONSTANTS: tuple[Constant, ...] = ("reset", "theta")
-TRACED: tuple[tuple[Literal["p", "q"], ...], tuple[Constant, ...]] = (("p", "q"), ("alpha", "beta"))
-REFRAINING: tuple[tuple[Literal["r"], ...], tuple[Constant, ...]] = (("r",), ("gamma",))
+VARY = {"v": "neurons that fire", "i": "neurons with a synaptic current", "threshold": "neurons that compete"}
+VARY |= dict.fromkeys("pqr", "DECOLLE's neurons")
+STAY = dict.fromkeys(("threshold", "decay"), "neurons of a fixed threshold") | {"synapse": VARY["i"], "inhibitory": "Alpha neurons"}
+STAY |= dict.fromkeys(("reset", "theta"), VARY["threshold"]) | dict.fromkeys(("alpha", "beta", "gamma"), VARY["p"])
 
 
 class Hung(NamedTuple):
@@ -70,63 +67,40 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         if layer.bias is not None:
             hung.append(Hung(name, "biases", _overridden(recipe, name, "biases", recipe.biases)))
     hung += [Hung(name, "activations", _overridden(recipe, name, "activations", recipe.activations)) for name in acts]
-    currents = [name for name, neuron in spiking(model).items() if isinstance(neuron, SecondOrder) and neuron.currents]
-    rivals = {name: neuron for name, neuron in spiking(model).items() if isinstance(neuron, Competing)}
-    _refuse_unheld(recipe, currents, model)
-    refraining = {name for name, neuron in spiking(model).items() if isinstance(neuron, Refraining)}
-    _refuse_unadapted(recipe, bool(rivals), bool(refraining))
-    for name in neurons:
-        hung.append(Hung(name, "state", _overridden(recipe, name, "state", _variable(recipe, "v"))))
-        if name in currents:
-            hung.append(Hung(name, "current", _overridden(recipe, name, "state", _variable(recipe, "i"))))
-        if name in rivals:
-            hung += _adaptive(recipe, name, rivals[name])
-        elif name in refraining:
-            hung += _parts(recipe, name, *REFRAINING)
-        else:
-            hung += [Hung(name, constant, _constant(recipe, name, constant)) for constant in LIF_CONSTANTS]
-    return hung + [part for name in traces for part in _parts(recipe, name, *TRACED)]
+    held, own = parts(model), stateful(model)
+    _refuse_unowned(recipe, model, held)
+    return hung + [each for name, of in held.items() for each in _of_neuron(recipe, name, of, own.get(name))]
 
 
-def _parts(recipe: Recipe, name: str, variables: Iterable[Literal["p", "q", "r"]], constants: Iterable[Constant]) -> list[Hung]:
-    hung = [Hung(name, each, _overridden(recipe, name, "state", _variable(recipe, each))) for each in variables]
-    return hung + [Hung(name, each, _constant(recipe, name, each)) for each in constants]
-
-
-def stateful(model: nn.Module) -> dict[str, nn.Module]:
-    """The neurons of ours, and the traces before them, by name: all that hold states."""
-    return {**spiking(model), **tracing(model)}
-
-
-def _adaptive(recipe: Recipe, name: str, neuron: Competing) -> list[Hung]:
-    """The threshold of neurons that compete is a variable; V_reset and theta are their constants."""
-    hung = [Hung(name, "bound", _overridden(recipe, name, "state", _variable(recipe, "threshold")))]
-    for constant in RIVAL_CONSTANTS:
+def _of_neuron(recipe: Recipe, name: str, of: Parts, neuron: nn.Module | None) -> Iterator[Hung]:
+    for part in of.variables:
+        yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, VARIABLES[part])))
+    for constant in of.constants:
         spec = _constant(recipe, name, constant)
-        named = isinstance(recipe.constants, dict)
-        hung.append(Hung(name, constant, spec if named else _own_width(spec, getattr(neuron, constant))))
-    return hung
+        own = isinstance(neuron, Competing) and not isinstance(recipe.constants, dict)
+        yield Hung(name, constant, _own_width(spec, getattr(neuron, constant)) if own else spec)
 
 
 def _variable(recipe: Recipe, variable: Variable) -> QuantizerSpec | None:
     return recipe.state.get(variable) if isinstance(recipe.state, dict) else recipe.state
 
 
-def _refuse_unheld(recipe: Recipe, currents: list[str], model: nn.Module) -> None:
-    shared = any(hasattr(guest, "syn") for guest in guests(model).values())
-    if isinstance(recipe.state, dict) and "i" in recipe.state and not currents and not shared:
-        raise SpecError("recipe: state names the synaptic current i, and no neuron has one; leave i out")
+def _refuse_unowned(recipe: Recipe, model: nn.Module, held: Mapping[str, Parts]) -> None:
+    """Refuse a variable or constant that is named and that no neuron has."""
+    shared = {"i"} if any(hasattr(guest, "syn") for guest in guests(model).values()) else set()  # one grid for all that snnTorch holds
+    variables = shared | {VARIABLES[part] for of in held.values() for part in of.variables}
+    _refuse_named("recipe", recipe.state, variables, VARY)
+    _refuse_named("recipe", recipe.constants, {each for of in held.values() for each in of.constants}, STAY)
+    for pattern, override in recipe.overrides.items():
+        there = {each for name, of in held.items() if fnmatchcase(name, pattern) for each in of.constants}
+        _refuse_named(f"recipe: layer pattern {pattern!r}", override.constants, there, STAY)
 
 
-def _refuse_unadapted(recipe: Recipe, competing: bool, refraining: bool) -> None:
-    state, constants = (set(each) if isinstance(each, dict) else set() for each in (recipe.state, recipe.constants))
-    _refuse_unowned(({"threshold"} & state) | ({*RIVAL_CONSTANTS} & constants), competing, "neurons that compete")
-    _refuse_unowned(({"p", "q", "r"} & state) | ({"alpha", "beta", "gamma"} & constants), refraining, "DECOLLE's neurons")
-
-
-def _refuse_unowned(found: set[str], there: bool, owners: str) -> None:
-    if found and not there:
-        raise SpecError(f"recipe: {', '.join(sorted(found))}: only {owners} have these; leave them out")
+def _refuse_named(where: str, wanted: object, there: Collection[str], owners: Mapping[str, str]) -> None:
+    missing = [name for name in wanted if name not in there] if isinstance(wanted, dict) else []
+    if missing:
+        group = ", ".join(name for name in missing if owners[name] == owners[missing[0]])
+        raise SpecError(f"{where}: {group}: only {owners[missing[0]]} have these; leave them out")
 
 
 def _float_or(wanted: QuantizerSpec | Literal["float", "same"]) -> QuantizerSpec | None:

@@ -12,7 +12,7 @@ from spikequant.quantizers import AnySpec, Binary, FixedPoint, QuantizerSpec, Sp
 
 Wanted = AnySpec | Literal["float"]
 Variable = Literal["v", "i", "threshold", "p", "q", "r"]
-Constant = Literal["threshold", "decay", "reset", "theta", "alpha", "beta", "gamma"]
+Constant = Literal["threshold", "decay", "synapse", "inhibitory", "reset", "theta", "alpha", "beta", "gamma"]
 FORMAT = r"(?:FP32|Q(?P<{0}i>i|[0-9]{{1,3}})\.(?P<{0}f>[0-9]{{1,3}}))"
 S = TypeVar("S", bound=Spec)
 NOTATION = re.compile(rf"W\({FORMAT.format('w')}\)-N\({FORMAT.format('n')}\)")
@@ -42,8 +42,9 @@ class Recipe(Spec):
     """Which grid hangs where. What is None stays float.
 
     ``state`` and ``constants`` take one spec, or a mapping from variable (``v``, the membrane, and ``i``, synaptic currents;
-    ``threshold``, ``decay``) to spec; neurons that compete have the variables ``v`` and ``threshold``, the constants ``reset`` and
-    ``theta``; DECOLLE's neurons ``v``, ``p``, ``q``, ``r`` and ``alpha``, ``beta``, ``gamma``.
+    ``threshold``, ``decay``, ``synapse`` of such a current, ``inhibitory`` of an ``Alpha``) to spec; neurons that compete have the
+    variables ``v`` and ``threshold``, the constants ``reset`` and ``theta``; DECOLLE's neurons ``v``, ``p``, ``q``, ``r`` and
+    ``alpha``, ``beta``, ``gamma``.
     ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their
     own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches
     nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.
@@ -96,7 +97,7 @@ class Recipe(Spec):
     def parse(cls, notation: str, rounding: Literal["truncate", "nearest", "stochastic"] = "nearest") -> Self:
         """The recipe of Q-SpiNN's notation: ``W(Q1.6)-N(Q11.6)``, ``W(FP32)-N(Qi.6)``; ``i`` is found from each range.
 
-        N stands for every neuron parameter: state, threshold and decay; ``reset`` and ``theta`` then take 8 bits, split as their values
+        N stands for every neuron parameter: state, threshold and decays; ``reset`` and ``theta`` then take 8 bits, split as their values
         ask (Q7.0 and Q1.6 in Table I). Source: Q-SpiNN, sections III-B and V.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from spikequant.errors import MismatchError
 from spikequant.models import Network
 from spikequant.recipes.ledger import values, widths
-from spikequant.recipes.plan import HOLDERS, stateful
+from spikequant.recipes.parts import HOLDERS, stateful
 
 
 class Traffic(NamedTuple):
