@@ -122,7 +122,7 @@ def test_refuses_a_pattern_that_matches_nothing(model: Network, pattern: str, me
     [
         ({"conv1": Override(state=A)}, "layer pattern 'conv1' gives state and matches no neuron; there are lif1, lif2"),
         ({"conv*": Override(constants={"decay": A})}, r"layer pattern 'conv\*' gives constants and matches no neuron"),
-        ({"lif*": Override(constants={"theta": A, "decay": A, "reset": A})}, r"layer pattern 'lif\*': theta, reset: only neurons that compete"),
+        ({"lif*": Override(constants={"theta": A, "decay": A, "reset": A})}, r"'lif\*': theta, reset: only neurons that compete"),
         ({"lif1": Override(weights=A)}, "layer pattern 'lif1' gives weights and matches no layer; there are conv1, conv2, readout"),
         ({"lif1": Override(activations=A)}, "layer pattern 'lif1' gives activations and matches no activation; there are none"),
     ],

@@ -6,7 +6,7 @@ from spikequant.studies import ranges
 
 def test_rows_of_a_network() -> None:
     rows = ranges("digits", "digits", images=20)
-    assert [row["parameter"] for row in rows] == ["w", "w", "w", "V", "V_th", "decay", "V", "V_th", "decay"]
+    assert [row["parameter"] for row in rows] == ["w", "w", "w", "bias", *["V", "V_th", "decay"] * 2]
     assert all(row["low"] <= row["high"] and row["integer_bits"] >= 1 for row in rows)
 
 

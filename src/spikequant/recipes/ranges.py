@@ -1,20 +1,24 @@
 """Which values the parameters of a network take when it runs, and the integer bits that fixed point needs for them."""
 
 import contextlib
-from collections import defaultdict
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from spikequant.neurons import spiking
+from spikequant.errors import SpecError
+from spikequant.neurons import LIF, Competing, guests
 from spikequant.neurons.showing import watching
 from spikequant.quantizers import integer_bits
 from spikequant.recipes.calibration import Loader, listened, refuse_silent, show
-from spikequant.recipes.plan import original, weighted
+from spikequant.recipes.parts import NAMES, VARIABLES, Part, stateful
+from spikequant.recipes.plan import Hung, original, plan, weighted
+from spikequant.recipes.recipe import Recipe
 
 FINEST = 16  # fraction bits of the finest format that the paper tries
+SYMBOLS: dict[Part, str] = {"weights": "w", "biases": "bias", "state": "V", "current": "I", "bound": "V_th", "threshold": "V_th"}
+SYMBOLS |= {"reset": "V_reset", "p": "P", "q": "Q", "r": "R"}  # all others go by their own names
 
 
 class Range(NamedTuple):
@@ -38,33 +42,43 @@ class Range(NamedTuple):
 
 
 def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[Range]:
-    """The range of every weight, membrane, threshold and decay, layer by layer, over the first ``batches`` of a loader.
+    """The range of every parameter that a recipe can put on a grid, layer by layer; of variables over the first ``batches`` of a loader.
 
     Raises:
-        SpecError: the loader gave nothing, or a neuron was never called.
+        SpecError: the loader gave nothing, a neuron was never called, or the model has neurons of other libraries.
 
     >>> from spikequant.neurons import LIF
     >>> [found.parameter for found in observe_ranges(nn.Sequential(LIF(decay=0.5)), [(torch.ones(2, 1, 1), torch.zeros(1))])]
     ['V', 'V_th', 'decay']
     """
-    neurons, seen = spiking(model), defaultdict[str, list[Tensor]](list)
+    if guests(model):
+        raise SpecError(f"{', '.join(guests(model))}: ranges are watched on our neurons; adopt the network first")
+    owners, neurons = weighted(model) | stateful(model), stateful(model)
+    hung = [each for each in plan(model, Recipe()) if each.part != "activations"]
+    seen: dict[Hung, list[Tensor]] = {each: [] for each in hung if each.part in VARIABLES and each.part != "bound"}
     with contextlib.ExitStack() as stack:
-        for name, neuron in neurons.items():
-            stack.callback(listened(neuron, "state", partial(_keep, seen, name)).remove)
+        for each, found in seen.items():
+            stack.callback(listened(neurons[each.layer], each.part, partial(_keep, found)).remove)
         with watching(model):
             show(model, loader, batches)
-    refuse_silent(neurons, seen)
-    found = [_of(name, "w", weight) for name, layer in weighted(model).items() if (weight := original(layer, "weight")) is not None]
-    for name, neuron in neurons.items():
-        found.append(_of(name, "V", torch.stack(seen[name])))
-        found += [_of(name, "V_th", neuron.fires_at), _of(name, "decay", neuron.decay)]
-    return found
+    refuse_silent((each.layer for each in seen), {each.layer for each, found in seen.items() if found})
+    return [_of(each, torch.stack(seen[each]) if each in seen else _standing(owners[each.layer], each.part)) for each in hung]
 
 
-def _keep(seen: dict[str, list[Tensor]], name: str, membranes: Tensor) -> None:
-    seen[name].append(torch.stack(torch.aminmax(membranes)))
+def _keep(found: list[Tensor], values: Tensor) -> None:
+    found.append(torch.stack(torch.aminmax(values)))
 
 
-def _of(layer: str, parameter: str, values: Tensor) -> Range:
+def _standing(owner: nn.Module, part: Part) -> Tensor:
+    """What does not change while the network runs."""
+    if part in NAMES:
+        return cast(Tensor, original(owner, NAMES[part]))
+    if part == "bound":
+        neuron = cast(Competing, owner)
+        return neuron.threshold + neuron.adapted
+    return cast(Tensor, cast(LIF, owner).fires_at if part == "threshold" else getattr(owner, part))
+
+
+def _of(hung: Hung, values: Tensor) -> Range:
     low, high = torch.aminmax(values.detach())
-    return Range(layer, parameter, float(low), float(high))
+    return Range(hung.layer, SYMBOLS.get(hung.part, hung.part), float(low), float(high))
