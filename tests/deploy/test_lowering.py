@@ -22,7 +22,15 @@ def noise(network: Network, seed: int, images: int = 4) -> list[tuple[torch.Tens
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("recipe", [Recipe.integer(), Recipe.integer(2, 6), Recipe.integer(1, 12, leak_rounding="half_up", leak_bits=5)])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe.integer(),
+        Recipe.integer(2, 6),
+        Recipe.integer(1, 12, leak_rounding="half_up", leak_bits=5),
+        Recipe.integer(4, 16, leak_bits=12),
+    ],
+)
 def test_no_spike_differs(name: str, recipe: Recipe) -> None:
     float_network = build(name, **NETWORKS[name])
     small = quantize(float_network, recipe, noise(float_network, 0))

@@ -90,6 +90,20 @@ def test_rounded_leaks_of_negative_membranes_by_hand(lif: Scan) -> None:
         assert trace(lif, [0.0], Dynamics(torch.tensor(99.0), kind, **choices), start=-5.0)[0][1] == expected
 
 
+@pytest.mark.parametrize("rounding", ["floor", "trunc", "half_up"])
+@pytest.mark.parametrize(("bits", "multiplier"), [(16, 4095), (16, 3687), (24, 65535), (24, 2047)])
+def test_a_leak_is_exact_where_its_product_is_wider_than_float32(lif: Scan, bits: int, multiplier: int, rounding: str) -> None:
+    shift, half = multiplier.bit_length(), 2 ** (bits - 1)
+    v = np.arange(-half, half, max(half >> 15, 1)) | 1
+    product = v * multiplier
+    exact = {"floor": product >> shift, "trunc": np.sign(product) * (np.abs(product) >> shift)}
+    exact["half_up"] = (product + (1 << (shift - 1))) >> shift
+    how = Dynamics(torch.tensor(2.0**24), "multiply_shift", multiplier=multiplier, shift=shift, leak_rounding=rounding)
+    state = State(integers(1.0, -half, 2 * half), "half_up")
+    found = lif(torch.zeros(1, 1, len(v)), how, state, torch.tensor(v).float().unsqueeze(0))[1]
+    assert np.array_equal(found.squeeze(0).numpy().astype(np.int64), exact[rounding])
+
+
 def test_resets_by_hand(lif: Scan) -> None:
     for reset, expected in [("subtract", [(1, 0.75), (1, 1.5), (1, 2.25)]), ("none", [(1, 1.75), (1, 3.5), (1, 5.25)])]:
         assert trace(lif, [1.75] * 3, Dynamics(ONE, reset=reset)) == expected

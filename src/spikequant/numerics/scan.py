@@ -240,9 +240,10 @@ def rest_of(d: Dynamics) -> float:
 
 
 def _multiply_shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
-    real = v * (d.multiplier * 2.0**-d.shift)
+    kept = d.multiplier * 2.0**-d.shift
+    real = v.detach().double() * kept  # a membrane of 16 bits times a leak of 12 is more than float32 holds
     leaked = {"floor": torch.floor, "trunc": torch.trunc, "half_up": lambda y: torch.floor(y + 0.5)}[d.leak_rounding](real)
-    return through(leaked, real) + d.gain * x
+    return through(leaked.to(v.dtype), v * kept) + d.gain * x
 
 
 def _shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:

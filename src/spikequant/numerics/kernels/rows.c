@@ -95,9 +95,9 @@ static void charge_row(const Spec *p, int n, const float *v, const float *restri
         break;
     default:
         for (int i = 0; i < n; i++) {
-            float real = v[i] * leak;
-            float left = p->leak_rounding == FLOOR ? floorf(real) : p->leak_rounding == TRUNC ? truncf(real) : floorf(real + 0.5f);
-            u[i] = left + gain * x[i];
+            double real = (double)v[i] * leak; /* whole numbers, whose product has more bits than a float holds */
+            double left = p->leak_rounding == FLOOR ? floor(real) : p->leak_rounding == TRUNC ? trunc(real) : floor(real + 0.5);
+            u[i] = (float)left + gain * x[i];
         }
     }
 }

@@ -51,14 +51,14 @@ def _charge(v, x, decay, S: tl.constexpr):
     elif S.charge == "relax_input":
         u = v + tl.div_rn(x - (v - S.rest), S.tau)
     elif S.charge == "multiply_shift":
-        real = v * S.leak
+        real = v.to(tl.float64) * S.leak
         if S.leak_rounding == "half_up":
             left = tl.floor(real + 0.5)
         elif S.leak_rounding == "floor":
             left = tl.floor(real)
         else:
             left = tl.where(real < 0, tl.ceil(real), tl.floor(real))
-        u = left + S.gain * x
+        u = left.to(tl.float32) + S.gain * x
     else:
         lost = tl.floor(v * S.leak)
         if S.charge == "shift_min1":
