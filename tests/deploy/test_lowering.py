@@ -10,9 +10,15 @@ from spikequant.quantizers import QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
 NETWORKS = {
-    "digits": {},
-    "squat-fmnist": {"time": 5},
-    "sew-resnet8": {"width": 4, "time": 3},
+    "digits": ("digits", {}),
+    "squat-fmnist": ("squat-fmnist", {"time": 5}),
+    "sew-resnet8": ("sew-resnet8", {"width": 4, "time": 3}),
+    "snnTorch's Synaptic": ("digits", {"lif": {"neuron": "synaptic", "synapse": 0.7, "decay": 0.9, "reset_timing": "next_charged"}}),
+    "Norse's LIF": (
+        "digits",
+        {"lif": {"neuron": "synaptic", "synapse": 0.2, "form": "rate", "decay": 0.0, "charge": "rate_input", "gain": 0.1, "compare": ">"}},
+    ),
+    "ParametricLIF": ("digits", {"lif": {"neuron": "parametric_lif", "tau": 3.0}}),
 }
 
 
@@ -32,7 +38,8 @@ def noise(network: Network, seed: int, images: int = 4) -> list[tuple[torch.Tens
     ],
 )
 def test_no_spike_differs(name: str, recipe: Recipe) -> None:
-    float_network = build(name, **NETWORKS[name])
+    kind, options = NETWORKS[name]
+    float_network = build(kind, **options)
     small = quantize(float_network, recipe, noise(float_network, 0))
     found = lower(small).check(small, noise(small, 1))
     assert found.exact, found.first

@@ -186,6 +186,21 @@ def test_layers_that_cannot_be_scaled_are_named(float_network: Network) -> None:
         lower(float_network, [(torch.full((1, 1, 8, 8), torch.nan), torch.zeros(1))])
 
 
+@pytest.mark.parametrize("state", [None, FixedPoint(integer=2, fraction=2)])
+def test_a_synaptic_current_becomes_whole_numbers(state: FixedPoint | None) -> None:
+    torch.manual_seed(0)
+    network = build("digits", lif={"neuron": "synaptic", "synapse": 0.5, "decay": 0.75}).train()
+    for x, _ in BATCHES * 5:
+        network(x)
+    small = network.eval() if state is None else quantize(network.eval(), Recipe(state={"v": state}))
+    program = lower(small, BATCHES)
+    op = next(each for each in program.header.operations if each.name == "lif1")
+    assert (op.synapse.bits, op.synapse.leak.multiplier / 2**op.synapse.leak.shift) == (20, 0.5)
+    assert "lif1: synaptic current becomes 20 bits" in " ".join(program.report["changed"])
+    found = program.check(small, BATCHES)
+    assert all(layer.different < 0.03 * layer.spikes for layer in found.layers)
+
+
 def test_what_does_not_leak_has_no_leak_to_change() -> None:
     nodes = build("digits").wiring.model_dump_json().replace('"tau":2.0', '"decay":1.0')
     network = Network(Wiring.model_validate_json(nodes))

@@ -32,6 +32,15 @@ def test_a_current_that_loses_a_share_is_seen_before_the_loss() -> None:
     assert trace(column(1, 0, 0), Synapse(0.25, "rate")) == ([1.0, 1.25, 1.1875], [0.75, 0.5625, 0.421875])
 
 
+@pytest.mark.parametrize(("rounding", "expected"), [("floor", [-18.0, -14.0, -11.0]), ("trunc", [-18.0, -13.0, -9.0])])
+def test_a_current_of_whole_numbers_leaks_to_whole_numbers(rounding: str, expected: list[float]) -> None:
+    """It loses a quarter: 18, 13.5, 9.75 or 10.5; the gain is that of what comes in, and the rails are the grid's."""
+    synapse = Synapse(0.75, "whole", "stored", rounding, gain=2.0)  # type: ignore[arg-type]
+    assert trace(column(-9, 0, 0), synapse)[1] == expected
+    rails = State(integers(1.0, -16, 32), "half_up")
+    assert trace(column(-9, 0), synapse, current_state=rails) == ([-16.0, -20.0], [-16.0, -12.0])
+
+
 def test_without_synapse_and_feedback_it_is_the_plain_scan() -> None:
     x = torch.randn(9, 2, 3, generator=torch.Generator().manual_seed(0)) + 0.5
     for timing in ("now", "next", "next_charged", "now_once"):

@@ -283,3 +283,26 @@ def test_a_loop_in_the_forward_is_refused(snntorch: ModuleType) -> None:
 
     with pytest.raises(SpecError, match="it is called more than once, a loop over time perhaps"):
         adopt(Loop(), (4,), time=2)
+
+
+@pytest.mark.parametrize("guest", ["Leaky", "Synaptic", "Lapicque", "ParametricLIFNode", "LIFNode", "LIFCell"])
+def test_what_is_adopted_ends_as_a_program(guest: str, snntorch: ModuleType, spikingjelly: ModuleType, norse: ModuleType) -> None:
+    from norse.torch import LIFCell, SequentialState
+
+    neuron: Callable[[], nn.Module] = {
+        "Leaky": lambda: snntorch.Leaky(0.9, init_hidden=True),
+        "Synaptic": lambda: snntorch.Synaptic(0.6, 0.9, init_hidden=True),
+        "Lapicque": lambda: snntorch.Lapicque(R=1.0, C=8.0, time_step=1.0, init_hidden=True),
+        "ParametricLIFNode": lambda: spikingjelly.ParametricLIFNode(init_tau=3.0),
+        "LIFNode": lambda: spikingjelly.LIFNode(),
+        "LIFCell": lambda: LIFCell(),
+    }[guest]
+    layers = [nn.Conv2d(1, 4, 3, padding=1), neuron(), nn.Flatten(), nn.Linear(256, 5)]
+    own = adopt(SequentialState(*layers) if guest == "LIFCell" else nn.Sequential(*layers), (1, 8, 8), time=STEPS)
+    loader = [(4 * images(4, 1, 8, 8), torch.zeros(4))]
+    whole = sq.quantize(own, sq.Recipe.integer(), loader)
+    found = sq.lower(whole).check(whole, loader)
+    assert found.exact
+    assert found.layers[0].program_rates.max() > 0
+    layer = sq.lower(own, loader).check(own, loader).layers[0]
+    assert layer.different < 0.02 * layer.spikes

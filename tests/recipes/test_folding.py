@@ -4,7 +4,7 @@ import torch
 from spikequant.errors import SpecError
 from spikequant.models import Network, Wiring, build
 from spikequant.models.wiring import Node, chain
-from spikequant.recipes.folding import fold, gain, is_fresh, largest_input, measured, retention, units
+from spikequant.recipes.folding import current_retention, fold, gain, is_fresh, largest_input, measured, reset_timing, retention, units
 
 
 def network(*steps) -> Network:
@@ -56,6 +56,42 @@ def test_what_neurons_keep_and_take() -> None:
     lifs = [network(("lif", "lif", args)).lif for args in ({"tau": 4.0}, {"decay": 0.9}, {"decay": 1.0, "charge": "shift", "shift": 3})]
     assert [retention(lif) for lif in lifs] == pytest.approx([0.75, 0.9, 0.875])
     assert [gain(lif) for lif in lifs] == [0.25, 1.0, 1.0]
+
+
+def neuron(kind: str, **args):
+    return network(("lif", kind, args)).lif
+
+
+def test_what_is_learned_stands_as_it_is() -> None:
+    lifs = [neuron("parametric_lif", tau=4.0, decay_input=decays) for decays in (True, False)]
+    assert [retention(lif) for lif in lifs] == pytest.approx([0.75, 0.75])
+    assert [gain(lif) for lif in lifs] == pytest.approx([0.25, 1.0])
+
+
+def test_what_neurons_keep_of_a_current() -> None:
+    assert current_retention(neuron("lif", tau=2.0)) is None
+    assert current_retention(neuron("synaptic", synapse=0.75, decay=0.5)) == 0.75
+    assert current_retention(neuron("synaptic", synapse=0.25, decay=0.5, form="rate")) == 0.75
+    with pytest.raises(SpecError, match="a synapse per channel has no integer form"):
+        current_retention(neuron("synaptic", synapse=[0.25, 0.5], decay=0.5))
+
+
+def test_a_reset_after_the_charge_is_a_late_one_unless_it_sets_a_value() -> None:
+    assert [reset_timing("n", neuron("lif", tau=2.0, reset_timing=each)) for each in ("now", "next", "next_charged")] == [
+        "now",
+        "next",
+        "next",
+    ]
+    with pytest.raises(SpecError, match="n: reset_timing 'next_charged' with reset 'value' has no integer form"):
+        reset_timing("n", neuron("lif", tau=2.0, reset="value", reset_timing="next_charged"))
+    with pytest.raises(SpecError, match="'now_once'"):
+        reset_timing("n", neuron("lif", tau=2.0, reset_timing="now_once"))
+
+
+def test_spikes_that_come_back_are_refused() -> None:
+    model = network(CONV, ("lif", "synaptic", {"decay": 0.5, "recurrent": {"kind": "one_to_one", "shape": [1]}}))
+    with pytest.raises(SpecError, match="lif: its own spikes come back to it, which no program does"):
+        units(model, 1.0)
 
 
 def test_fresh_batch_norms_are_measured() -> None:

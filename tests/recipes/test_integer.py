@@ -155,6 +155,15 @@ def test_what_has_no_integer_form(recipe: Recipe, message: str) -> None:
         quantize(build("digits"), recipe, BATCHES)
 
 
+def test_a_synaptic_current_has_bits_of_its_own() -> None:
+    model = build("digits", lif={"neuron": "synaptic", "synapse": 0.7, "decay": 0.9})
+    small = quantize(model, Recipe.integer(current_bits=12, leak_bits=6), BATCHES)
+    assert (small.lif1.form, small.lif1.sees, float(small.lif1.synapse)) == ("whole", "stored", round(0.7 * 64) / 64)
+    assert (small.lif1.synapse_state.grid().size, small.lif1.state.grid().size) == (2**12, 2**8)
+    plain = quantize(build("digits"), Recipe.integer(), BATCHES)
+    assert memory(small).state_bits == memory(plain).state_bits * (12 + 8) // 8
+
+
 def test_a_resting_value_is_refused() -> None:
     model = one(ENCODE, CONV, ("lif", "lif", {"tau": 2.0, "reset": "value", "reset_value": -0.1}))
     with pytest.raises(SpecError, match=r"reset_value=-0\.1"):

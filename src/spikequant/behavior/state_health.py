@@ -111,7 +111,7 @@ def retention(neuron: LIF) -> float:
 def _kept_current(neuron: SecondOrder) -> float:
     """What a synaptic current keeps of itself in one step, the largest of its channels."""
     if isinstance(neuron, Synaptic):
-        return float(neuron.synapse.max()) if neuron.form == "decay" else float(1 - neuron.synapse.min())
+        return float(1 - neuron.synapse.min()) if neuron.form == "rate" else float(neuron.synapse.max())
     return float(neuron.decay.max())
 
 

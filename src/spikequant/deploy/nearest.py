@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikequant.deploy.operations import AnyOperation, Dense, Leak, Lif, SumPool
+from spikequant.deploy.operations import AnyOperation, Dense, Leak, Lif, SumPool, Synapse
 from spikequant.deploy.program import INPUT, Header, Program
 from spikequant.deploy.transcribing import Codes, Pixels, convolution, needed, plain, seen, stored_as
 from spikequant.errors import SpecError
@@ -19,10 +19,11 @@ from spikequant.neurons import LIF
 from spikequant.numerics import Affine, State, Table, levels
 from spikequant.quantizers import LearnedBasis, Quantizer
 from spikequant.quantizers.baselines import Clustered
-from spikequant.recipes.folding import Folded, fold, retention, units, window
+from spikequant.recipes.folding import Folded, current_retention, fold, reset_timing, retention, units, window
 
 Integers = NDArray[np.int64]
 BITS, STATE_BITS, LEAK_BITS, READOUT_SHIFT = 8, 16, 12, 8
+CURRENT_BITS, WIDEST_CURRENT, PRODUCT_BITS, THRESHOLDS = 20, 24, 31, 16  # a synaptic current reaches so many thresholds, if it can
 TABLE_REACH, LARGEST_LEVEL, FINEST = 2**14, 2**20, 4
 SPREAD = 64.0
 
@@ -161,17 +162,33 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
     lif = model.get_submodule(name)
     assert isinstance(lif, LIF), "the table of layers builds it"
     d, state = lif.dynamics, lif.held()
-    if d.reset_timing not in ("now", "next") or d.reset_value or d.rest:
-        got = f"timing {d.reset_timing!r}, rest {d.rest}, reset_value {d.reset_value}"
-        raise SpecError(f"{name}: a neuron of a program rests and resets at 0, now or in the next step; got {got}")
+    if d.reset_value or d.rest:
+        raise SpecError(f"{name}: a neuron of a program rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
     threshold = lif.fires_at.detach().double().expand(len(scale)) / scale
     fields: dict[str, Any] = {
-        "name": name, "inputs": (INPUT,), "reset": d.reset, "timing": d.reset_timing, "compare": d.compare, "compare_at": d.compare_at,
+        "name": name, "inputs": (INPUT,), "reset": d.reset, "timing": reset_timing(name, lif),
+        "compare": d.compare, "compare_at": d.compare_at,
         "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
     }  # fmt: skip
     if state is None or not isinstance(state.grid, Affine | Table) or state.grid.size > 256 or levels(state.grid).ndim > 1:
-        return _plain_state(fields, threshold, retention(lif), state)
-    return _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).detach().double()), state)
+        found = _plain_state(fields, threshold, retention(lif), state)
+    else:
+        found = _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).detach().double()), state)
+    kept = current_retention(lif)
+    return found if kept is None else _behind_a_synapse(found, float(threshold.max()) * 2.0**found.shift, kept, lif)
+
+
+def _behind_a_synapse(found: Membranes, threshold: float, kept: float, lif: LIF) -> Membranes:
+    """The same neurons, charged by a current of its own; ``threshold`` in steps of the accumulator."""
+    wanted = max(math.ceil(math.log2(THRESHOLDS * threshold)) + 1, CURRENT_BITS)
+    bits = min(wanted, WIDEST_CURRENT)
+    shift = min(LEAK_BITS, PRODUCT_BITS - bits)
+    leak = Leak(kind="multiply_shift", multiplier=round(kept * 2**shift), shift=shift, rounding="half_up")
+    words = [f"synaptic current becomes {bits} bits, which reach {2 ** (bits - 1) / threshold:.3g} thresholds"]
+    words[0] += ", its grid is given up" if getattr(lif, "synapse_state", None) is not None else ""
+    words += [f"leak of the current becomes {leak.multiplier} / 2^{shift}"] if kept != 1 else []
+    synapse = Synapse(bits=bits, leak=leak if kept != 1 else Leak())
+    return found._replace(op=found.op.model_copy(update={"synapse": synapse}), changed=(*found.changed, *words))
 
 
 def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: State | None) -> Membranes:

@@ -7,16 +7,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikequant.deploy.operations import Add, AnyOperation, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool
+from spikequant.deploy.operations import Add, AnyOperation, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import INPUT, Header, Program, Source
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.layers import Encode
 from spikequant.models.wiring import Node
-from spikequant.neurons import LIF
+from spikequant.neurons import LIF, Synaptic
 from spikequant.numerics import Affine
 from spikequant.quantizers import Binary
 from spikequant.recipes import Recipe, accumulator_shift, fed, plan
+from spikequant.recipes.folding import FIRING, reset_timing
 
 Integers = NDArray[np.int64]
 
@@ -66,7 +67,7 @@ def transcribed(model: Network, pixels: Pixels | None, events: tuple[int, int]) 
             codes = _codes(model, node.name, widths[node.name])
             operations[-1], stored = stored_as(operations[-1], codes)
             tensors |= stored
-        elif node.kind == "lif":
+        elif node.kind in FIRING:
             tensors[f"{node.name}.threshold"] = _thresholds(model, node)
     encode = next(module for module in model.modules() if isinstance(module, Encode))
     source, table = seen(encode, model.wiring.input_shape, pixels, events)
@@ -176,8 +177,6 @@ def _neurons(lif: LIF, common: dict[str, Any]) -> Lif:
     d, state = lif.dynamics, lif.held()
     if d.charge != "multiply_shift" or state is None or state.rounding != "half_up" or not isinstance(state.grid, Affine) or state.wrap:
         raise SpecError(f"{common['name']}: this neuron does not compute in whole numbers; apply Recipe.integer to the float network")
-    if d.reset_timing not in ("now", "next"):
-        raise SpecError(f"{common['name']}: reset_timing {d.reset_timing!r} has no integer form; use 'now' or 'next'")
     size = state.grid.size
     return Lif(
         **common,
@@ -185,11 +184,19 @@ def _neurons(lif: LIF, common: dict[str, Any]) -> Lif:
         shift=d.state_shift,
         leak=_leak(d.multiplier, d.shift, d.leak_rounding),
         reset=d.reset,
-        timing=d.reset_timing,
+        timing=reset_timing(common["name"], lif),
         compare=d.compare,
         compare_at=d.compare_at,
         snapped="after_reset" if lif.snapped == "after_reset" else "before_fire",
+        synapse=_synapse(lif, common["name"]) if isinstance(lif, Synaptic) else None,
     )
+
+
+def _synapse(lif: Synaptic, name: str) -> Synapse:
+    d, state = lif.dynamics, lif.held_current()
+    if lif.form != "whole" or lif.sees != "stored" or state is None or not isinstance(state.grid, Affine):
+        raise SpecError(f"{name}: this synaptic current does not compute in whole numbers; apply Recipe.integer to the float network")
+    return Synapse(bits=state.grid.size.bit_length() - 1, leak=_leak(round(float(lif.synapse) * 2**d.shift), d.shift, d.leak_rounding))
 
 
 def _leak(multiplier: int, shift: int, rounding: Any) -> Leak:

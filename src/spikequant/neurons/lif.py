@@ -186,6 +186,11 @@ class LIF(nn.Module):
         noise = getattr(self.state, "noise", None) if held is not None and self.is_noisy else None
         return torch.stack(list(charged(wide, dynamics, held, v, noise)))
 
+    @property
+    def standing(self) -> Dynamics:
+        """The dynamics as they stand, what is learned as a number."""
+        return self.dynamics
+
     def broadcast(self, current: Tensor) -> Dynamics:
         """The dynamics with constants shaped for one step of ``current``.
 

@@ -50,7 +50,8 @@ class SecondOrder(LIF):
 class Synaptic(SecondOrder):
     """A LIF behind a synapse that forgets slowly, or whose own spikes come back to it, or both.
 
-    ``synapse``: the decay of the current (or its rate of loss, with ``form="rate"``, Norse), None for none. ``recurrent`` maps
+    ``synapse``: the decay of the current (or its rate of loss, with ``form="rate"``, Norse), None for none; with ``form="whole"`` it leaks
+    as the membrane of a ``multiply_shift`` does, and takes that one's gain. ``recurrent`` maps
     the spikes of one step, ``[batch, ...]``, to what they add in the next. Its state is a ``Held``: membrane, current, spikes.
     ``synapse_state`` is the grid of the stored current; ``sees`` says whether the membrane reads the current before it is
     rounded (``full``, snnTorch) or after (``stored``). The equations are in ``spikequant.numerics.Synapse``.
@@ -80,6 +81,10 @@ class Synaptic(SecondOrder):
                 raise SpecError(unknown(name, value, valid))
         if form == "rate" and sees == "stored":
             raise SpecError("the form 'rate' does not read sees, got 'stored': its membrane sees the full current; leave it out")
+        if form == "whole" and (self.dynamics.charge != "multiply_shift" or recurrent is not None):
+            raise SpecError(
+                f"the form 'whole' is for charge 'multiply_shift' without recurrence, got {self.dynamics.charge!r}; use 'decay'"
+            )
         self.has_synapse, self.form, self.sees, self.recurrent = synapse is not None, form, sees, recurrent
         self.currents = int(self.has_synapse)
         self.register_buffer("synapse", fraction("synapse", 0.0 if synapse is None else synapse))
@@ -96,6 +101,9 @@ class Synaptic(SecondOrder):
         self, wide: Tensor, dynamics: Dynamics, state: State | None, current_state: State | None, start: Held | None
     ) -> tuple[Tensor, Held]:
         synapse = Synapse(self.shaped("synapse", wide), self.form, self.sees) if self.has_synapse else None  # type: ignore[arg-type]
+        if synapse is not None and self.form == "whole":
+            synapse = synapse._replace(rounding=dynamics.leak_rounding, gain=dynamics.gain)
+            dynamics = dynamics._replace(gain=1.0)
         begin = self._resting_held(wide) if start is None else start
         return synaptic_scan(wide, dynamics, synapse, self.recurrent, state, current_state, begin)
 
@@ -210,6 +218,11 @@ class ParametricLIF(LIF):
             raise SpecError(f"a learned tau must start above 1 time step, got {tau}")
         super().__init__(tau=tau, charge="rate_input" if decay_input else "rate", **lif)
         self.w = nn.Parameter(torch.tensor(-math.log(tau - 1.0)))
+
+    @property
+    def standing(self) -> Dynamics:
+        """The dynamics as they stand, the learned rate as a number."""
+        return self.dynamics._replace(gain=float(self.w.detach().double().sigmoid()))
 
     def broadcast(self, current: Tensor) -> Dynamics:
         """The dynamics, with the rate that the parameter gives."""

@@ -20,6 +20,7 @@ Charge = Literal["scale", "relax", "relax_input", "rate", "rate_input", "shift",
 ResetTiming = Literal["now", "next", "next_charged", "now_once"]
 Reset = Literal["subtract", "value", "none"]
 Snapped = Literal["before_fire", "after_reset", "both"]
+LeakRounding = Literal["floor", "trunc", "half_up"]
 HALF = (torch.bfloat16, torch.float16)
 
 
@@ -52,7 +53,7 @@ class Dynamics(NamedTuple):
     gain: Tensor | float = 1.0
     multiplier: int = 1
     shift: int = 0
-    leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
+    leak_rounding: LeakRounding = "trunc"
     reset: Reset = "subtract"
     reset_value: float = 0.0
     reset_timing: ResetTiming = "now"
@@ -240,10 +241,18 @@ def rest_of(d: Dynamics) -> float:
 
 
 def _multiply_shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:
-    kept = d.multiplier * 2.0**-d.shift
-    real = v.detach().double() * kept  # a membrane of 16 bits times a leak of 12 is more than float32 holds
-    leaked = {"floor": torch.floor, "trunc": torch.trunc, "half_up": lambda y: torch.floor(y + 0.5)}[d.leak_rounding](real)
-    return through(leaked.to(v.dtype), v * kept) + d.gain * x
+    return leaked(v, d.multiplier * 2.0**-d.shift, d.leak_rounding) + d.gain * x
+
+
+def leaked(v: Tensor, kept: Tensor | float, rounding: LeakRounding) -> Tensor:
+    """``rounding(v kept)`` of whole numbers, its gradient that without rounding.
+
+    >>> leaked(torch.tensor([-5.0, 5.0]), 0.75, "floor").tolist()
+    [-4.0, 3.0]
+    """
+    real = v.detach().double() * kept  # 16 bits times a leak of 12 are more than float32 holds
+    found = {"floor": torch.floor, "trunc": torch.trunc, "half_up": lambda y: torch.floor(y + 0.5)}[rounding](real)
+    return through(found.to(v.dtype), v * kept)
 
 
 def _shift(v: Tensor, x: Tensor, d: Dynamics) -> Tensor:

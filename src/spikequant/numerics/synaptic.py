@@ -8,11 +8,11 @@ from torch import Tensor
 
 from spikequant.errors import SpecError
 from spikequant.numerics import scan
-from spikequant.numerics.scan import Dynamics, State
+from spikequant.numerics.scan import Dynamics, LeakRounding, State, leaked
 from spikequant.numerics.snap import snap
 from spikequant.numerics.surrogate import spike
 
-Form = Literal["decay", "rate"]
+Form = Literal["decay", "rate", "whole"]
 Feedback = Callable[[Tensor], Tensor]
 
 
@@ -21,6 +21,7 @@ class Synapse(NamedTuple):
 
     - ``decay``: ``i = c i + x``, then the membrane sees i (snnTorch, SQUAT)
     - ``rate``: ``i = i + x``, the membrane sees it, then ``i = i - c i`` (Norse)
+    - ``whole``: ``i = rounding(c i) + gain x``, then the membrane sees i; of whole numbers, as in an integer program
 
     With a grid the stored current is rounded; ``sees`` says whether the membrane reads the ``full`` current (snnTorch) or the
     ``stored`` one, which is what integer hardware has.
@@ -29,6 +30,8 @@ class Synapse(NamedTuple):
     constant: Tensor | float
     form: Form = "decay"
     sees: Literal["full", "stored"] = "full"
+    rounding: LeakRounding = "trunc"
+    gain: Tensor | float = 1.0
 
 
 class Held(NamedTuple):
@@ -85,7 +88,7 @@ def synaptic_scan(
             if back is not None and synapse.form == "decay":
                 i = i + back
             stored = _kept(i, synapse, current_state)
-            s, v = scan.step(stored if synapse.sees == "stored" and synapse.form == "decay" else i, v, dynamics, state)
+            s, v = scan.step(stored if synapse.sees == "stored" and synapse.form != "rate" else i, v, dynamics, state)
             i = stored
         spikes.append(s)
     return torch.stack(spikes), Held(v, i, s)
@@ -137,11 +140,13 @@ def alpha_scan(
 
 
 def _arriving(i: Tensor, x: Tensor, synapse: Synapse) -> Tensor:
+    if synapse.form == "whole":
+        return leaked(i, synapse.constant, synapse.rounding) + synapse.gain * x
     return synapse.constant * i + x if synapse.form == "decay" else i + x
 
 
 def _kept(i: Tensor, synapse: Synapse, state: State | None) -> Tensor:
-    return _on_grid(i if synapse.form == "decay" else i - synapse.constant * i, state)
+    return _on_grid(i - synapse.constant * i if synapse.form == "rate" else i, state)
 
 
 def _on_grid(x: Tensor, state: State | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Batch norm, time constants and pools folded into weights: what each neuron adds to its membrane, in real units."""
 
 import copy
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
-from spikequant.neurons import LIF, TrainedThreshold
+from spikequant.neurons import LIF, Synaptic, TrainedThreshold
 from spikequant.recipes.calibration import Loader, inputs
 
 PASSING = ("dropout", "flatten", "max_pool")
 CURRENTS = ("dropout", "max_pool")
-FIRING = ("lif", "trained_threshold")
+FIRING = ("lif", "parametric_lif", "synaptic", "trained_threshold")
 
 
 class Folded(NamedTuple):
@@ -54,7 +54,10 @@ def units(model: Network, input_step: float) -> dict[str, float]:
         if node.kind == "encode":
             found[node.name] = 1.0 if node.args.get("encoding") == "rate" else input_step
         elif node.kind in FIRING:
-            found[node.name] = worth(_lif(model, node.name))
+            lif = _lif(model, node.name)
+            if isinstance(lif, Synaptic) and lif.recurrent is not None:
+                raise SpecError(f"{node.name}: its own spikes come back to it, which no program does; leave recurrent out")
+            found[node.name] = worth(lif)
         elif node.kind == "average_pool" and taken[0] is not None:
             height, width = window(node, shapes[node.inputs[0]], shapes[node.name])
             found[node.name] = taken[0] / (height * width)
@@ -126,7 +129,7 @@ def worth(lif: LIF) -> float:
 
 def gain(lif: LIF) -> float:
     """What a neuron multiplies its current with."""
-    d = lif.dynamics
+    d = lif.standing
     if isinstance(d.gain, Tensor):
         raise SpecError("a gain per channel has no integer form; put it into the weights")
     return 1 / d.tau if d.charge == "relax_input" else 1.0 if d.charge in ("relax", "rate") else d.gain
@@ -138,16 +141,46 @@ def retention(lif: LIF) -> float:
     Raises:
         SpecError: it differs between channels.
     """
-    d = lif.dynamics
+    d = lif.standing
     if d.charge in ("relax", "relax_input"):
         return 1 - 1 / d.tau
     if d.charge in ("rate", "rate_input"):
         return 1 - float(d.gain)
     if d.charge == "scale":
-        if lif.decay.min() < lif.decay.max():
-            raise SpecError("a decay per channel has no integer form: a layer leaks by one multiplier")
-        return float(lif.decay.reshape(-1)[0])
+        return _of_all("decay", lif.decay)
     return d.multiplier * 2.0**-d.shift if d.charge == "multiply_shift" else 1 - 2.0**-d.shift
+
+
+def current_retention(lif: LIF) -> float | None:
+    """What a neuron keeps of its synaptic current in one step; None where it has none.
+
+    Raises:
+        SpecError: it differs between channels.
+    """
+    if not isinstance(lif, Synaptic) or not lif.has_synapse:
+        return None
+    constant = _of_all("synapse", lif.synapse)
+    return 1 - constant if lif.form == "rate" else constant
+
+
+def reset_timing(name: str, lif: LIF) -> Literal["now", "next"]:
+    """When a spike resets, as a program knows it.
+
+    Raises:
+        SpecError: no program does so.
+    """
+    d = lif.dynamics
+    if d.reset_timing == "now":
+        return "now"
+    if d.reset_timing == "next" or (d.reset_timing == "next_charged" and d.reset != "value"):  # the same, where nothing is set to a value
+        return "next"
+    raise SpecError(f"{name}: reset_timing {d.reset_timing!r} with reset {d.reset!r} has no integer form; use 'now' or 'next'")
+
+
+def _of_all(name: str, constant: Tensor) -> float:
+    if constant.min() < constant.max():
+        raise SpecError(f"a {name} per channel has no integer form: a layer leaks by one multiplier")
+    return float(constant.reshape(-1)[0])
 
 
 def measured(model: Network, loader: Loader, batches: int) -> Network:

@@ -18,7 +18,19 @@ from spikequant.models.wiring import INPUT, Args, Node, Wiring
 from spikequant.neurons import LIF
 from spikequant.quantizers import Binary, FixedPoint, QuantizerSpec, Uniform
 from spikequant.recipes.calibration import Loader
-from spikequant.recipes.folding import FIRING, Folded, fold, is_fresh, largest_input, measured, retention, units, window
+from spikequant.recipes.folding import (
+    FIRING,
+    Folded,
+    current_retention,
+    fold,
+    is_fresh,
+    largest_input,
+    measured,
+    reset_timing,
+    retention,
+    units,
+    window,
+)
 from spikequant.recipes.parts import Part
 from spikequant.recipes.plan import plan
 from spikequant.recipes.recipe import Arithmetic, Recipe
@@ -247,20 +259,25 @@ def _rewritten(model: Network, folded: dict[str, Folded], scalings: dict[str, Sc
                 raise SpecError(f"{node.name}: its windows are {height}x{width}; only square ones have an integer form")
             kind, args = "sum_pool", {"size": height}
         elif kind in FIRING:
-            kind, args = "lif", _neuron(model.get_submodule(node.name), scalings[before[node.name]], how)
+            args = _neuron(node.name, model.get_submodule(node.name), scalings[before[node.name]], how)
+            kind = "synaptic" if "synapse" in args else "lif"
         nodes.append(Node(name=node.name, kind=kind, inputs=inputs, args=args))
     return Wiring.read({**model.wiring.fields(), "nodes": [node.fields() for node in nodes]})
 
 
-def _neuron(lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
+def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
     """The arguments of a neuron that computes in whole numbers."""
     assert isinstance(lif, LIF), "the table of layers builds it"
     assert layer.threshold is not None, "the layer feeds a neuron"
-    d, kept = lif.dynamics, retention(lif)
+    d, kept, current = lif.dynamics, retention(lif), current_retention(lif)
     if d.reset_value or d.rest:
         raise SpecError(f"an integer neuron rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
+    synapse: Args = {}
+    if current is not None:
+        synapse = {"synapse": round(current * 2**how.leak_bits) / 2**how.leak_bits, "form": "whole", "sees": "stored"}
     steepness = float((lif.fires_at.detach().double() / layer.threshold).mean())
     return {
+        **synapse,
         "charge": "multiply_shift",
         "tau": 1.0,
         "multiplier": round(kept * 2**how.leak_bits),
@@ -270,7 +287,7 @@ def _neuron(lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
         "state_shift": max(-layer.shift, 0),
         "threshold": [float(each) for each in layer.threshold],
         "reset": d.reset,
-        "reset_timing": d.reset_timing,
+        "reset_timing": reset_timing(name, lif),
         "detach_reset": d.detach_reset,
         "compare": d.compare,
         "compare_at": d.compare_at,

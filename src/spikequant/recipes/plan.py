@@ -11,8 +11,8 @@ from spikequant.errors import SpecError, nearest
 from spikequant.models import activations
 from spikequant.neurons import Competing, guests, is_foreign, observable, strangers, tracing, unfamiliar
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
-from spikequant.recipes.parts import VARIABLES, Part, Parts, parts, stateful
-from spikequant.recipes.recipe import Constant, Override, Recipe, Variable
+from spikequant.recipes.parts import VARIABLES, Changing, Part, Parts, parts, stateful
+from spikequant.recipes.recipe import Constant, Override, Recipe
 
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
 UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d  # layers whose weights no grid is hung on
@@ -74,15 +74,19 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
 
 def _of_neuron(recipe: Recipe, name: str, of: Parts, neuron: nn.Module | None) -> Iterator[Hung]:
     for part in of.variables:
-        yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, VARIABLES[part])))
+        yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, part)))
     for constant in of.constants:
         spec = _constant(recipe, name, constant)
         own = isinstance(neuron, Competing) and not isinstance(recipe.constants, dict)
         yield Hung(name, constant, _own_width(spec, getattr(neuron, constant)) if own else spec)
 
 
-def _variable(recipe: Recipe, variable: Variable) -> QuantizerSpec | None:
-    return recipe.state.get(variable) if isinstance(recipe.state, dict) else recipe.state
+def _variable(recipe: Recipe, part: Changing) -> QuantizerSpec | None:
+    if isinstance(recipe.state, dict):
+        return recipe.state.get(VARIABLES[part])
+    if recipe.arithmetic is not None and part == "current":
+        return FixedPoint(integer=recipe.arithmetic.current_bits - 1, fraction=0)
+    return recipe.state
 
 
 def _refuse_unowned(recipe: Recipe, model: nn.Module, held: Mapping[str, Parts]) -> None:

@@ -33,6 +33,7 @@ class Arithmetic(Spec):
 
     leak_bits: Annotated[int, Field(ge=1, le=12)] = 8
     leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
+    current_bits: Annotated[int, Field(ge=2, le=24)] = 16
     input_bits: Annotated[int, Field(ge=2, le=8)] = 8
     headroom: Annotated[float, Field(gt=0, le=1)] = 0.6
     spread: Annotated[float, Field(ge=1)] = 8.0
@@ -75,7 +76,8 @@ class Recipe(Spec):
         """The recipe that is deployable by construction: the network computes in whole numbers from then on, as a chip would.
 
         Batch norm, scales and time constants are folded into weights, biases and thresholds; a membrane v leaks by
-        ``rounding(v m / 2^leak_bits)``, takes whole currents and saturates in ``state_bits``. Images become ``input_bits``.
+        ``rounding(v m / 2^leak_bits)``, takes whole currents and saturates in ``state_bits``, a synaptic current in ``current_bits``.
+        Images become ``input_bits``.
         A threshold takes at most ``headroom`` of the state, and at least that over ``spread``. ``lower`` is then exact.
 
         Raises:
