@@ -164,6 +164,12 @@ def test_a_synaptic_current_has_bits_of_its_own() -> None:
     assert memory(small).state_bits == memory(plain).state_bits * (12 + 8) // 8
 
 
+@pytest.mark.parametrize(("name", "first"), [("resnet8", "activation"), ("decolle", "traces"), ("stdp-net", "competing")])
+def test_neurons_without_whole_numbers_are_refused(name: str, first: str) -> None:
+    with pytest.raises(SpecError, match=f"there is no {first} in whole numbers; Recipe.integer knows lif, parametric_lif, synaptic"):
+        quantize(build(name), Recipe.integer())
+
+
 def test_a_resting_value_is_refused() -> None:
     model = one(ENCODE, CONV, ("lif", "lif", {"tau": 2.0, "reset": "value", "reset_value": -0.1}))
     with pytest.raises(SpecError, match=r"reset_value=-0\.1"):

@@ -37,6 +37,7 @@ from spikequant.recipes.recipe import Arithmetic, Recipe
 
 Specs = dict[tuple[str, Part], QuantizerSpec | None]
 
+ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")
 SEARCH = torch.linspace(0.3, 1.0, 36, dtype=torch.float64)
 
 
@@ -78,6 +79,8 @@ def integer_network(model: Network, recipe: Recipe, calibration: Loader | None, 
     Raises:
         SpecError: something has no integer form, or data is needed.
     """
+    for node in model.wiring.of_kind(*ELSEWHERE):
+        raise SpecError(f"{node.name}: there is no {node.kind} in whole numbers; Recipe.integer knows {', '.join(FIRING)}")
     how, specs = arithmetic(recipe), {(hung.layer, hung.part): hung.spec for hung in plan(model, recipe)}
     if is_fresh(model):
         model = measured(model, _needed(calibration, "its batch norms have seen no data"), batches)
