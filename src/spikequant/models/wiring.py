@@ -102,6 +102,8 @@ def firing_kind(usual: Args, own: Args | None) -> tuple[str, Args]:
 
     >>> firing_kind({"tau": 2.0}, {"threshold": 0.5})
     ('lif', {'tau': 2.0, 'threshold': 0.5})
+    >>> firing_kind({"tau": 2.0}, {"decay": 0.9})  # a LIF has one of them
+    ('lif', {'decay': 0.9})
     >>> firing_kind({"tau": 2.0}, {"neuron": "activation", "shape": "clip"})
     ('activation', {'shape': 'clip'})
     """
@@ -109,4 +111,6 @@ def firing_kind(usual: Args, own: Args | None) -> tuple[str, Args]:
         raise SpecError(f"lif must hold arguments of the neurons, such as {{'tau': 2.0}}, got {own!r}")
     args = dict(own or {})
     kind = str(args.pop("neuron", "lif"))
-    return kind, {**usual, **args} if kind == "lif" else args
+    if kind != "lif":
+        return kind, args
+    return kind, {name: value for name, value in usual.items() if name != "tau" or "decay" not in args} | args
