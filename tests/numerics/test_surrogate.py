@@ -48,6 +48,13 @@ def test_backward_multiplies_by_the_derivative(kind: str) -> None:
     assert torch.equal(u.grad, DERIVATIVES[kind](u.detach(), 3.0) * torch.tensor([1.0, 2.0, 3.0]))
 
 
+@pytest.mark.parametrize("kind", sorted(DERIVATIVES))
+def test_a_stretched_curve_is_the_same_in_other_units(kind: str) -> None:
+    curve = Surrogate(kind, 1.5, 0.5)
+    assert torch.allclose(curve.stretched(0.25).derivative(4 * U), 0.25 * curve.derivative(U))
+    assert torch.equal(curve.derivative(U), 0.5 * DERIVATIVES[kind](U, 1.5))
+
+
 def test_the_threshold_itself_fires_or_not() -> None:
     u = torch.tensor([-1e-30, -0.0, 0.0, 1e-30])
     assert spike(u, ">=").tolist() == [0, 1, 1, 1]

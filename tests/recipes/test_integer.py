@@ -155,8 +155,33 @@ def test_what_has_no_integer_form(recipe: Recipe, message: str) -> None:
         quantize(build("digits"), recipe, BATCHES)
 
 
+@pytest.mark.parametrize("surrogate", ["arctan", "sigmoid", "fast_sigmoid", "triangle", "squat"])
+@pytest.mark.parametrize("neuron", ["lif", "synaptic"])
+def test_gradients_are_those_of_the_float_network(neuron: str, surrogate: str) -> None:
+    """In the first layer, behind every surrogate; batch norm and time constant, all in all near 1/100, lie in its weights."""
+    torch.manual_seed(0)
+    own = {"lif": {"tau": 2.0}, "synaptic": {"synapse": 0.7, "decay": 0.8, "gain": 0.2, "reset": "value"}}[neuron]
+    model = build("digits", lif={"neuron": neuron, **own, "detach_reset": False, "surrogate": surrogate, "slope": 1.0}).eval()
+    for norm in (model.norm1, model.norm2):
+        norm.num_batches_tracked.fill_(1)
+        norm.weight.data.fill_(3.0)
+    whole = quantize(model, Recipe.integer(8, 16), BATCHES).eval()
+    found = []
+    for network in (model, whole):
+        torch.nn.functional.cross_entropy(network(BATCHES[0][0]), BATCHES[0][1]).backward()
+        layer = network.conv1
+        weight = layer.parametrizations.weight.original if hasattr(layer, "parametrizations") else layer.weight
+        found.append(weight.grad.flatten())
+    assert torch.cosine_similarity(*found, 0) > 0.5  # not 1: some spikes differ, and each goes back through all steps before
+    assert 10 < found[1].norm() / found[0].norm() < 1000
+
+
 def test_a_synaptic_current_has_bits_of_its_own() -> None:
     model = build("digits", lif={"neuron": "synaptic", "synapse": 0.7, "decay": 0.9})
+    with pytest.raises(
+        SpecError, match=r"lif1: a synaptic current of 8 bits reaches 0.167 thresholds, and must reach 2; use current_bits=12"
+    ):
+        quantize(model, Recipe.integer(current_bits=8), BATCHES)
     small = quantize(model, Recipe.integer(current_bits=12, leak_bits=6), BATCHES)
     assert (small.lif1.form, small.lif1.sees, float(small.lif1.synapse)) == ("whole", "stored", round(0.7 * 64) / 64)
     assert (small.lif1.synapse_state.grid().size, small.lif1.state.grid().size) == (2**12, 2**8)

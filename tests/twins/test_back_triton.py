@@ -13,11 +13,11 @@ from spikequant.numerics.kernels import lif_triton
 @pytest.mark.parametrize("kind", DERIVATIVES)
 def test_the_current_of_one_step_gets_the_slope_of_the_surrogate(kind: str, device: str) -> None:
     current = torch.linspace(-1.0, 3.0, 41, device=device).reshape(1, 1, -1).requires_grad_()
-    surrogate = Surrogate(kind, 1.5)  # type: ignore[arg-type]
+    surrogate = Surrogate(kind, 1.5, 0.75)  # type: ignore[arg-type]
     spikes, _ = lif_triton.lif_scan(current, Dynamics(torch.tensor(1.0, device=device), surrogate=surrogate), None, None)
     spikes.sum().backward()
     assert current.grad is not None
-    expected = DERIVATIVES[kind](current.detach().cpu() - 1.0, 1.5)
+    expected = 0.75 * DERIVATIVES[kind](current.detach().cpu() - 1.0, 1.5)
     torch.testing.assert_close(current.grad.cpu(), expected)
 
 

@@ -53,7 +53,7 @@ def dynamics(s: dict, channels: int, per_channel: bool) -> Dynamics:
     names = ("charge", "reset", "reset_timing", "compare", "compare_at", "detach_reset", "leak_rounding", "state_shift")
     chosen = {name: s[name] for name in names}
     value = 0.1 if s["reset"] == "value" else 0.0
-    surrogate = Surrogate(s["surrogate"], 1.5)
+    surrogate = Surrogate(s["surrogate"], 1.5, 0.75 if per_channel else 1.0)
     return Dynamics(threshold, decay=decay, tau=2.0, gain=0.7, multiplier=3, shift=2, reset_value=value, surrogate=surrogate, **chosen)
 
 

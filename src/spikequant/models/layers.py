@@ -106,8 +106,8 @@ class Vote(nn.Module):
         return spikes @ (voters / voters.sum(0).clamp(min=1))
 
 
-def _lif(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> LIF:
-    return LIF(surrogate=Surrogate(surrogate, slope), **_as_tensors(args))
+def _lif(surrogate: str = "arctan", slope: float = 2.0, height: float = 1.0, **args: Any) -> LIF:
+    return LIF(surrogate=Surrogate(surrogate, slope, height), **_as_tensors(args))
 
 
 class OneToOne(nn.Module):
@@ -125,14 +125,16 @@ class OneToOne(nn.Module):
 RECURRENCES: dict[str, Callable[..., nn.Module]] = {"linear": nn.Linear, "conv2d": nn.Conv2d, "one_to_one": OneToOne}
 
 
-def _synaptic(surrogate: str = "arctan", slope: float = 2.0, recurrent: dict[str, Any] | None = None, **args: Any) -> Synaptic:
+def _synaptic(
+    surrogate: str = "arctan", slope: float = 2.0, height: float = 1.0, recurrent: dict[str, Any] | None = None, **args: Any
+) -> Synaptic:
     back = None
     if recurrent is not None:
         kind = str(recurrent.get("kind"))
         if kind not in RECURRENCES:
             raise SpecError(unknown("recurrence", kind, RECURRENCES))
         back = RECURRENCES[kind](**{name: value for name, value in recurrent.items() if name != "kind"})
-    return Synaptic(surrogate=Surrogate(surrogate, slope), recurrent=back, **_as_tensors(args))
+    return Synaptic(surrogate=Surrogate(surrogate, slope, height), recurrent=back, **_as_tensors(args))
 
 
 def _alpha(surrogate: str = "arctan", slope: float = 2.0, **args: Any) -> Alpha:

@@ -1,6 +1,7 @@
 """Spikes and the surrogate gradients by which they learn."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -12,10 +13,27 @@ Compare = Literal[">=", ">"]
 
 
 class Surrogate(NamedTuple):
-    """Which smooth curve stands in for the step, and how steep it is (``slope`` of its own equation)."""
+    """Which smooth curve stands in for the step, how steep it is (``slope`` of its own equation), and by what its ``height`` is multiplied:
+    in units c times as fine a curve needs c times its slope, and ``fast_sigmoid`` and ``squat`` c times their height, too.
+    """
 
     kind: str = "arctan"
     slope: float = 2.0
+    height: float = 1.0
+
+    def stretched(self, unit: float) -> "Surrogate":
+        """The curve for membranes in units of ``unit``: ``unit f(unit u)``.
+
+        >>> Surrogate("arctan", 2.0).stretched(0.5), Surrogate("squat", 2.0).stretched(0.5).height
+        (Surrogate(kind='arctan', slope=1.0, height=1.0), 0.5)
+        """
+        high = self.kind in ("fast_sigmoid", "squat")  # the height of the others is their slope's
+        return Surrogate(self.kind, self.slope * unit, self.height * unit if high else self.height)
+
+    def derivative(self, u: Tensor) -> Tensor:
+        """What stands in for the derivative of the step at ``u``."""
+        found = DERIVATIVES[self.kind](u, self.slope)
+        return found if self.height == 1 else found * self.height
 
 
 def arctan(u: Tensor, slope: float) -> Tensor:
@@ -44,7 +62,13 @@ def squat(u: Tensor, slope: float) -> Tensor:
     return 1 / math.pi / (1 + (math.pi * slope * u) ** 2)
 
 
-DERIVATIVES = {"arctan": arctan, "sigmoid": sigmoid, "fast_sigmoid": fast_sigmoid, "triangle": triangle, "squat": squat}
+DERIVATIVES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "arctan": arctan,
+    "sigmoid": sigmoid,
+    "fast_sigmoid": fast_sigmoid,
+    "triangle": triangle,
+    "squat": squat,
+}
 
 
 def spike(u: Tensor, compare: Compare = ">=", surrogate: Surrogate = Surrogate()) -> Tensor:  # noqa: B008 - an immutable default
@@ -77,4 +101,4 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (u,) = ctx.saved_tensors
-        return gradients[0] * DERIVATIVES[ctx.surrogate.kind](u, ctx.surrogate.slope), None, None
+        return gradients[0] * ctx.surrogate.derivative(u), None, None

@@ -37,6 +37,7 @@ from spikequant.recipes.recipe import Arithmetic, Recipe
 
 Specs = dict[tuple[str, Part], QuantizerSpec | None]
 
+REACH = 2  # thresholds, the least that a synaptic current must hold
 ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")
 SEARCH = torch.linspace(0.3, 1.0, 36, dtype=torch.float64)
 
@@ -268,6 +269,16 @@ def _rewritten(model: Network, folded: dict[str, Folded], scalings: dict[str, Sc
     return Wiring.read({**model.wiring.fields(), "nodes": [node.fields() for node in nodes]})
 
 
+def _refuse_narrow(name: str, threshold: float, bits: int) -> None:
+    """A current that saturates below the threshold would not charge a membrane to it; ``threshold`` in steps of the accumulator."""
+    reach = 2 ** (bits - 1) / threshold
+    if reach < REACH:
+        needed = bits + math.ceil(math.log2(REACH / reach))
+        raise SpecError(
+            f"{name}: a synaptic current of {bits} bits reaches {reach:.3g} thresholds, and must reach {REACH}; use current_bits={needed}"
+        )
+
+
 def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
     """The arguments of a neuron that computes in whole numbers."""
     assert isinstance(lif, LIF), "the table of layers builds it"
@@ -277,8 +288,9 @@ def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
         raise SpecError(f"an integer neuron rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
     synapse: Args = {}
     if current is not None:
+        _refuse_narrow(name, float(layer.threshold.max()) * 2.0 ** max(-layer.shift, 0), how.current_bits)
         synapse = {"synapse": round(current * 2**how.leak_bits) / 2**how.leak_bits, "form": "whole", "sees": "stored"}
-    steepness = float((lif.fires_at.detach().double() / layer.threshold).mean())
+    curve = d.surrogate.stretched(float((lif.fires_at.detach().double() / layer.threshold).mean()))
     return {
         **synapse,
         "charge": "multiply_shift",
@@ -294,6 +306,7 @@ def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
         "detach_reset": d.detach_reset,
         "compare": d.compare,
         "compare_at": d.compare_at,
-        "surrogate": d.surrogate.kind,
-        "slope": d.surrogate.slope * steepness,
+        "surrogate": curve.kind,
+        "slope": curve.slope,
+        **({"height": curve.height} if curve.height != 1 else {}),
     }

@@ -33,7 +33,7 @@ class Arithmetic(Spec):
 
     leak_bits: Annotated[int, Field(ge=1, le=12)] = 8
     leak_rounding: Literal["floor", "trunc", "half_up"] = "trunc"
-    current_bits: Annotated[int, Field(ge=2, le=24)] = 16
+    current_bits: Annotated[int, Field(ge=2, le=24)] = 20
     input_bits: Annotated[int, Field(ge=2, le=8)] = 8
     headroom: Annotated[float, Field(gt=0, le=1)] = 0.6
     spread: Annotated[float, Field(ge=1)] = 8.0

@@ -26,7 +26,7 @@ GRADIENT = {"pass": 0, "mask": 1, "stacked": 2}
 SERIAL_BELOW = 2**15
 
 _INTS = "charge reset leak_rounding next strict detach_reset full surrogate grid rounding snapped gradient size wrap edges"
-_FLOATS = "tau gain leak reset_value slope up down step lowest shift low high"
+_FLOATS = "tau gain leak reset_value slope height up down step lowest shift low high"
 
 
 class Spec(ctypes.Structure):
@@ -168,6 +168,7 @@ def _dynamics_spec(charge: Charge, choices: tuple[Any, ...]) -> Spec:
         leak=leak,
         reset_value=d.reset_value,
         slope=d.surrogate.slope,
+        height=d.surrogate.height,
         up=2.0**d.state_shift,
         down=2.0**-d.state_shift,
     )

@@ -17,7 +17,6 @@ from spikequant.numerics.kernels.pool import empty
 from spikequant.numerics.scan import Dynamics, State
 from spikequant.numerics.snap import decode, encode
 from spikequant.numerics.soundness import recording
-from spikequant.numerics.surrogate import DERIVATIVES
 
 
 def fits(current: Tensor, d: Dynamics, state: State | None, noise: object) -> bool:
@@ -150,4 +149,4 @@ def _back(d: Dynamics, seen: tuple[Tensor, ...], to_spikes: Tensor, to_state: Te
 
 
 def _slope(v: Tensor, d: Dynamics) -> Tensor:
-    return DERIVATIVES[d.surrogate.kind](v - d.threshold, d.surrogate.slope)
+    return d.surrogate.derivative(v - d.threshold)

@@ -18,7 +18,7 @@ enum { PASS, MASK, STACKED };
 typedef struct {
     int32_t charge, reset, leak_rounding, next, strict, detach_reset, full, surrogate;
     int32_t grid, rounding, snapped, gradient, size, wrap, edges;
-    float tau, gain, leak, reset_value, slope, up, down;
+    float tau, gain, leak, reset_value, slope, height, up, down;
     float step, lowest, shift, low, high;
 } Spec;
 
@@ -171,6 +171,8 @@ static void surrogate_row(const Spec *p, int n, const float *restrict v, const f
         for (int i = 0; i < n; i++) { float y = c * (v[i] - threshold[i]); d[i] = peak / (1 + y * y); }
     }
     }
+    if (p->height != 1)
+        for (int i = 0; i < n; i++) d[i] *= p->height;
 }
 
 /* Back through the rounding of u: a mask, or a logistic curve at each midpoint of an affine grid. */

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     reset_value: float
     rest: float
     slope: float
+    height: float
     temperature: float
     up: float
     down: float
