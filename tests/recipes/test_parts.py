@@ -22,6 +22,7 @@ def test_what_a_neuron_has(neuron: LIF, variables: str, constants: str) -> None:
 
 def test_what_the_papers_networks_have() -> None:
     assert parts(build("stdp-net")) == {"excitatory": Parts(("state", "bound"), ("reset", "theta"))}
+    assert parts(build("stdp-net"))["excitatory"].named == ("threshold", "reset", "theta")
     found = parts(build("decolle"))
     assert found["neurons1"] == Parts(("state", "r"), ("gamma",))
     assert found["traces1"] == Parts(("p", "q"), ("alpha", "beta"))

@@ -47,6 +47,19 @@ def test_mappings_name_their_variable(model: Network) -> None:
     assert grids(model, Recipe(state={}), "state") == {"lif1": None, "lif2": None}
 
 
+def test_an_adaptive_threshold_may_stand_among_the_constants() -> None:
+    competing = build("stdp-net", inputs=4, neurons=3)
+    for recipe, expected in [
+        (Recipe(state=A), A),
+        (Recipe(state={"v": A}), None),
+        (Recipe(state={"v": A}, constants={"threshold": B}), B),
+        (Recipe(state=A, constants={"threshold": B}), B),
+        (Recipe(state={"v": A, "threshold": C}, constants={"threshold": B}), C),
+    ]:
+        assert grids(competing, recipe, "bound") == {"excitatory": expected}
+        assert grids(competing, recipe, "state") == {"excitatory": A}
+
+
 @pytest.mark.parametrize(
     ("first", "last", "expected"),
     [

@@ -29,6 +29,13 @@ def test_a_choice_becomes_a_recipe() -> None:
     assert Space(weights=("float",)).steps((0,)) is None
 
 
+def test_every_constant_is_an_axis_that_may_be_searched() -> None:
+    grids = (FixedPoint(integer=1, fraction=8), FixedPoint(integer=1, fraction=4))
+    space = Space(weights=("float",), alpha=grids, gamma=grids)
+    assert [axis.name for axis in space.axes] == ["weights", "alpha", "gamma"]
+    assert space.recipe((0, 1, 0)).constants == {"alpha": grids[1], "gamma": grids[0]}
+
+
 def test_one_rounding_is_given_to_every_fixed_point_grid() -> None:
     space = Space.fixed_point(fractions=(8, 4))
     recipe = space.recipe((0, 1, 1), "truncate")

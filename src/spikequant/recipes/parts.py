@@ -22,6 +22,11 @@ class Parts(NamedTuple):
     variables: tuple[Changing, ...]
     constants: tuple[Constant, ...]
 
+    @property
+    def named(self) -> tuple[Constant, ...]:
+        """What a recipe may name among its constants: an adaptive threshold, too."""
+        return ("threshold", *self.constants) if "bound" in self.variables else self.constants
+
 
 def parts(model: nn.Module) -> dict[str, Parts]:
     """What every neuron of a model has, ours and guests', and then what traces have, by name.

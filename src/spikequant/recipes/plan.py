@@ -19,7 +19,8 @@ UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3
 OWNERS = {"weights": "layer", "biases": "layer", "activations": "activation", "state": "neuron", "constants": "neuron"}
 VARY = {"v": "neurons that fire", "i": "neurons with a synaptic current", "threshold": "neurons that compete"}
 VARY |= dict.fromkeys("pqr", "DECOLLE's neurons")
-STAY = dict.fromkeys(("threshold", "decay"), "neurons of a fixed threshold") | {"synapse": VARY["i"], "inhibitory": "Alpha neurons"}
+STAY = {"threshold": "neurons other than DECOLLE's", "decay": "neurons that neither compete nor are DECOLLE's"}
+STAY |= {"synapse": VARY["i"], "inhibitory": "Alpha neurons"}
 STAY |= dict.fromkeys(("reset", "theta"), VARY["threshold"]) | dict.fromkeys(("alpha", "beta", "gamma"), VARY["p"])
 
 
@@ -74,16 +75,20 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
 
 def _of_neuron(recipe: Recipe, name: str, of: Parts, neuron: nn.Module | None) -> Iterator[Hung]:
     for part in of.variables:
-        yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, part)))
+        yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, name, part)))
     for constant in of.constants:
         spec = _constant(recipe, name, constant)
         own = isinstance(neuron, Competing) and not isinstance(recipe.constants, dict)
         yield Hung(name, constant, _own_width(spec, getattr(neuron, constant)) if own else spec)
 
 
-def _variable(recipe: Recipe, part: Changing) -> QuantizerSpec | None:
+def _variable(recipe: Recipe, name: str, part: Changing) -> QuantizerSpec | None:
+    if isinstance(recipe.state, dict) and VARIABLES[part] in recipe.state:
+        return recipe.state[VARIABLES[part]]
+    if part == "bound" and isinstance(recipe.constants, dict) and "threshold" in recipe.constants:
+        return _constant(recipe, name, "threshold")
     if isinstance(recipe.state, dict):
-        return recipe.state.get(VARIABLES[part])
+        return None
     if recipe.arithmetic is not None and part == "current":
         return FixedPoint(integer=recipe.arithmetic.current_bits - 1, fraction=0)
     return recipe.state
@@ -94,9 +99,9 @@ def _refuse_unowned(recipe: Recipe, model: nn.Module, held: Mapping[str, Parts])
     shared = {"i"} if any(hasattr(guest, "syn") for guest in guests(model).values()) else set()  # one grid for all that snnTorch holds
     variables = shared | {VARIABLES[part] for of in held.values() for part in of.variables}
     _refuse_named("recipe", recipe.state, variables, VARY)
-    _refuse_named("recipe", recipe.constants, {each for of in held.values() for each in of.constants}, STAY)
+    _refuse_named("recipe", recipe.constants, {each for of in held.values() for each in of.named}, STAY)
     for pattern, override in recipe.overrides.items():
-        there = {each for name, of in held.items() if fnmatchcase(name, pattern) for each in of.constants}
+        there = {each for name, of in held.items() if fnmatchcase(name, pattern) for each in of.named}
         _refuse_named(f"recipe: layer pattern {pattern!r}", override.constants, there, STAY)
 
 

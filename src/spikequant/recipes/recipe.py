@@ -44,8 +44,8 @@ class Recipe(Spec):
 
     ``state`` and ``constants`` take one spec, or a mapping from variable (``v``, the membrane, and ``i``, synaptic currents;
     ``threshold``, ``decay``, ``synapse`` of such a current, ``inhibitory`` of an ``Alpha``) to spec; neurons that compete have the
-    variables ``v`` and ``threshold``, the constants ``reset`` and ``theta``; DECOLLE's neurons ``v``, ``p``, ``q``, ``r`` and
-    ``alpha``, ``beta``, ``gamma``.
+    variables ``v`` and ``threshold`` (it may stand among the constants), the constants ``reset`` and ``theta``; DECOLLE's neurons
+    ``v``, ``p``, ``q``, ``r`` and ``alpha``, ``beta``, ``gamma``.
     ``first`` and ``last`` are the weights of the first and last layer: ``same`` as the others, ``float``, or a spec of their
     own. ``overrides`` maps layer patterns (``conv*``) to what differs there, the last matching one deciding; a pattern that matches
     nothing is an error. ``snapped`` says when states are rounded, None leaving it to each neuron. ``arithmetic``: of an integer recipe.

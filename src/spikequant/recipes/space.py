@@ -1,19 +1,20 @@
 """A space of recipes: what may hang where, as lists to choose from."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field, model_validator
 
 from spikequant.errors import SpecError
 from spikequant.quantizers import FixedPoint, QuantizerSpec, Spec
-from spikequant.recipes.recipe import Override, Recipe, Wanted, of_toml
+from spikequant.recipes.recipe import Constant, Override, Recipe, Wanted, of_toml
 
-Part = Literal["weights", "biases", "state", "threshold", "decay"]
+Part = Literal["weights", "biases", "state"] | Constant
 Rounding = Literal["truncate", "nearest", "stochastic"]
 Scheme = Literal["ptq", "itq"]
 Grids = Annotated[tuple[Wanted, ...], Field(strict=False)]
-PARTS: tuple[Part, ...] = ("weights", "biases", "state", "threshold", "decay")
+CONSTANTS: tuple[Constant, ...] = get_args(Constant)
+PARTS: tuple[Part, ...] = ("weights", "biases", "state", *CONSTANTS)
 FLOAT_WIDTH = 32
 
 
@@ -43,8 +44,9 @@ class Space(Spec):
     """Recipes to search through: every non-empty list is an axis, its choices from fine to coarse; the rest stays float.
 
     ``schemes``: ``ptq`` quantizes after training, ``itq`` trains with the quantizers in place. ``roundings`` are given to every
-    fixed-point grid at once, as Q-SpiNN does; none leaves each its own. ``time``: steps to run, the most first. ``layers`` maps
-    layer patterns to lists of their own. ``snapped`` and ``batch_norm`` are those of every recipe, as some methods need them.
+    fixed-point grid at once, as Q-SpiNN does; none leaves each its own. ``time``: steps to run, the most first. From ``threshold`` to
+    ``gamma``: constants, as ``Recipe`` names them. ``layers`` maps layer patterns to lists of their own. ``snapped`` and ``batch_norm``
+    are those of every recipe, as some methods need them.
 
     Raises:
         SpecError: no axis, choices that do not go from fine to coarse, or roundings without a fixed-point grid.
@@ -64,6 +66,13 @@ class Space(Spec):
     state: Grids = ()
     threshold: Grids = ()
     decay: Grids = ()
+    synapse: Grids = ()
+    inhibitory: Grids = ()
+    reset: Grids = ()
+    theta: Grids = ()
+    alpha: Grids = ()
+    beta: Grids = ()
+    gamma: Grids = ()
     layers: dict[str, LayerChoices] = Field(default_factory=dict)
     snapped: Literal["before_fire", "after_reset", "both"] | None = None
     batch_norm: Literal["kept", "folded", "reestimated"] | None = None
@@ -121,7 +130,7 @@ class Space(Spec):
         grids: dict[str, Any] = {name: _rounded(choice, rounding) for name, choice in chosen.items() if not isinstance(choice, int)}
         held = {name: grid for name, grid in grids.items() if isinstance(grid, QuantizerSpec)}
         plain: dict[str, Any] = {part: held[part] for part in ("weights", "biases", "state") if part in held}
-        constants: Any = {part: held[part] for part in ("threshold", "decay") if part in held} or None
+        constants: Any = {part: held[part] for part in CONSTANTS if part in held} or None
         overrides = {
             pattern: Override(
                 **{part: grids[f"{pattern}.{part}"] for part in ("weights", "biases", "state") if f"{pattern}.{part}" in grids}
