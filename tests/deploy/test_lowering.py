@@ -1,5 +1,8 @@
 """Simulation and program of an integer recipe agree bit for bit, whatever the network."""
 
+import random
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -44,6 +47,44 @@ def test_no_spike_differs(name: str, recipe: Recipe) -> None:
     found = lower(small).check(small, noise(small, 1))
     assert found.exact, found.first
     assert found.layers[0].program_rates.max() > 0
+
+
+def drawn(choose: Callable[[list], object]) -> tuple[Network, Recipe]:
+    """A network of random neurons, its norms loud, and a random integer recipe."""
+    kind = choose(["lif", "synaptic", "parametric_lif"])
+    of_kind = {
+        "lif": {"decay": choose([1.0, 0.99, 0.5])} if choose([True, False]) else {"tau": choose([1.0, 2.0, 7.0])},
+        "synaptic": {"synapse": choose([0.05, 0.3, 0.95, 1.0]), "decay": choose([1.0, 0.97, 0.5]), "form": choose(["decay", "rate"])},
+        "parametric_lif": {"tau": choose([1.5, 4.0]), "decay_input": choose([True, False])},
+    }[kind]
+    reset, threshold = choose(["subtract", "value", "none"]), choose([0.1, 1.0, 3.0])
+    timing = choose(["now", "next"] if reset == "value" else ["now", "next", "next_charged"])
+    compare = {"compare": choose([">", ">="]), "compare_at": choose(["stored", "full"])}
+    lif = {"neuron": kind, "threshold": threshold, "reset": reset, "reset_timing": timing, **compare, **of_kind}
+    network = build("digits", lif=lif, width=4, time=choose([1, 6]))
+    for norm in (network.norm1, network.norm2):
+        norm.weight.data.uniform_(-3, 3)
+        norm.bias.data.uniform_(-0.5, 1)
+    how = {"leak_bits": choose([3, 8, 12]), "leak_rounding": choose(["floor", "trunc", "half_up"]), "spread": choose([1.0, 8.0, 64.0])}
+    recipe = Recipe.integer(choose([1, 2, 4, 8]), choose([6, 8, 12, 16, 20, 24]), current_bits=choose([20, 24]), **how)
+    return network, recipe.model_copy(update={"snapped": choose([None, "after_reset"])})
+
+
+def test_no_spike_of_random_neurons_differs() -> None:
+    torch.manual_seed(0)
+    choose, exact = random.Random(0).choice, 0
+    while exact < 40:
+        network, recipe = drawn(choose)
+        try:
+            small = quantize(network, recipe, noise(network, 0))
+            program = lower(small)
+        except SpecError as refused:
+            if not any(each in str(refused) for each in ("rounds to 0", "beyond 32 bits", "reaches")):
+                raise
+            continue
+        found = program.check(small, noise(small, 1))
+        assert found.exact, (network.lif1, recipe.arithmetic, found.first)
+        exact += 1
 
 
 def test_scores_are_the_logits_in_units(tmp_path) -> None:
