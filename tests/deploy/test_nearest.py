@@ -201,6 +201,15 @@ def test_a_synaptic_current_becomes_whole_numbers(state: FixedPoint | None) -> N
     assert all(layer.different < 0.03 * layer.spikes for layer in found.layers)
 
 
+def test_levels_beyond_what_tables_hold_become_bits(float_network: Network) -> None:
+    network = copy.deepcopy(float_network)
+    network.conv1.weight.data *= 1e-3
+    small = quantize(network, Recipe(state=Uniform(bits=4, low=-1.0, high=1.0)))
+    program = lower(small, BATCHES)
+    assert "lif1: state becomes 16 bits, its grid is given up" in program.report["changed"]
+    assert next(each for each in program.header.operations if each.name == "lif2").levels == 16
+
+
 def test_what_does_not_leak_has_no_leak_to_change() -> None:
     nodes = build("digits").wiring.model_dump_json().replace('"tau":2.0', '"decay":1.0')
     network = Network(Wiring.model_validate_json(nodes))

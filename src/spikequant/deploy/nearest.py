@@ -24,7 +24,7 @@ from spikequant.recipes.folding import Folded, current_retention, fold, reset_ti
 Integers = NDArray[np.int64]
 BITS, STATE_BITS, LEAK_BITS, READOUT_SHIFT = 8, 16, 12, 8
 CURRENT_BITS, WIDEST_CURRENT, PRODUCT_BITS, THRESHOLDS = 20, 24, 31, 16  # a synaptic current reaches so many thresholds, if it can
-TABLE_REACH, LARGEST_LEVEL, FINEST = 2**14, 2**20, 4
+TABLE_REACH, LARGEST_LEVEL, LARGEST_TABLE, FINEST = 2**14, 2**20, 2**23, 4
 SPREAD = 64.0
 
 
@@ -170,12 +170,21 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
         "compare": d.compare, "compare_at": d.compare_at,
         "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
     }  # fmt: skip
-    if state is None or not isinstance(state.grid, Affine | Table) or state.grid.size > 256 or levels(state.grid).ndim > 1:
+    values = None if state is None else _few_levels(state, float(scale.min()))
+    if values is None:
         found = _plain_state(fields, threshold, retention(lif), state)
     else:
-        found = _codebook(fields, threshold, scale, (retention(lif), levels(state.grid).detach().double()), state)
+        found = _codebook(fields, threshold, scale, (retention(lif), values), state)
     kept = current_retention(lif)
     return found if kept is None else _behind_a_synapse(found, float(threshold.max()) * 2.0**found.shift, kept, lif)
+
+
+def _few_levels(state: State, finest: float) -> Tensor | None:
+    """The levels of a grid that tables can hold in steps of ``finest``; None where they cannot."""
+    if not isinstance(state.grid, Affine | Table) or state.grid.size > 256:
+        return None
+    values = levels(state.grid).detach().double()
+    return values if values.ndim == 1 and float(values.abs().max()) < LARGEST_TABLE * finest else None
 
 
 def _behind_a_synapse(found: Membranes, threshold: float, kept: float, lif: LIF) -> Membranes:
