@@ -37,7 +37,7 @@ from spikequant.recipes.recipe import Arithmetic, Recipe
 
 Specs = dict[tuple[str, Part], QuantizerSpec | None]
 
-REACH = 2  # thresholds, the least that a synaptic current must hold
+REACH, WIDEST_CURRENT = 2, 24  # thresholds that a synaptic current must hold, and the most bits that it can have
 ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")
 SEARCH = torch.linspace(0.3, 1.0, 36, dtype=torch.float64)
 
@@ -273,10 +273,9 @@ def _refuse_narrow(name: str, threshold: float, bits: int) -> None:
     """A current that saturates below the threshold would not charge a membrane to it; ``threshold`` in steps of the accumulator."""
     reach = 2 ** (bits - 1) / threshold
     if reach < REACH:
-        needed = bits + math.ceil(math.log2(REACH / reach))
-        raise SpecError(
-            f"{name}: a synaptic current of {bits} bits reaches {reach:.3g} thresholds, and must reach {REACH}; use current_bits={needed}"
-        )
+        wanted = bits + math.ceil(math.log2(REACH / reach))
+        way = f"use current_bits={wanted}" if wanted <= WIDEST_CURRENT else "take fewer weight bits, or more state bits"
+        raise SpecError(f"{name}: a synaptic current of {bits} bits reaches {reach:.3g} thresholds, and must reach {REACH}; {way}")
 
 
 def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
