@@ -5,7 +5,7 @@ from torch import nn
 from spikequant.behavior import state_health
 from spikequant.errors import MismatchError
 from spikequant.models import build
-from spikequant.neurons import LIF, ParametricLIF, Synaptic
+from spikequant.neurons import LIF, ParametricLIF, Refraining, Synaptic
 from spikequant.quantizers import Anchored, FixedPoint, Membrane, QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
@@ -135,6 +135,37 @@ def test_each_channel_has_its_own_threshold_and_its_own_levels() -> None:
     batch = torch.tensor([[3.0, 3.0], [0.5, 0.5]]).unsqueeze(0)
     use = state_health(nn.Sequential(LIF(decay=0.5, threshold=9.0, state=rows)), [(batch, torch.zeros(2))])[0].use
     assert (use.below, use.above) == (0.0, 0.5)
+
+
+WHOLE = {"charge": "multiply_shift", "multiplier": 205, "shift": 8, "threshold": 100.0}
+BYTE = FixedPoint(integer=7, fraction=0)
+
+
+@pytest.mark.parametrize(
+    ("neuron", "stalled"),
+    [
+        (LIF(decay=0.8, **WHOLE, leak_rounding="trunc", state=BYTE), 0),
+        (LIF(decay=0.8, **WHOLE, leak_rounding="floor", state=BYTE), 5),  # -1 to -5
+        (LIF(decay=0.8, **WHOLE, leak_rounding="half_up", state=BYTE), 4),  # 1, 2, -1, -2
+        (LIF(decay=0.8, threshold=100.0, state=BYTE), 4),
+        (LIF(decay=0.8, threshold=100.0, state=FixedPoint(integer=7, fraction=0, rounding="truncate")), 4),  # -1 to -4
+        (LIF(decay=0.8, threshold=100.0, state=FixedPoint(integer=7, fraction=0, rounding="stochastic")), 0),
+        (LIF(tau=2.0, reset="value", reset_value=-4.0, threshold=100.0, state=BYTE), 1),  # it relaxes to -4, and halves meet up
+        (Refraining(), 0),  # its membrane keeps nothing
+    ],
+)
+def test_levels_stall_under_the_neurons_own_leak_and_rounding(neuron: LIF, stalled: int) -> None:
+    neuron.state = neuron.state or BYTE
+    found = state_health(nn.Sequential(neuron))[0].grid
+    assert found is not None
+    assert found.stalled == stalled
+
+
+def test_whole_currents_stall_as_they_leak() -> None:
+    synapse = {"synapse": 205 / 256, "form": "whole", "sees": "stored", "synapse_state": BYTE}
+    for rounding, told in (("trunc", False), ("floor", True)):
+        advice = state_health(nn.Sequential(Synaptic(**synapse, decay=0.8, **WHOLE, leak_rounding=rounding, state=BYTE)))[0].advice
+        assert any(each.startswith("current: 5 levels outlast the leak") for each in advice) is told
 
 
 def test_wide_grids_are_not_told_code_by_code() -> None:

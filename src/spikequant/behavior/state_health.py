@@ -1,7 +1,7 @@
 """The state doctor: what the grid of a membrane does at rest, at the threshold and under the leak, and what data makes of it."""
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from spikequant.behavior.charges import CURRENT, show
 from spikequant.behavior.recorder import Loader, first
 from spikequant.errors import MismatchError
-from spikequant.neurons import LIF, HoldsGrid, ParametricLIF, SecondOrder, Synaptic, spiking
+from spikequant.neurons import LIF, Competing, HoldsGrid, ParametricLIF, Refraining, SecondOrder, Synaptic, spiking
 from spikequant.numerics import Grid, Table, bounds, encode, levels, snap
+from spikequant.numerics.scan import charge, leaked, rest_of
 
 # From where advice is given: shares of membranes clipped and of codes idle, a reach in thresholds, and how far off one fires.
 CLIPPED, IDLE, FAR, OFF = 0.01, 0.5, 2.0, 0.1
@@ -20,10 +21,17 @@ ZEROS = {"zero": "zero = true", "below": "below"}  # and that make zero a level
 MOST_CODES = 256  # of a grid whose occupancy is told code by code
 
 
+class Leak(NamedTuple):
+    """What a value is ``after`` one step in which nothing comes in, before it is rounded, and where it then tends to."""
+
+    after: Callable[[Tensor], Tensor]
+    rest: float = 0.0
+
+
 class GridHealth(NamedTuple):
     """A grid beside its neuron. ``rest`` is where a membrane of 0 is held; ``fires_from`` the lowest level that fires, None where none
-    does; ``stalled`` the levels but zero that one step's leak does not move, of all ``codes``; ``fires_at`` the least membrane that fires
-    once it is rounded to the nearest level (of rows of levels, that farthest from the threshold), None where there is none."""
+    does; ``stalled`` the levels but that of rest, of all ``codes``, that one step's leak does not move; ``fires_at`` the least membrane
+    that fires once it is rounded to the nearest level (of rows of levels, that farthest from the threshold), None where there is none."""
 
     low: float
     high: float
@@ -115,6 +123,25 @@ def _kept_current(neuron: SecondOrder) -> float:
     return float(neuron.decay.max())
 
 
+def _leak(neuron: LIF) -> Leak:
+    """That of a membrane; where channels differ, of the one that keeps most."""
+    if isinstance(neuron, Refraining):
+        return Leak(torch.zeros_like)  # it keeps nothing of itself
+    if isinstance(neuron, Competing):
+        kept, rest = neuron.decay.max(), neuron.rest
+        return Leak(lambda v: kept * (v - rest) + rest, rest)
+    d = neuron.standing._replace(decay=neuron.decay.max())
+    relaxes = d.charge in ("relax", "relax_input", "rate", "rate_input")
+    return Leak(lambda v: charge(v * 2.0**d.state_shift, torch.zeros_like(v), d) * 2.0**-d.state_shift, rest_of(d) if relaxes else 0.0)
+
+
+def _leak_of_current(neuron: SecondOrder) -> Leak:
+    kept, d = _kept_current(neuron), neuron.dynamics
+    if isinstance(neuron, Synaptic) and neuron.form == "whole":
+        return Leak(lambda i: leaked(i, kept, d.leak_rounding))
+    return Leak(lambda i: kept * i)
+
+
 def _standing(holder: HoldsGrid | None) -> Grid | None:
     """The grid, where there is one that stands."""
     return None if holder is None or getattr(holder, "ranging", None) is not None else holder.grid()
@@ -123,12 +150,12 @@ def _standing(holder: HoldsGrid | None) -> Grid | None:
 def _examined(name: str, neuron: LIF, seen: "_Use") -> StateHealth:
     thresholds, decay, grid = neuron.fires_at.detach(), retention(neuron), _standing(neuron.state)
     use = seen.health()
-    found, threshold = (None, float(thresholds.mean())) if grid is None else _grid_health(grid, neuron, thresholds.reshape(-1, 1), decay)
+    found, threshold = (None, float(thresholds.mean())) if grid is None else _grid_health(grid, neuron, thresholds.reshape(-1, 1))
     if found is None:
         advice = [*_advice_without_grid(use, threshold, neuron.state)]
     else:
         advice = [*_advice_on_levels(found, threshold, decay, neuron.state), *_advice_on_use(found, use)]
-    told = () if grid is None or not seen.seen else _occupancy(grid, decay, seen)
+    told = () if grid is None or not seen.seen else _occupancy(_stalled(grid, _leak(neuron), neuron.state), grid, seen)
     return StateHealth(name, threshold, decay, _label(neuron), found, use, tuple(advice), told)
 
 
@@ -140,7 +167,7 @@ def _on_currents(neuron: SecondOrder | None, use: UseHealth | None) -> Iterator[
     if grid is None:
         told = [*_advice_without_grid(use, 0.0, neuron.synapse_state)]
     else:
-        health = _levels_health(grid, decay)
+        health = _levels_health(grid, _stalled(grid, _leak_of_current(neuron), neuron.synapse_state))
         told = [*_advice_on_levels(health, None, decay, neuron.synapse_state), *_advice_on_use(health, use)]
     yield from (f"current: {each}" for each in told)
 
@@ -161,7 +188,7 @@ def _label(neuron: LIF) -> str:
 
 
 @torch.no_grad()
-def _levels_health(grid: Grid, decay: float) -> GridHealth:
+def _levels_health(grid: Grid, stalled: Tensor) -> GridHealth:
     """A grid beside no threshold."""
     values, whole = _rows(grid)
     rest = snap(whole, values.new_zeros(values.shape[0], 1) if values.shape[0] > 1 else values.new_zeros(1))
@@ -174,13 +201,13 @@ def _levels_health(grid: Grid, decay: float) -> GridHealth:
         rest=float(rest.flatten()[rest.abs().argmax()]),
         on_threshold=False,
         fires_from=None,
-        stalled=int(_stalled(grid, decay).sum(1).max()),
+        stalled=int(stalled.sum(1).max()),
         fires_at=None,
     )
 
 
 @torch.no_grad()
-def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> tuple[GridHealth, float]:
+def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor) -> tuple[GridHealth, float]:
     """The grid beside thresholds ``[channel or 1, 1]``, and the threshold of the channel whose first firing is farthest from its own."""
     values, _ = _rows(grid)
     thresholds = thresholds.to(values.device)
@@ -189,7 +216,7 @@ def _grid_health(grid: Grid, neuron: LIF, thresholds: Tensor, decay: float) -> t
     lowest = torch.where(firing, values, torch.inf).amin(1, keepdim=True)
     begins = torch.where(firing.any(1, keepdim=True), _fires_at(grid, values, firing), torch.inf) if nearest else lowest
     worst = int(((begins - thresholds).abs() / thresholds.abs()).argmax())
-    health = _levels_health(grid, decay)._replace(
+    health = _levels_health(grid, _stalled(grid, _leak(neuron), neuron.state))._replace(
         on_threshold=bool(((values - thresholds).abs() <= 1e-6 * thresholds).any(1).all()),
         fires_from=float(lowest.min()) if firing.any(1).all() else None,
         fires_at=float(begins[worst]) if nearest and firing.any(1).all() else None,
@@ -212,19 +239,22 @@ def _rows(grid: Grid) -> tuple[Tensor, Grid]:
     return values, grid._replace(axis=0) if values.shape[0] > 1 else grid
 
 
-def _stalled(grid: Grid, decay: float) -> Tensor:
-    """Which levels but zero one step's leak does not move ``[channel or 1, code]``."""
+@torch.no_grad()
+def _stalled(grid: Grid, leak: Leak, holder: HoldsGrid | None) -> Tensor:
+    """Which levels but that of rest one step's leak does not move ``[channel or 1, code]``; rounded at random, they move in time."""
     values, whole = _rows(grid)
     rows = values if values.shape[0] > 1 else values.reshape(-1)
-    return ((snap(whole, rows * decay) == rows) & (rows != 0)).reshape(values.shape)
+    rounding: Any = getattr(holder, "rounding_rule", "nearest_even")
+    left = leak.after(rows) if rounding == "stochastic" else snap(whole, leak.after(rows), rounding)
+    return ((left == rows) & (rows != leak.rest)).reshape(values.shape)
 
 
 @torch.no_grad()
-def _occupancy(grid: Grid, decay: float, seen: "_Use") -> tuple[Code, ...]:
+def _occupancy(stalled: Tensor, grid: Grid, seen: "_Use") -> tuple[Code, ...]:
     values, _ = _rows(grid)
     if values.shape[0] > 1 or grid.size > MOST_CODES:
         return ()
-    columns = (values[0].tolist(), (seen.counts / seen.seen).tolist(), _stalled(grid, decay)[0].tolist())
+    columns = (values[0].tolist(), (seen.counts / seen.seen).tolist(), stalled[0].tolist())
     return tuple(map(Code, *columns))
 
 
