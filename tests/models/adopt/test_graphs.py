@@ -43,6 +43,19 @@ def test_an_euler_step() -> None:
     assert quarter(x * 4).tolist() == [[4.0, 0.0]]  # 0.5, 0.875, 1.156 fires: in each third step; the other ends at 1, not above it
 
 
+def cuba(**changed: Any) -> Any:
+    fields = {"tau_syn": 2e-4 * ONES, "tau_mem": 4e-4 * ONES, "r": 4 * ONES, "w_in": 2 * ONES, "v_leak": 0 * ONES, "v_reset": None}
+    return node("CubaLIF", **{**fields, "v_threshold": ONES, **changed})
+
+
+def test_an_euler_step_of_a_current() -> None:
+    """tau_syn = 2 dt, w_in = 2: i halves and takes all of x; tau_mem = 4 dt, r = 4: v loses a quarter and takes all of i."""
+    own = adopt(graph(cuba()), time=4)
+    assert own.steps(torch.tensor([[0.5, 0.0]]))[:, 0, 0].tolist() == [0, 0, 0, 1]  # i .25, .375, .4375, .469; v .25, .5625, .859, 1.113
+    fired = adopt(graph(cuba(v_threshold=0.8 * ONES)), time=4).steps(torch.tensor([[0.5, 0.0]]))[:, 0, 0]
+    assert fired.tolist() == [0, 0, 1, 0]  # .859 fires; then v is i alone
+
+
 def test_integrate_and_fire_above_the_threshold() -> None:
     own = adopt(graph(node("IF", r=1e4 * ONES, v_threshold=ONES, v_reset=0 * ONES)), time=3)
     assert own.steps(torch.tensor([[1.0, 4.0]]))[:, 0].tolist() == [[0, 0], [0, 1], [1, 0]]
@@ -77,6 +90,8 @@ def test_graphs_of_several_inputs_or_outputs_are_refused() -> None:
         (graph(lif(), ("neuron", "fc")), "the graph has a cycle"),
         (graph(lif(r=2 * ONES)), "its r is 2; 1 and tau / dt = 4 can be"),
         (graph(lif(tau=5e-5 * ONES)), "its tau is 0.5 steps"),
+        (graph(cuba(tau_syn=5e-5 * ONES)), r"neuron \(CubaLIF\) cannot be adopted: its tau_syn is 0.5 steps"),
+        (graph(cuba(v_leak=0.5 * ONES)), "its v_leak is 0.5, must be 0"),
         (graph(lif(v_leak=np.array([0.0, 1.0]))), "v_leak.*differs from channel to channel"),
         (graph(lif(metadata={"reset": "subtract"})), "its metadata asks for reset 'subtract'"),
         (graph(node("IF", r=ONES, v_threshold=ONES, v_reset=0 * ONES)), "its r dt is 0.0001, must be 1"),

@@ -129,7 +129,7 @@ def _flatten(name: str, node: Any, dt: float) -> Described:
 
 
 def _neuron(name: str, node: Any) -> Args:
-    reset = constant(name, "v_reset", node.v_reset)
+    reset = constant(name, "v_reset", 0.0 if node.v_reset is None else node.v_reset)
     return {
         "threshold": constant(name, "v_threshold", node.v_threshold),
         "compare": ">",
@@ -147,15 +147,31 @@ def _one(name: str, what: str, value: Any) -> float:
 
 def _lif(name: str, node: Any, dt: float) -> Described:
     """``tau dv/dt = (v_leak - v) + r x``: r = 1 charges by ``dt / tau`` of the current, r = tau / dt by all of it."""
-    tau, r = _one(name, "tau", node.tau) / dt, _one(name, "r", node.r)
+    tau, r = _steps(name, node, "tau", dt), _one(name, "r", node.r)
     args: Args = {**_neuron(name, node), "decay": 0.0, "gain": 1 / tau, "rest": _one(name, "v_leak", node.v_leak)}
-    if tau < 1:
-        raise refuse(name, "LIF", f"its tau is {tau:g} steps of dt={dt:g}; an Euler step needs at least 1")
     if math.isclose(r, 1.0, rel_tol=1e-6):
         return Described("lif", {**args, "charge": "rate_input"}, {})
     if math.isclose(r, tau, rel_tol=1e-5):
         return Described("lif", {**args, "charge": "rate"}, {})
     raise refuse(name, "LIF", f"its r is {r:g}; 1 and tau / dt = {tau:g} can be, other values belong into the weights before it")
+
+
+def _steps(name: str, node: Any, what: str, dt: float) -> float:
+    """A time constant in steps."""
+    tau = _one(name, what, getattr(node, what)) / dt
+    if tau < 1:
+        raise refuse(name, type(node).__name__, f"its {what} is {tau:g} steps of dt={dt:g}; an Euler step needs at least 1")
+    return tau
+
+
+def _cuba_lif(name: str, node: Any, dt: float) -> Described:
+    """``tau_syn di/dt = w_in x - i``, then ``tau_mem dv/dt = r i - v`` with the new i; all factors stand before the membrane."""
+    synapse, membrane = _steps(name, node, "tau_syn", dt), _steps(name, node, "tau_mem", dt)
+    leak, r, weight = (_one(name, each, getattr(node, each)) for each in ("v_leak", "r", "w_in"))
+    if leak:
+        raise refuse(name, "CubaLIF", f"its v_leak is {leak:g}, must be 0: the rest belongs into the threshold and the reset")
+    args = {"decay": 1 - 1 / membrane, "synapse": 1 - 1 / synapse, "gain": r * weight / (membrane * synapse)}
+    return Described("synaptic", {**_neuron(name, node), **args}, {})
 
 
 def _if(name: str, node: Any, dt: float) -> Described:
@@ -172,6 +188,7 @@ NODES = {
     "AvgPool2d": _pool,
     "SumPool2d": _pool,
     "Flatten": _flatten,
+    "CubaLIF": _cuba_lif,
     "LIF": _lif,
     "IF": _if,
 }
