@@ -14,17 +14,16 @@ from spikequant.deploy.machine import encode
 from spikequant.deploy.nir import READERS, write_nir
 from spikequant.deploy.nir.measuring import shown
 from spikequant.deploy.nir.view import viewed
-from spikequant.deploy.operations import Conv2d, Dense, Flatten, Leak, Lif, SumPool
+from spikequant.deploy.operations import Conv2d, Dense, Flatten, Leak, Lif, SumPool, Synapse
 from spikequant.deploy.program import Header, Source
 
 nir = pytest.importorskip("nir")
 STEPS, IMAGES = 10, 4
 
 
-@pytest.fixture
-def program() -> Program:
-    """conv - lif - sum-pool - flatten - dense - lif with resets to zero, 10 steps."""
-    leak = {"state_bits": 8, "leak": Leak(kind="multiply_shift", multiplier=192, shift=8), "reset": "value"}
+def made(synapse: Synapse | None = None) -> Program:
+    """conv - lif - sum-pool - flatten - dense - lif with resets to zero, 10 steps; with a synapse, currents before both neurons."""
+    leak = {"synapse": synapse, "state_bits": 8, "leak": Leak(kind="multiply_shift", multiplier=192, shift=8), "reset": "value"}
     operations = (
         Conv2d(name="conv", inputs=("input",), bits=4, channels=3, kernel=(3, 3), padding=(1, 1)),
         Lif(name="lif1", inputs=("conv",), **leak),
@@ -79,7 +78,12 @@ def heard(module: nn.Module, codes: Tensor, batched: bool) -> dict[str, list[Ten
     }
 
 
-@pytest.mark.parametrize("reader", sorted(READERS))
+SYNAPSE = Synapse(bits=12, leak=Leak(kind="multiply_shift", multiplier=96, shift=8))
+
+
+@pytest.mark.parametrize(
+    ("reader", "program"), [*((reader, made()) for reader in sorted(READERS)), ("norse", made(SYNAPSE)), ("snntorch", made(SYNAPSE))]
+)
 def test_the_reader_makes_the_spikes_that_the_view_says(reader: str, program: Program, tmp_path, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(reader)
     images = np.random.default_rng(2).integers(0, 2, (STEPS, IMAGES, 2, 6, 6))
@@ -95,7 +99,8 @@ def test_the_reader_makes_the_spikes_that_the_view_says(reader: str, program: Pr
             assert torch.equal(spikes, expected[name][:, image]), (name, image)
 
 
-def test_spikes_that_each_reader_gets_wrong(program: Program, tmp_path) -> None:
+def test_spikes_that_each_reader_gets_wrong(tmp_path) -> None:
+    program = made()
     images = np.random.default_rng(2).integers(0, 2, (STEPS, 64, 2, 6, 6))
     wrong = {reader: write_nir(program, tmp_path / reader, images, reader) for reader in READERS}
     assert {each.spikes for each in wrong.values()} == {STEPS * 64 * (3 * 36 + 5)}

@@ -4,6 +4,7 @@ import pytest
 from spikequant.deploy import Program
 from spikequant.deploy.nir import READERS
 from spikequant.deploy.nir.view import Neurons, Synapses, viewed
+from spikequant.deploy.operations import Leak, Synapse
 from spikequant.errors import SpecError
 
 
@@ -31,6 +32,19 @@ def test_a_mean_pool_is_made_good_by_the_weights_after_it(expressible: Program) 
     assert isinstance(mean, Synapses)
     assert isinstance(summed, Synapses)
     assert np.allclose(mean.weight, 4 * 0.25 * summed.weight)  # 4 of the window; a quarter, for Norse ignores r
+
+
+def test_a_synaptic_current_is_said_where_the_reader_knows_it(expressible: Program) -> None:
+    synapse = Synapse(bits=16, leak=Leak(kind="multiply_shift", multiplier=3, shift=3))
+    behind = [op.model_copy(update={"synapse": synapse}) if op.name == "lif1" else op for op in expressible.header.operations]
+    program = Program(expressible.header.model_copy(update={"operations": tuple(behind)}), expressible.tensors)
+    for reader in ("norse", "snntorch"):
+        parts = viewed(program, READERS[reader])
+        lif = parts["lif1"]
+        assert isinstance(lif, Neurons)
+        assert (lif.current, lif.gain) == (0.375, 1.0)
+    with pytest.raises(SpecError, match=r"lif1: this reader knows no synaptic current \(CubaLIF\); take norse or snntorch"):
+        viewed(program, READERS["spikingjelly"])
 
 
 def test_what_nir_cannot_say_is_refused(residual: Program) -> None:

@@ -29,7 +29,7 @@ def shown(program: Program, parts: Parts, reader: Reader, images: Any) -> dict[s
     """The values of every operation ``[time, batch, ...]``, as the reader computes them in float32."""
     codes = torch.from_numpy(encode(program, images)).float()
     still, steps = program.header.source.still, program.header.time
-    membranes: dict[str, Tensor] = {}
+    held: dict[str, tuple[Tensor, Tensor]] = {}
     kept: dict[str, list[Tensor]] = {}
     for t in range(steps):
         values = {INPUT: codes if still else codes[t]}
@@ -38,17 +38,19 @@ def shown(program: Program, parts: Parts, reader: Reader, images: Any) -> dict[s
             part = parts.get(op.name)
             x = _plain(op, inputs, part, reader)
             if isinstance(part, Neurons):
-                x, membranes[op.name] = _step(part, x, membranes.get(op.name, torch.zeros_like(x)), reader)
+                x, held[op.name] = _step(part, x, held.get(op.name, (torch.zeros_like(x), torch.zeros_like(x))), reader)
             values[op.name] = x
             kept.setdefault(op.name, []).append(x)
     return {name: torch.stack(each) for name, each in kept.items()}
 
 
-def _step(part: Neurons, x: Tensor, v: Tensor, reader: Reader) -> tuple[Tensor, Tensor]:
+def _step(part: Neurons, x: Tensor, held: tuple[Tensor, Tensor], reader: Reader) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Spikes, and what is held after: the current, which is x where there is none of its own, and the membrane."""
     threshold, reset = (torch.from_numpy(np.array(each)).reshape(1, -1, *(1,) * (x.ndim - 2)) for each in (part.threshold, part.reset))
-    v = part.decay * v + part.gain * x
+    current = x if part.current is None else part.current * held[0] + x
+    v = part.decay * held[1] + part.gain * current
     fires = v >= threshold if reader.compare == ">=" else v > threshold
-    return fires.float(), torch.where(fires, reset.expand_as(v), v)
+    return fires.float(), (current, torch.where(fires, reset.expand_as(v), v))
 
 
 def _plain(op: Any, inputs: list[Tensor], part: object, reader: Reader) -> Tensor:

@@ -17,7 +17,8 @@ ENDLESS = 2.0**20
 
 
 class Reader(NamedTuple):
-    """How a library reads NIR: its time step in seconds, whether it heeds r, the pool that it knows, and how it compares.
+    """How a library reads NIR: its time step in seconds, whether it heeds r of a LIF, the pool that it knows, how it compares, and
+    whether it knows synaptic currents (CubaLIF).
 
     Source: ``import_nir`` of snnTorch 1.0 and Norse 1.1, ``nir_exchange.from_nir`` of SpikingJelly 2.0. All reset to a value.
     """
@@ -26,12 +27,13 @@ class Reader(NamedTuple):
     heeds_r: bool
     pool: Literal["AvgPool2d", "SumPool2d"]
     compare: Literal[">=", ">"]
+    currents: bool
 
 
 READERS = {
-    "norse": Reader(dt=1e-3, heeds_r=False, pool="SumPool2d", compare=">"),
-    "snntorch": Reader(dt=1e-4, heeds_r=True, pool="AvgPool2d", compare=">"),
-    "spikingjelly": Reader(dt=1e-4, heeds_r=True, pool="AvgPool2d", compare=">="),
+    "norse": Reader(dt=1e-3, heeds_r=False, pool="SumPool2d", compare=">", currents=True),
+    "snntorch": Reader(dt=1e-4, heeds_r=True, pool="AvgPool2d", compare=">", currents=True),
+    "spikingjelly": Reader(dt=1e-4, heeds_r=True, pool="AvgPool2d", compare=">=", currents=False),
 }
 
 
@@ -43,12 +45,15 @@ class Synapses(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """``v <- decay v + gain x``; spikes beyond ``threshold`` (for each channel, or one), then ``reset`` (the same)."""
+    """``v <- decay v + gain x``; spikes beyond ``threshold`` (for each channel, or one), then ``reset`` (the same). With ``current``,
+    what is kept of it in one step, x is the current: ``i <- current i + x``.
+    """
 
     decay: float
     gain: float
     threshold: Floats
     reset: Floats
+    current: float | None = None
 
 
 Parts = dict[str, Synapses | Neurons]
@@ -63,13 +68,13 @@ def viewed(program: Program, reader: Reader) -> Parts:
     factors: dict[str, NDArray[np.float64] | float] = {"input": 1.0}
     found: Parts = {}
     for op in program.header.operations:
-        _refuse_inexpressible(program, op)
+        _refuse_inexpressible(program, op, reader)
         taken = factors[op.inputs[0]]
         factors[op.name] = 1.0
         if isinstance(op, Dense | Conv2d):
             fires = _fed(program, op.name)
             unit = 1.0 if fires is None else 1.0 / _full(program, fires)
-            charge = 1.0 if fires is None else gain(fires.leak, program, fires, reader)
+            charge = 1.0 if fires is None else gain(program, fires, reader)
             factors[op.name] = unit
             found[op.name] = _synapses(program, op, np.asarray(unit) / charge, float(taken))
         elif isinstance(op, Lif):
@@ -98,9 +103,9 @@ def decay(leak: Leak, program: Program, op: Lif) -> float:
     return min(kept, 1 - 1 / ENDLESS)
 
 
-def gain(leak: Leak, program: Program, op: Lif, reader: Reader) -> float:
-    """What the reader multiplies the input of a layer with: 1 where it heeds r, else ``dt / tau = 1 - decay``."""
-    return 1.0 if reader.heeds_r else 1 - decay(leak, program, op)
+def gain(program: Program, op: Lif, reader: Reader) -> float:
+    """What the reader multiplies the input of a layer with: 1 where it heeds r (behind a current all do), else ``dt / tau = 1 - decay``."""
+    return 1.0 if reader.heeds_r or op.synapse is not None else 1 - decay(op.leak, program, op)
 
 
 def _synapses(program: Program, op: Weighted, unit: NDArray[np.float64], taken: float) -> Synapses:
@@ -118,13 +123,15 @@ def _neurons(program: Program, op: Lif, taken: NDArray[np.float64] | float, read
     # Whole numbers meet a threshold exactly, floats do not; half a unit beside it every reader's comparison says the same.
     nudge = -0.5 if op.compare == ">=" else 0.5
     margin = nudge * float(np.min(threshold / full))
-    charge = gain(op.leak, program, op, reader)
+    charge = gain(program, op, reader)
     if not _feeding(program, op):
         threshold, margin, unit = threshold * charge, margin * charge, unit * charge
     reset = (op.reset_value << op.shift) * unit if op.reset == "value" else 0.0 * unit
     one = np.unique(np.round(threshold, 12))
     held = one if len(one) == 1 else np.broadcast_to(threshold, full.shape)
-    return Neurons(decay(op.leak, program, op), charge, (held + margin).astype(np.float32), np.atleast_1d(reset).astype(np.float32))
+    current = None if op.synapse is None else decay(op.synapse.leak, program, op)
+    beyond, to = (held + margin).astype(np.float32), np.atleast_1d(reset).astype(np.float32)
+    return Neurons(decay(op.leak, program, op), charge, beyond, to, current)
 
 
 def _full(program: Program, op: Lif) -> NDArray[np.float64]:
@@ -143,7 +150,7 @@ def _feeding(program: Program, op: Lif) -> bool:
     return isinstance(before, Dense | Conv2d) and _fed(program, before.name) is op
 
 
-def _refuse_inexpressible(program: Program, op: object) -> None:
+def _refuse_inexpressible(program: Program, op: object, reader: Reader) -> None:
     if isinstance(op, Concat):
         raise SpecError(f"{op.name}: NIR has no concatenation")
     if isinstance(op, OrPool) and program.reach(op.inputs[0]) != (0, 1):
@@ -152,5 +159,8 @@ def _refuse_inexpressible(program: Program, op: object) -> None:
         raise SpecError(f"{op.name}: NIR has no {op.kind}; a node acts on its successors alone, in the same step. Use C or ONNX")
     if isinstance(op, Lif) and op.refractory is not None:
         raise SpecError(f"{op.name}: NIR's LIF has no refractory time; use C or ONNX")
-    if isinstance(op, Lif) and (op.synapse is not None or op.leak.kind == "constant" or op.emits != "spikes" or op.max_spikes > 1):
-        raise SpecError(f"{op.name}: NIR's LIF has no synaptic current, constant leak, several spikes or membrane output")
+    if isinstance(op, Lif) and op.synapse is not None and not reader.currents:
+        raise SpecError(f"{op.name}: this reader knows no synaptic current (CubaLIF); take norse or snntorch, or C or ONNX")
+    leaks = () if not isinstance(op, Lif) else (op.leak,) if op.synapse is None else (op.leak, op.synapse.leak)
+    if isinstance(op, Lif) and (any(leak.kind == "constant" for leak in leaks) or op.emits != "spikes" or op.max_spikes > 1):
+        raise SpecError(f"{op.name}: NIR's LIF has no constant leak, several spikes or membrane output")

@@ -138,19 +138,18 @@ def _nodes(program: Program, op: Any, part: Synapses | Neurons | None, reader: R
     return [nir.Conv2d(input_shape=before[1:], weight=part.weight, bias=part.bias, **window)]
 
 
-def _lif(part: Neurons, shape: tuple[int, ...], reader: Reader) -> nir.LIF:
+def _lif(part: Neurons, shape: tuple[int, ...], reader: Reader) -> Any:
     def full(value: float | NDArray[np.float32]) -> NDArray[np.float32]:
         column = np.asarray(value, dtype=np.float32).reshape(-1, *(1,) * (len(shape) - 1))
         return np.ascontiguousarray(np.broadcast_to(column, shape))
 
     steps = 1 / (1 - part.decay)
-    return nir.LIF(
-        tau=np.full(shape, steps * reader.dt),
-        r=np.full(shape, steps if reader.heeds_r else 1.0),
-        v_leak=full(0.0),
-        v_threshold=full(part.threshold),
-        v_reset=full(part.reset),
-    )
+    fires = {"v_leak": full(0.0), "v_threshold": full(part.threshold), "v_reset": full(part.reset)}
+    if part.current is None:
+        return nir.LIF(tau=np.full(shape, steps * reader.dt), r=np.full(shape, steps if reader.heeds_r else 1.0), **fires)
+    syn = 1 / (1 - part.current)
+    taus = {"tau_syn": np.full(shape, syn * reader.dt), "tau_mem": np.full(shape, steps * reader.dt)}
+    return nir.CubaLIF(**taus, w_in=np.full(shape, syn), r=np.full(shape, steps), **fires)
 
 
 def _about(program: Program, name: str) -> dict[str, Any]:
