@@ -10,6 +10,7 @@ from spikequant.models import build
 from spikequant.models.network import Network
 from spikequant.models.sew import initialize, sew_resnet, sew_resnet8, sew_resnet18
 from spikequant.models.wiring import Wiring
+from spikequant.numerics import Surrogate
 
 
 def counts(wiring: Wiring) -> tuple[int, int, int]:
@@ -103,12 +104,12 @@ def test_neurons_follow_beyond_accuracy() -> None:
     dynamics = Network(sew_resnet8()).block1_first_lif.dynamics
     assert (dynamics.charge, dynamics.tau, float(dynamics.threshold), dynamics.compare) == ("relax_input", 2.0, 1.0, ">=")
     assert (dynamics.reset, dynamics.reset_value, dynamics.reset_timing, dynamics.detach_reset) == ("value", 0.0, "now", True)
-    assert dynamics.surrogate == ("arctan", 2.0)
+    assert dynamics.surrogate == Surrogate("arctan", 2.0)
 
 
 def test_neurons_take_other_arguments() -> None:
     dynamics = Network(sew_resnet8(lif={"surrogate": "sigmoid", "slope": 4.0})).stem_lif.dynamics
-    assert (dynamics.surrogate, dynamics.tau) == (("sigmoid", 4.0), 2.0)
+    assert (dynamics.surrogate, dynamics.tau) == (Surrogate("sigmoid", 4.0), 2.0)
 
 
 @pytest.mark.parametrize("blocks", [(), (1, 0, 1)])

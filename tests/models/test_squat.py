@@ -4,6 +4,7 @@ import torch
 from spikequant.errors import SpecError
 from spikequant.models.network import Network
 from spikequant.models.squat import squat_dvs, squat_fmnist, squat_shd
+from spikequant.numerics import Surrogate
 
 
 def test_squat_fmnist_is_16c5_mp2_64c5_mp2_1024_10() -> None:
@@ -41,7 +42,7 @@ def test_squat_fmnist_neurons_follow_snntorch() -> None:
     neuron = Network(squat_fmnist(decay=0.75, threshold=2.0, slope=3.0)).lif2
     dynamics = neuron.dynamics
     assert (dynamics.charge, dynamics.reset, dynamics.reset_timing, dynamics.compare) == ("scale", "subtract", "next", ">")
-    assert (neuron.decay.item(), neuron.threshold.item(), dynamics.surrogate) == (0.75, 2.0, ("arctan", 3.0))
+    assert (neuron.decay.item(), neuron.threshold.item(), dynamics.surrogate) == (0.75, 2.0, Surrogate("arctan", 3.0))
 
 
 def test_squat_fmnist_options() -> None:
