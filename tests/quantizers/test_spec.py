@@ -119,7 +119,7 @@ def test_places_inside_another_spec(weights: dict[str, object], message: str) ->
         (
             {"constants": {"dcay": {"kind": "binary"}}},
             "Recipe.constants.kind: is required\nRecipe.constants.dcay: must be 'threshold', 'decay', "
-            "'reset', 'theta', 'alpha', 'beta' or 'gamma', got 'dcay'; did you mean 'decay'?",
+            "'synapse', 'inhibitory', 'reset', 'theta', 'alpha', 'beta' or 'gamma', got 'dcay'; did you mean 'decay'?",
         ),
         (
             {"first": {"kind": "lqnet", "bits": 9}},
