@@ -136,6 +136,9 @@ def test_all_decays_of_snntorch_are_constants(snntorch: ModuleType, loader: Load
     own = sq.quantize(sq.models.adopt(net, (12,), time=STEPS), recipe)
     assert (guest.network[1].alpha, guest.network[1].beta) == (14 / 16, 13 / 16)  # type: ignore[index, union-attr]
     assert [layer.agreement for layer in sq.compare(guest, own, loader, resamples=5).layers] == [1.0]
+    if neuron == "Alpha":
+        with pytest.raises(SpecError, match=r"network.1: its decays fall together on this grid, 1\.0 and 1\.0"):
+            sq.quantize(Unrolled(net, STEPS), sq.Recipe(constants=sq.FixedPoint(integer=2, fraction=1)))
 
 
 def test_what_snntorch_cannot_do_is_refused(snntorch: ModuleType) -> None:

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations, parametrize
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.models.layers import Convolution
-from spikequant.neurons import LIF
+from spikequant.neurons import LIF, Alpha
 from spikequant.numerics import levels
 from spikequant.quantizers import (
     LSQ,
@@ -259,6 +259,14 @@ def test_constants_are_on_their_grid(spec: QuantizerSpec) -> None:
         for constant, value in ((neuron.threshold, 0.6), (neuron.decay, 0.9)):
             distances = (levels(spec.grid()) - value).abs()
             assert constant.item() == levels(spec.grid())[distances.argmin()].item()
+
+
+def test_decays_that_fall_together_are_refused() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), Alpha(decay=0.9, inhibitory=0.8))
+    small = quantize(model, Recipe(constants=FixedPoint(integer=1, fraction=4)))
+    assert (float(small[1].decay), float(small[1].inhibitory)) == (14 / 16, 13 / 16)
+    with pytest.raises(SpecError, match=r"1: decay must be above inhibitory, got 1\.0 and 1\.0"):
+        quantize(model, Recipe(constants=FixedPoint(integer=1, fraction=1)))
 
 
 def test_constants_are_used(model: Network, loader: list[Batch]) -> None:

@@ -86,12 +86,16 @@ def fix_constant(name: str, guest: Any, constant: Constant, on_grid: Callable[[T
     """Put a constant of a snnTorch neuron on its grid.
 
     Raises:
-        SpecError: it has no such constant.
+        SpecError: it has no such constant, or both decays of an Alpha become one.
     """
     value = getattr(guest, constants_of(guest)[constant], None)
     if not isinstance(value, Tensor) or (type(guest).__name__ == "Lapicque" and constant == "decay"):
         raise SpecError(f"{name}: {type(guest).__name__} has no {constant} of its own to quantize; adopt the network")
     value.data.copy_(on_grid(value.detach()))
+    if hasattr(guest, "syn_exc") and not (guest.alpha > guest.beta).all():
+        raise SpecError(
+            f"{name}: its decays fall together on this grid, {float(guest.alpha.min())} and {float(guest.beta.max())}; take more bits"
+        )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from spikequant.errors import SpecError, unknown
+from spikequant.errors import SpecError, SpikequantError, unknown
 from spikequant.models import Network, activations
 from spikequant.neurons import LIF, Competing, enroll, guests, observable, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
@@ -202,7 +202,10 @@ def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer
         else:
             foreign.seat(hung.layer, guest, quantizer)
     elif quantizer is None:
-        cast(LIF, neuron).quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
+        try:
+            cast(LIF, neuron).quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
+        except SpikequantError as error:
+            raise type(error)(f"{hung.layer}: {error}") from None
     else:
         setattr(neuron, HOLDERS[name], quantizer)
 

@@ -53,7 +53,8 @@ def observe_ranges(model: nn.Module, loader: Loader, batches: int = 8) -> list[R
     """
     if guests(model):
         raise SpecError(f"{', '.join(guests(model))}: ranges are watched on our neurons; adopt the network first")
-    owners, neurons = weighted(model) | stateful(model), stateful(model)
+    neurons = stateful(model)
+    owners = weighted(model) | neurons
     hung = [each for each in plan(model, Recipe()) if each.part != "activations"]
     seen: dict[Hung, list[Tensor]] = {each: [] for each in hung if each.part in VARIABLES and each.part != "bound"}
     with contextlib.ExitStack() as stack:
