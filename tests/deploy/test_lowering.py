@@ -58,8 +58,9 @@ def drawn(choose: Callable[[list], object]) -> tuple[Network, Recipe]:
         "parametric_lif": {"tau": choose([1.5, 4.0]), "decay_input": choose([True, False])},
     }[kind]
     reset, threshold = choose(["subtract", "value", "none"]), choose([0.1, 1.0, 3.0])
-    timing = choose(["now", "next"] if reset == "value" else ["now", "next", "next_charged"])
     compare = {"compare": choose([">", ">="]), "compare_at": choose(["stored", "full"])}
+    timings = {"subtract": ["next_charged"], "value": ["now_once"][: compare["compare_at"] == "stored"], "none": ["now_once"]}
+    timing = choose(["now", "next", *timings[reset]])
     lif = {"neuron": kind, "threshold": threshold, "reset": reset, "reset_timing": timing, **compare, **of_kind}
     network = build("digits", lif=lif, width=4, time=choose([1, 6]))
     for norm in (network.norm1, network.norm2):

@@ -88,6 +88,16 @@ def test_a_reset_after_the_charge_is_a_late_one_unless_it_sets_a_value() -> None
         reset_timing("n", neuron("lif", tau=2.0, reset_timing="now_once"))
 
 
+def test_a_membrane_that_no_reset_leaves_above_its_threshold_pays_once() -> None:
+    def timing(**choices: object) -> str:
+        return reset_timing("n", neuron("lif", tau=2.0, reset_timing="now_once", **choices))
+
+    assert [timing(reset="none"), timing(reset="value"), timing(reset="value", compare=">")] == ["now"] * 3
+    for choices in ({"compare_at": "full"}, {"snapped": "both"}):
+        with pytest.raises(SpecError, match="'now_once' with reset 'value'"):
+            timing(reset="value", **choices)
+
+
 def test_spikes_that_come_back_are_refused() -> None:
     model = network(CONV, ("lif", "synaptic", {"decay": 0.5, "recurrent": {"kind": "one_to_one", "shape": [1]}}))
     with pytest.raises(SpecError, match="lif: its own spikes come back to it, which no program does"):

@@ -170,11 +170,17 @@ def reset_timing(name: str, lif: LIF) -> Literal["now", "next"]:
         SpecError: no program does so.
     """
     d = lif.dynamics
-    if d.reset_timing == "now":
+    if d.reset_timing == "now" or (d.reset_timing == "now_once" and _once(lif)):
         return "now"
     if d.reset_timing == "next" or (d.reset_timing == "next_charged" and d.reset != "value"):  # the same, where nothing is set to a value
         return "next"
     raise SpecError(f"{name}: reset_timing {d.reset_timing!r} with reset {d.reset!r} has no integer form; use 'now' or 'next'")
+
+
+def _once(lif: LIF) -> bool:
+    """Whether no reset leaves a membrane above its threshold, that ``now_once`` would make pay again."""
+    d = lif.dynamics
+    return d.reset == "none" or (d.reset == "value" and d.compare_at == "stored" and lif.snapped == "before_fire")
 
 
 def _of_all(name: str, constant: Tensor) -> float:
