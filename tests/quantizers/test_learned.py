@@ -77,6 +77,8 @@ def test_the_start_follows_the_fan() -> None:
     for fan, connections in (("fan_in", 9 * 8), ("fan_out", 9 * 32)):
         quantizer = LQNet(bits=3, fan=fan).build((32, 8, 3, 3))
         assert torch.equal(quantizer.basis, start_basis(3, connections, 32))
+        state = LQNet(bits=3, fan=fan).build((1, 32), 1)  # a membrane has no fan-out
+        assert torch.equal(state.basis, start_basis(3, 1, 32))
 
 
 def test_a_start_at_the_best_uniform_grid_is_no_worse_than_it() -> None:

@@ -6,7 +6,7 @@ import torch
 from spikequant.errors import SpecError
 from spikequant.models import Network, build
 from spikequant.neurons import spiking
-from spikequant.quantizers import LSQ, MINT
+from spikequant.quantizers import LSQ, MINT, SpikeFit
 from spikequant.quantizers.thresholds import SharedStep
 from spikequant.recipes import Recipe, load, quantize, save
 
@@ -44,6 +44,7 @@ def test_the_link_is_there_again_after_loading(tmp_path: object) -> None:
         ({"batch_norm": None}, "batch_norm='folded'"),
         ({"weights": None}, "weights of conv1 are float"),
         ({"first": "float"}, "conv1 are float"),
+        ({"weights": SpikeFit(bits=4)}, "lif1: MINT .* takes one step for all weights"),
     ],
 )
 def test_what_has_no_step_to_share_is_refused(change: dict[str, object], match: str) -> None:

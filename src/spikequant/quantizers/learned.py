@@ -37,7 +37,8 @@ class LearnedBasis(Quantizer):
         self.lq = spec
         channels = shape[axis]
         per_channel = max(1, torch.Size(shape).numel() // channels)
-        fan = per_channel if spec.fan == "fan_in" or len(shape) < 2 else per_channel // shape[1] * channels
+        weights = axis == 0 and len(shape) > 1  # states have no fan-out
+        fan = per_channel // shape[1] * channels if weights and spec.fan == "fan_out" else per_channel
         basis = start_basis(spec.bits, fan, channels)
         if spec.start == "clip" and spec.clip is not None:
             basis = (spec.clip / (2**spec.bits - 1) * 2.0 ** torch.arange(spec.bits)).expand(channels, spec.bits).clone()

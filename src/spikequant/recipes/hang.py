@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, SpikequantError, unknown
 from spikequant.models import Network, activations
-from spikequant.neurons import LIF, Competing, enroll, guests, observable, rest, spiking
+from spikequant.neurons import LIF, Competing, Refraining, Traces, enroll, guests, observable, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate, settle
@@ -21,10 +21,11 @@ from spikequant.recipes.norms import reestimate, without_norms
 from spikequant.recipes.parts import HOLDERS, NAMES, stateful
 from spikequant.recipes.plan import Hung, original, plan, weighted
 from spikequant.recipes.recipe import Constant, Recipe
-from spikequant.recipes.sharing import share_steps
+from spikequant.recipes.sharing import check_steps, share_steps
 
 Extremes = Mapping[str, tuple[float, float]]
 Model = TypeVar("Model", bound=nn.Module)
+STEPPED = Competing | Refraining | Traces  # whose scans read a grid once
 
 
 def quantize(
@@ -60,6 +61,7 @@ def quantize(
     enroll(copied)
     _fit_weights(copied)
     _fit_thresholds(copied)
+    check_steps(copied)
     states = _state_quantizers(copied)
     waiting = {name: quantizer for name, quantizer in states.items() if quantizer.needs_data}
     for name, ends in (extremes or {}).items():
@@ -195,6 +197,9 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
 def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer: Quantizer | None) -> None:
     """The quantizer of a state or current, or, without one, a constant put on the grid of ``spec``; on ours, or on a guest."""
     neuron, name = stateful(model).get(hung.layer), hung.part
+    if spec.scope is not None and (quantizer is None or isinstance(neuron, STEPPED)):
+        whose = f"the constant {name}" if quantizer is None else f"a {type(neuron).__name__.lower()} neuron"
+        raise SpecError(f"{hung.layer}: the range of {spec.label()} follows the membranes of each batch; {whose} takes one that stands")
     if neuron is None:
         guest = guests(model)[hung.layer]
         if quantizer is None:
@@ -237,7 +242,7 @@ def _fit_thresholds(model: nn.Module) -> None:
     """The range of an adaptive threshold is that of the trained one."""
     for neuron in spiking(model).values():
         if isinstance(neuron, Competing) and isinstance(neuron.threshold_state, Quantizer):
-            neuron.threshold_state.observe(neuron.threshold + neuron.adapted)
+            neuron.threshold_state.observe((neuron.threshold + neuron.adapted).unsqueeze(0))
             neuron.threshold_state.fit()
 
 

@@ -23,6 +23,20 @@ def share_steps(model: nn.Module) -> None:
             neuron.state.follow_weights(_weights(model, _feeding(model.wiring, name)), gain(neuron))
 
 
+def check_steps(model: nn.Module) -> None:
+    """Refuse a state of MINT before a neuron whose weights, fitted by now, are on no one step.
+
+    Raises:
+        SpecError: says which.
+    """
+    for name, neuron in spiking(model).items():
+        if isinstance(neuron.state, SharedStep) and not neuron.state.needs_data:
+            try:
+                neuron.state.grid()
+            except SpecError as error:
+                raise SpecError(f"{name}: {error}") from None
+
+
 def _feeding(wiring: Wiring, name: str) -> Node:
     """The layer whose currents a neuron takes, through max pools and dropout alone."""
     nodes = {node.name: node for node in wiring.nodes}
