@@ -15,7 +15,7 @@ LEAST = 2.0**-20
 
 
 class Standardized(Averaged):
-    """Q-SNN's two levels for each output channel; every training-mode read takes mean and scale from the weight."""
+    """Q-SNN's two levels for each output channel; mean and scale follow the weight in training mode."""
 
     mean: Tensor
     scale: Tensor
@@ -55,8 +55,7 @@ class Standardized(Averaged):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        if self.training:
-            self.settle_on(x)
+        self.renew(x)
         value = super().forward(x.detach())
         if not (torch.is_grad_enabled() and x.requires_grad):
             return value
@@ -79,7 +78,7 @@ def _standard(rows: Tensor) -> Tensor:
 
 
 class Rescaled(Averaged):
-    """QP-SNN's levels between minus and plus the mean magnitude of each channel, taken anew in every training-mode read."""
+    """QP-SNN's levels between minus and plus the mean magnitude of each channel, which follows the weight in training mode."""
 
     reach: Tensor
 
@@ -102,8 +101,7 @@ class Rescaled(Averaged):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        if self.training:
-            self.settle_on(x)
+        self.renew(x)
         if self.rescaw.ste == "identity":
             return super().forward(x)
         return through(super().forward(x.detach()), x / along(self.reach, x, self.axis).to(x.dtype))

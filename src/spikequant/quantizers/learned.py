@@ -192,8 +192,7 @@ class TwoLevels(Averaged):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid, or on its way there."""
-        if self.training:
-            self.settle_on(x)
+        self.renew(x)
         if self.frozen is not None:
             if self.blocked:
                 return super().forward(x.detach())

@@ -119,6 +119,7 @@ class Averaged(Quantizer):
     def __init__(self, spec: QuantizerSpec, shape: tuple[int, ...], axis: int) -> None:
         super().__init__(spec, shape, axis)
         self.seen: list[Tensor] = []
+        self.read = LastRead()
 
     @abstractmethod
     def statistic(self, x: Tensor) -> Tensor:
@@ -145,6 +146,12 @@ class Averaged(Quantizer):
     def settle_on(self, x: Tensor) -> None:
         """Settle the grid on ``x`` alone."""
         self.take(self._of(x))
+
+    def renew(self, x: Tensor) -> None:
+        """In training mode, settle on ``x`` once: a layer read in every step of a loop keeps the grid that backward needs."""
+        if self.training and not self.read.was(x):
+            self.settle_on(x)
+            self.read.remember(x)
 
     def _of(self, x: Tensor) -> Tensor:
         ranges.refuse_non_finite(x, self.spec.label())
