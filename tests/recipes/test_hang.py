@@ -18,7 +18,6 @@ from spikequant.quantizers import (
     FixedPoint,
     LQNet,
     QSNNBinary,
-    QSNNMembrane,
     Quantizer,
     QuantizerSpec,
     ReScaW,
@@ -268,19 +267,6 @@ def test_decays_that_fall_together_are_refused() -> None:
     assert (float(small[1].decay), float(small[1].inhibitory)) == (14 / 16, 13 / 16)
     with pytest.raises(SpecError, match=r"1: decay must be above inhibitory, got 1\.0 and 1\.0"):
         quantize(model, Recipe(constants=FixedPoint(integer=1, fraction=1)))
-
-
-@pytest.mark.parametrize(
-    ("name", "recipe", "match"),
-    [
-        ("digits", Recipe(constants=Uniform(bits=4, range="sample")), "lif1: the range of .* the constant threshold takes one that stands"),
-        ("stdp-net", Recipe(state=QSNNMembrane(bits=4)), "excitatory: the range of Q-SNN tanh .* a competing neuron takes one"),
-        ("decolle", Recipe(state={"p": Uniform(bits=4, range="step_batch")}), "traces1: the range of .* a traces neuron takes one"),
-    ],
-)
-def test_a_range_that_follows_membranes_is_for_those_that_can(name: str, recipe: Recipe, match: str) -> None:
-    with pytest.raises(SpecError, match=match):
-        attach(build(name), recipe)
 
 
 def test_levels_per_neuron_are_fitted_to_adapted_thresholds() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from spikequant.errors import SpecError
+from spikequant.errors import MismatchError, SpecError
 from spikequant.models import Network
 from spikequant.neurons import Refraining, SecondOrder, Traces, guests, spiking
 from spikequant.neurons.showing import from_rest, watching
@@ -133,7 +133,10 @@ def refuse_silent(names: Iterable[str], heard: Collection[str]) -> None:
 
 def _hear(heard: set[str], place: str, quantizer: Quantizer, x: Tensor) -> None:
     heard.add(place)
-    quantizer.observe(x)
+    try:
+        quantizer.observe(x)
+    except MismatchError as error:
+        raise MismatchError(f"{place}: {error}; how many channels it has only a Network says: adopt it, or take one grid for all") from None
 
 
 def _part(place: str) -> tuple[str, Part]:

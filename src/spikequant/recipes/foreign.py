@@ -23,7 +23,7 @@ class Seat(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` on the grid."""
-        return snap(self.holder.grid(), x, self.holder.rounding_rule, self.holder.spec.gradient)
+        return snap(self.holder.grid(), x, self.holder.rounding_rule, self.holder.gradient)
 
 
 def welcome(model: nn.Module, recipe: Recipe) -> None:
@@ -57,14 +57,8 @@ def _refuse_what_snntorch_cannot(name: str, guest: Any, recipe: Recipe) -> None:
         )
 
 
-def seat(name: str, guest: Any, quantizer: Quantizer) -> None:
-    """Hang a quantizer on the states of a snnTorch neuron.
-
-    Raises:
-        SpecError: it rounds stochastically.
-    """
-    if quantizer.rounding_rule == "stochastic":
-        raise SpecError(f"{name}: snnTorch names no noise to its state_quant; round to nearest, or adopt the network")
+def seat(guest: Any, quantizer: Quantizer) -> None:
+    """Hang a quantizer on the states of a snnTorch neuron."""
     guest.state_quant = Seat(quantizer)
 
 

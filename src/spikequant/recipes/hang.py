@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, SpikequantError, unknown
 from spikequant.models import Network, activations
-from spikequant.neurons import LIF, Competing, Refraining, Traces, enroll, guests, observable, rest, spiking
+from spikequant.neurons import LIF, Competing, enroll, guests, observable, rest, spiking
 from spikequant.quantizers import Quantizer, QuantizerSpec
 from spikequant.recipes import foreign
 from spikequant.recipes.calibration import CALIBRATION_BATCHES, PLACES, Loader, calibrate, settle
@@ -22,10 +22,10 @@ from spikequant.recipes.parts import HOLDERS, NAMES, stateful
 from spikequant.recipes.plan import Hung, original, plan, weighted
 from spikequant.recipes.recipe import Constant, Recipe
 from spikequant.recipes.sharing import check_steps, share_steps
+from spikequant.recipes.unfit import refuse_unfit
 
 Extremes = Mapping[str, tuple[float, float]]
 Model = TypeVar("Model", bound=nn.Module)
-STEPPED = Competing | Refraining | Traces  # whose scans read a grid once
 
 
 def quantize(
@@ -197,15 +197,13 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
 def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer: Quantizer | None) -> None:
     """The quantizer of a state or current, or, without one, a constant put on the grid of ``spec``; on ours, or on a guest."""
     neuron, name = stateful(model).get(hung.layer), hung.part
-    if spec.scope is not None and (quantizer is None or isinstance(neuron, STEPPED)):
-        whose = f"the constant {name}" if quantizer is None else f"a {type(neuron).__name__.lower()} neuron"
-        raise SpecError(f"{hung.layer}: the range of {spec.label()} follows the membranes of each batch; {whose} takes one that stands")
+    refuse_unfit(hung.layer, neuron or guests(model)[hung.layer], name, spec)
     if neuron is None:
         guest = guests(model)[hung.layer]
         if quantizer is None:
             foreign.fix_constant(hung.layer, guest, cast(Constant, name), partial(_on_grid, spec))
         else:
-            foreign.seat(hung.layer, guest, quantizer)
+            foreign.seat(guest, quantizer)
     elif quantizer is None:
         try:
             cast(LIF, neuron).quantize_constant(name, _on_grid(spec, getattr(neuron, name)))
