@@ -98,6 +98,14 @@ def test_write_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("folder", [".", "/", ".."])
+def test_write_to_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpikequantError, match="cannot write .*: (Is a directory|Device or resource busy)"):
+        write(Path(folder), b"new")
+    assert not list(tmp_path.iterdir())
+
+
 def test_folder_makes_parents_and_accepts_what_is_there(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     assert folder(path) == path

@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, synced, then renamed."""
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -59,6 +60,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         SpikequantError: the folder or file cannot be written; the message names it.
     """
+    if not path.name:  # the folder "." or "/"
+        raise SpikequantError(f"cannot write {path}: {os.strerror(errno.EISDIR)}; {ELSEWHERE}")
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     try:
         with io.BufferedWriter(_Raw(temporary)) as file:
