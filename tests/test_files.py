@@ -101,7 +101,7 @@ def test_write_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", [".", "/", ".."])
 def test_write_to_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpikequantError, match="cannot write .*: (Is a directory|Device or resource busy)"):
+    with pytest.raises(SpikequantError, match=r"cannot write .*: (Is a directory|Device or resource busy)"):
         write(Path(folder), b"new")
     assert not list(tmp_path.iterdir())
 

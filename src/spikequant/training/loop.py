@@ -158,8 +158,8 @@ def _update(run: _Run, batch: tuple[Tensor, Tensor], place: str) -> float:
     def compute(x: Tensor, y: Tensor) -> Tensor:
         with rate_pull(model, training.rate_pull) as pull, near_rates(model, training.rates) as near:
             outputs = _outputs(model, x, training, place)
-            refuse_targets(outputs, y)
-            return criterion(training, model)(outputs, y) + pull() + near()
+        refuse_targets(outputs, y)
+        return criterion(training, model)(outputs, y) + pull() + near()
 
     loss = run.recording.loss_of(x, y, compute)
     run.freezer.fill(model)

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from spikequant.errors import SpecError
 from spikequant.neurons import tap
+from spikequant.training.hearing import Heard
 
 TARGET = 0.5
 
 
 @contextlib.contextmanager
 def rate_pull(model: nn.Module, weight: float) -> Iterator[Callable[[], Tensor | float]]:
-    """Within the block, what the spiking layers fire is kept with its gradient; the result gives the term once the model ran.
+    """Within the block, what the spiking layers fire is kept with its gradient; the result gives the term after it.
 
     Equation: ``weight * mean over layers of (rate - 1/2)^2``, without the first and the last layer; the rate is that of the batch.
     It pulls against sparsity. ``weight`` 0 watches nothing.
@@ -27,13 +28,9 @@ def rate_pull(model: nn.Module, weight: float) -> Iterator[Callable[[], Tensor |
     if not weight:
         yield lambda: 0.0
         return
-    rates: dict[str, Tensor] = {}
-
-    def listener(name: str, spikes: Tensor) -> None:
-        rates[name] = spikes.float().mean()
-
-    with tap(model, listener):
-        yield lambda: weight * _distance(list(rates.values()))
+    heard = Heard(torch.mean)
+    with tap(model, heard):
+        yield lambda: weight * _distance(list(heard.rates.values()))
 
 
 def _distance(rates: list[Tensor]) -> Tensor:

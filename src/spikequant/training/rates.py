@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from spikequant.behavior import record
 from spikequant.errors import MismatchError, SpecError
 from spikequant.neurons import tap
+from spikequant.training.hearing import Heard
 from spikequant.training.outputs import Loader
 from spikequant.training.spec import RateKind, Rates
 
@@ -50,7 +51,7 @@ def rate_distance(rates: Tensor, wanted: Tensor, kind: RateKind = "distribution"
 
 @contextlib.contextmanager
 def near_rates(model: nn.Module, wish: Rates | None) -> Iterator[Callable[[], Tensor | float]]:
-    """Within the block the rates of every layer are kept with their gradient; the result gives the term once the model ran.
+    """Within the block the rates of every layer are kept with their gradient; the result gives the term after it.
 
     Equation: ``weight * mean over layers of rate_distance(rates of the batch, rates wanted)``; without a wish nothing is watched.
 
@@ -63,13 +64,13 @@ def near_rates(model: nn.Module, wish: Rates | None) -> Iterator[Callable[[], Te
         return
     if not wish.wanted:
         raise SpecError("Training.rates holds no rates yet; use training.recorded(rates, float_model, loader)")
-    heard: dict[str, Tensor] = {}
+    heard = Heard(_of_channels)
+    with tap(model, heard):
+        yield lambda: wish.weight * _mean_distance(heard.rates, wish)
 
-    def listener(name: str, spikes: Tensor) -> None:
-        heard[name] = spikes.float().transpose(0, 2).flatten(1).mean(1)
 
-    with tap(model, listener):
-        yield lambda: wish.weight * _mean_distance(heard, wish)
+def _of_channels(spikes: Tensor) -> Tensor:
+    return spikes.transpose(0, 2).flatten(1).mean(1)
 
 
 def _mean_distance(heard: dict[str, Tensor], wish: Rates) -> Tensor:
