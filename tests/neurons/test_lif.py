@@ -334,6 +334,7 @@ def test_shows_what_it_does() -> None:
         ({"decay": 0.5, "reset": "value", "reset_value": 1.0}, "threshold must be above 1, to which a reset puts the membrane, got 1.0"),
         ({"decay": 0.5, "state": 4}, r"state must be a spec or quantizer, such as Uniform\(.*\), got 4"),
         ({"decay": 0.5, "surrogate": None}, "unknown surrogate 'None'"),
+        ({"decay": 0.5, "surrogate": {"kind": "arctan"}}, "unknown surrogate .*kind"),
         ({"decay": 0.5, "surrogate": "arctn"}, "unknown surrogate 'arctn': must be one of .*; did you mean 'arctan'"),
     ],
 )

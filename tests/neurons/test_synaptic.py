@@ -112,7 +112,7 @@ def test_refusals() -> None:
         Synaptic(synapse=1.5, decay=0.5)
     with pytest.raises(SpecError, match="must start above 1 time step, got 1"):
         ParametricLIF(tau=1.0)
-    with pytest.raises(MismatchError, match="is learned"):
+    with pytest.raises(SpecError, match="is learned"):
         ParametricLIF().quantize_constant("decay", torch.tensor(0.5))
     with pytest.raises(SpecError, match="has no decay to quantize"):
         LIF(decay=1.0, charge="rate", gain=0.5).quantize_constant("decay", torch.tensor(0.5))

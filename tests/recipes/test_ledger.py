@@ -207,6 +207,12 @@ def test_refuses_a_pattern_that_matches_nothing(digits: Network) -> None:
         memory(digits, Recipe(overrides={"cnv1": Override()}))
 
 
+def test_refuses_what_quantize_would() -> None:
+    learned = build("digits", lif={"neuron": "parametric_lif", "tau": 2.0})
+    with pytest.raises(SpecError, match="lif1: the time constant of a ParametricLIF is learned"):
+        memory(learned, Recipe(constants=Uniform(bits=4, low=0.0, high=2.0)))
+
+
 # Q-SpiNN, Table II: 784 x 400 weights, and V, V_th, V_reset and theta of 400 neurons.
 QSPINN = {"W(FP32)-N(FP32)": 1.0, "W(Q1.8)-N(Q11.8)": 3.194, "W(Q1.6)-N(FP32)": 3.94, "W(Q1.6)-N(Q11.6)": 3.987}
 

@@ -33,6 +33,8 @@ def test_fields_are_held_against_the_procedure_that_is_meant() -> None:
     assert told[0] == "defaults.batch_sze: no such field; did you mean 'batch_size'?"
     assert told[1].startswith("trials.0.procedure: unknown procedure 'zzz': must be one of ")
     assert len(told) == 2
+    told = found({name: value for name, value in GROUP.items() if name != "procedure"})
+    assert told == ["trials.0.procedure: is required: one of decolle, post_training, stdp, supervised"]
 
 
 def test_an_objective_of_a_procedure_of_its_own_is_known_by_what_trials_measure() -> None:

@@ -7,7 +7,7 @@ import torch
 from spikequant.data import Batches, hold_out
 from spikequant.errors import SpecError
 from spikequant.models import build
-from spikequant.recipes import load, save
+from spikequant.recipes import Recipe, load, save
 from spikequant.studies.procedure import Bench, Measures, Work
 from spikequant.studies.resolve import cached_data
 from spikequant.studies.supervised import POST_TRAINING, SUPERVISED, PostTraining, Supervised, check, needs, weight_bytes
@@ -126,6 +126,9 @@ def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:
         ({"measures": ["emdd"]}, "did you mean 'emd'"),
         ({"measures": ["levels"]}, "no state has one; leave it out"),
         ({"measures": ["levels"], "recipe": LQ}, "no state has one; leave it out"),
+        ({"model": "stdp-net", "recipe": LQ}, "recipe: STDP takes fixed-point grids .*, got lqnet"),
+        ({"model": "stdp-net", "recipe": Recipe.integer().fields()}, "recipe: excitatory: there is no competing in whole numbers"),
+        ({"recipe": {"constants": {"kind": "uniform", "bits": 4, "range": "sample"}}}, "recipe: lif1: the range of .* follows"),
         ({"recipe": {"overrides": {"con9*": {"weights": "float"}}}}, r"con9\*"),
     ],
 )

@@ -90,7 +90,7 @@ class LIF(nn.Module):
             where = ", to which a reset puts the membrane" if rest else ""
             raise SpecError(f"threshold must be above {rest:g}{where}, got {float(self.threshold.min())}")
         curve = Surrogate(*surrogate) if isinstance(surrogate, tuple) else Surrogate(surrogate)
-        if curve.kind not in DERIVATIVES:
+        if str(curve.kind) not in DERIVATIVES:
             raise SpecError(unknown("surrogate", str(curve.kind), DERIVATIVES))
         if state is not None and not callable(getattr(state, "grid", None)):
             raise SpecError(f"state must be a spec or quantizer, such as Uniform(bits=4, low=-1.0, high=1.0), got {state!r}")
@@ -231,17 +231,25 @@ class LIF(nn.Module):
         check(current, None)
         return torch.full_like(current[0], self.rest, dtype=torch.promote_types(current.dtype, torch.float32))
 
-    def quantize_constant(self, name: str, value: Tensor) -> None:
-        """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""
-        if name == "threshold" and hasattr(self.state, "fires_at"):
-            raise SpecError("the grid of this state decides at what the neuron fires; leave the threshold out of the constants")
+    def refuse_constant(self, name: str) -> None:
+        """Refuse a constant that this neuron does not have as a number of its own.
+
+        Raises:
+            SpecError: says why.
+        """
         if name == "decay" and self.dynamics.charge in ("rate", "rate_input"):
             raise SpecError(
                 f"the charge {self.dynamics.charge!r} has no decay to quantize; adopt the network with decays, or leave it float"
             )
+        if name == "decay" and self.dynamics.charge in ("relax", "relax_input") and self.rest:
+            raise SpecError(f"a decay can be quantized only where membranes rest at 0, not at {self.rest}")
+
+    def quantize_constant(self, name: str, value: Tensor) -> None:
+        """Put a quantized threshold or decay in place; a decay turns ``tau`` forms into ``decay v + x / tau``."""
+        self.refuse_constant(name)
+        if name == "threshold" and hasattr(self.state, "fires_at"):
+            raise SpecError("the grid of this state decides at what the neuron fires; leave the threshold out of the constants")
         if name == "decay" and self.dynamics.charge in ("relax", "relax_input"):
-            if self.rest:
-                raise SpecError(f"a decay can be quantized only where membranes rest at 0, not at {self.rest}")
             gain = 1 / self.dynamics.tau if self.dynamics.charge == "relax_input" else 1.0
             self.dynamics = self.dynamics._replace(charge="scale", gain=gain)
         getattr(self, name).copy_(value)

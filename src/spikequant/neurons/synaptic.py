@@ -6,7 +6,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from spikequant.errors import MismatchError, SpecError, unknown
+from spikequant.errors import SpecError, unknown
 from spikequant.neurons.lif import LIF, HoldsGrid, asked, fraction
 from spikequant.neurons.sequence import as_given, sequence
 from spikequant.numerics import AlphaHeld, Dynamics, Form, Held, State, Synapse, alpha_scan, charging, synaptic_scan
@@ -228,12 +228,11 @@ class ParametricLIF(LIF):
         """The dynamics, with the rate that the parameter gives."""
         return super().broadcast(current)._replace(gain=self.w.sigmoid().to(torch.promote_types(current.dtype, torch.float32)))
 
-    def quantize_constant(self, name: str, value: Tensor) -> None:
+    def refuse_constant(self, name: str) -> None:
         """Refuse a decay: it is a parameter that training moves.
 
         Raises:
-            MismatchError: the constant is the decay.
+            SpecError: the constant is the decay.
         """
         if name == "decay":
-            raise MismatchError("the time constant of a ParametricLIF is learned; quantize a LIF with its tau instead")
-        super().quantize_constant(name, value)
+            raise SpecError("the time constant of a ParametricLIF is learned; quantize a LIF with its tau instead")

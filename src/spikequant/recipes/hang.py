@@ -22,7 +22,6 @@ from spikequant.recipes.parts import HOLDERS, NAMES, stateful
 from spikequant.recipes.plan import Hung, original, plan, weighted
 from spikequant.recipes.recipe import Constant, Recipe
 from spikequant.recipes.sharing import check_steps, share_steps
-from spikequant.recipes.unfit import refuse_unfit
 
 Extremes = Mapping[str, tuple[float, float]]
 Model = TypeVar("Model", bound=nn.Module)
@@ -197,7 +196,6 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
 def _hang_on_neuron(model: nn.Module, hung: Hung, spec: QuantizerSpec, quantizer: Quantizer | None) -> None:
     """The quantizer of a state or current, or, without one, a constant put on the grid of ``spec``; on ours, or on a guest."""
     neuron, name = stateful(model).get(hung.layer), hung.part
-    refuse_unfit(hung.layer, neuron or guests(model)[hung.layer], name, spec)
     if neuron is None:
         guest = guests(model)[hung.layer]
         if quantizer is None:

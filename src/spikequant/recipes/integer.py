@@ -38,7 +38,6 @@ from spikequant.recipes.recipe import Arithmetic, Recipe
 Specs = dict[tuple[str, Part], QuantizerSpec | None]
 
 REACH, WIDEST_CURRENT = 2, 24  # thresholds that a synaptic current must hold, and the most bits that it can have
-ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")
 SEARCH = torch.linspace(0.3, 1.0, 36, dtype=torch.float64)
 
 
@@ -80,8 +79,6 @@ def integer_network(model: Network, recipe: Recipe, calibration: Loader | None, 
     Raises:
         SpecError: something has no integer form, or data is needed.
     """
-    for node in model.wiring.of_kind(*ELSEWHERE):
-        raise SpecError(f"{node.name}: there is no {node.kind} in whole numbers; Recipe.integer knows {', '.join(FIRING)}")
     how, specs = arithmetic(recipe), {(hung.layer, hung.part): hung.spec for hung in plan(model, recipe)}
     if is_fresh(model):
         model = measured(model, _needed(calibration, "its batch norms have seen no data"), batches)

@@ -8,13 +8,16 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from spikequant.errors import SpecError, nearest
-from spikequant.models import activations
+from spikequant.models import Network, activations
 from spikequant.neurons import Competing, guests, is_foreign, observable, strangers, tracing, unfamiliar
 from spikequant.quantizers import FixedPoint, QuantizerSpec, integer_bits
+from spikequant.recipes.folding import FIRING
 from spikequant.recipes.parts import VARIABLES, Changing, Part, Parts, parts, stateful
 from spikequant.recipes.recipe import Constant, Override, Recipe
+from spikequant.recipes.unfit import refuse_unfit
 
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
+ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")  # kinds of nodes that no program has
 UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d  # layers whose weights no grid is hung on
 OWNERS = {"weights": "layer", "biases": "layer", "activations": "activation", "state": "neuron", "constants": "neuron"}
 VARY = {"v": "neurons that fire", "i": "neurons with a synaptic current", "threshold": "neurons that compete"}
@@ -56,6 +59,7 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     """
     layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
     traces, unheld, unknown = list(tracing(model)), _unheld(model), strangers(model)
+    _refuse_real_numbers(recipe, model)
     _refuse_idle(recipe, {"layer": [*layers, *unheld], "activation": acts, "neuron": [*neurons, *traces, *unknown]})
     _refuse_unheld_layers(recipe, unheld)
     _refuse_strangers(recipe, unknown)
@@ -68,12 +72,17 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
         if layer.bias is not None:
             hung.append(Hung(name, "biases", _overridden(recipe, name, "biases", recipe.biases)))
     hung += [Hung(name, "activations", _overridden(recipe, name, "activations", recipe.activations)) for name in acts]
-    held, own = parts(model), stateful(model)
+    held, own = parts(model), {**observable(model), **stateful(model)}
     _refuse_unowned(recipe, model, held)
-    return hung + [each for name, of in held.items() for each in _of_neuron(recipe, name, of, own.get(name))]
+    for name, of in held.items():
+        for each in _of_neuron(recipe, name, of, own[name]):
+            if each.spec is not None:
+                refuse_unfit(name, own[name], each.part, each.spec)
+            hung.append(each)
+    return hung
 
 
-def _of_neuron(recipe: Recipe, name: str, of: Parts, neuron: nn.Module | None) -> Iterator[Hung]:
+def _of_neuron(recipe: Recipe, name: str, of: Parts, neuron: nn.Module) -> Iterator[Hung]:
     for part in of.variables:
         yield Hung(name, part, _overridden(recipe, name, "state", _variable(recipe, name, part)))
     for constant in of.constants:
@@ -164,6 +173,12 @@ def _refuse_idle(recipe: Recipe, owned: Mapping[str, Sequence[str]]) -> None:
             if getattr(override, field) is not None and not any(fnmatchcase(name, pattern) for name in owned[owner]):
                 there = ", ".join(owned[owner]) or "none"
                 raise SpecError(f"recipe: layer pattern {pattern!r} gives {field} and matches no {owner}; there are {there}")
+
+
+def _refuse_real_numbers(recipe: Recipe, model: nn.Module) -> None:
+    elsewhere = model.wiring.of_kind(*ELSEWHERE) if isinstance(model, Network) and recipe.arithmetic is not None else []
+    for node in elsewhere:
+        raise SpecError(f"{node.name}: there is no {node.kind} in whole numbers; Recipe.integer knows {', '.join(FIRING)}")
 
 
 def _unheld(model: nn.Module) -> dict[str, nn.Module]:

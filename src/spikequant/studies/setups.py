@@ -24,9 +24,10 @@ def checked(
     """
     setups, wrong, absent = dict[str, Setup](), [*_fields_of_no_procedure(chosen, procedures)], list[DataError]()
     for draft in chosen:
-        name = str(draft.fields.get("procedure"))
+        name = str(draft.fields.get("procedure", ""))
         if name not in procedures:
-            wrong.append(Misplaced(_origin(draft, ("procedure",)), unknown("procedure", name, procedures)))
+            missing = f"is required: one of {', '.join(sorted(procedures))}"
+            wrong.append(Misplaced(_origin(draft, ("procedure",)), unknown("procedure", name, procedures) if name else missing))
         procedure = procedures.get(_meant(draft, procedures))
         if procedure is None:
             continue
@@ -47,7 +48,7 @@ def checked(
 
 def _meant(draft: Draft, procedures: Procedures) -> str:
     """The procedure that a trial names or, by what it names, most likely means; the empty string where none is near."""
-    name = str(draft.fields.get("procedure"))
+    name = str(draft.fields.get("procedure", ""))
     return name if name in procedures else closest(name, procedures) or ""
 
 

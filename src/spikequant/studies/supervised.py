@@ -24,6 +24,7 @@ from spikequant.studies.procedure import Bench, Measures, Procedure, Setup, Work
 from spikequant.studies.resolve import cached_data, is_folder
 from spikequant.training import Correction, Pruning, Training, correct_rates, evaluate, prune, recorded
 from spikequant.training import train as training_events
+from spikequant.training.stdp import refuse_format
 
 AUGMENT = {"none": None, "crop_and_flip": crop_and_flip()}
 
@@ -272,6 +273,7 @@ def check(setup: Pictured, *more: str) -> None:
         network = _blank(setup.model)
         with _at("recipe", told):
             hung = plan(network, setup.recipe or Recipe())
+            _refuse_other_formats(network, hung)
             with _at("measures", told):
                 _refuse_no_levels(setup, network, hung)
         with _at("data", told):
@@ -289,6 +291,13 @@ def _refuse_other_data(setup: Pictured, network: Network, told: Sequence[str]) -
         raise
     if data.shape != network.wiring.input_shape:
         raise SpecError(f"{setup.data!r} has samples of shape {data.shape}, {network.wiring.name} takes {network.wiring.input_shape}")
+
+
+def _refuse_other_formats(network: Network, hung: Sequence[Hung]) -> None:
+    """Neurons that compete are trained and evaluated by STDP's own steps."""
+    for each in hung if network.wiring.of_kind("competing") else ():
+        if each.spec is not None and each.part in ("weights", "state", "bound"):
+            refuse_format(each.spec)
 
 
 def _refuse_no_levels(setup: Pictured, network: Network, hung: Sequence[Hung]) -> None:

@@ -140,12 +140,21 @@ def formats(found: Parts, holding: Holding = "on_change") -> Formats:
     return Formats(grids[0], grids[1], grids[2], holding)
 
 
+def refuse_format(spec: object) -> None:
+    """Refuse what is no fixed point.
+
+    Raises:
+        SpecError: names its kind.
+    """
+    kind = getattr(spec, "kind", type(spec).__name__)
+    if kind != "fixed_point":
+        raise SpecError(f"STDP takes fixed-point grids for weights, membrane and threshold, got {kind}")
+
+
 def _format(held: HoldsGrid | None) -> Format | None:
     if held is None:
         return None
-    kind = held.spec.kind if isinstance(held, Quantizer) else getattr(held, "kind", "")
-    if kind != "fixed_point":
-        raise SpecError(f"STDP takes fixed-point grids for weights, membrane and threshold, got {kind or type(held).__name__}")
+    refuse_format(held.spec if isinstance(held, Quantizer) else held)
     return Format(held.grid(), held.rounding_rule)  # type: ignore[arg-type]
 
 

@@ -71,7 +71,8 @@ def _records(documents: Documents) -> list[Record]:
     found = documents if isinstance(documents, Sequence) else [documents]
     if not found or not all(isinstance(each, Drift | Mapping) for each in found):
         raise SpecError(
-            f"a report is made from a comparison, a record as read from its JSON file, or a list of such, got {documents!r:.80}"
+            f"a report is made from a comparison, a record as read from its JSON file (front.json for a search), or a list of such, "
+            f"got {documents!r:.80}"
         )
     return [parse(each.to_dict() if isinstance(each, Drift) else dict(each)) for each in found]
 
