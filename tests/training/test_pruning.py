@@ -32,6 +32,11 @@ def by_hand() -> Network:
 SHOWN = [(torch.tensor([[[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]]]), torch.tensor([1]))]
 
 
+def test_channels_of_an_integer_network_are_scored() -> None:
+    network, shown = build("digits", width=4), [(torch.rand(4, 1, 8, 8), torch.arange(4))]
+    assert prune(network, shown, Pruning(share=0.5), Recipe.integer()).conv1.out_channels == 2
+
+
 def test_the_rank_of_what_a_channel_fires() -> None:
     assert channel_scores(by_hand(), SHOWN, Pruning(share=0.5))["lif"].tolist() == [2, 1, 0]
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 
 import torch
@@ -39,12 +39,12 @@ def prune(model: Network, loader: Loader, pruning: Pruning, recipe: Recipe | Non
     if model.recipe is not None:
         raise SpecError("pruning takes the float network; give the recipe as an argument, and quantize what comes back")
     watched = copy.deepcopy(model) if recipe is None else quantize(model, recipe, loader, calibration_batches)
-    scores = channel_scores(watched, loader, pruning)
+    scores = channel_scores(watched, loader, pruning, _prunable(model))
     return narrowed(model, {name: _highest(score, pruning.share) for name, score in scores.items()})
 
 
-def channel_scores(model: Network, loader: Loader, pruning: Pruning) -> Scores:
-    """What every channel of every neuron that can lose channels is worth, ``[channel]``, the mean over images.
+def channel_scores(model: Network, loader: Loader, pruning: Pruning, neurons: Collection[str] = ()) -> Scores:
+    """What every channel of ``neurons`` is worth, ``[channel]``, the mean over images; of all that can lose channels, if none are named.
 
     Equations, s the spikes of a channel: ``rank``, the rank of ``mean_t s`` as a matrix of height and width (QP-SNN);
     ``fisher``, ``(sum_t,x,y s dL/ds)^2``, L the cross entropy of the mean output (SpikeFit, our reading).
@@ -53,15 +53,20 @@ def channel_scores(model: Network, loader: Loader, pruning: Pruning) -> Scores:
         SpecError: no neuron can lose channels, or the loader gave no batch.
         MismatchError: targets do not fit (``fisher``).
     """
-    names = couplings(model.wiring)
-    if not names:
-        raise SpecError(f"{model.wiring.name}: no neuron can lose channels: each is read by a residual sum, or by no layer")
+    names = neurons or _prunable(model)
     seen = {name: list[Tensor]() for name in names}
     with watching(model):
         for found in SCORES[pruning.score](model, _batches(model, loader, pruning.batches)):
             for name in names:
                 seen[name].append(found[name])
     return {name: torch.cat(each).double().mean(0) for name, each in seen.items()}
+
+
+def _prunable(model: Network) -> list[str]:
+    names = list(couplings(model.wiring))
+    if not names:
+        raise SpecError(f"{model.wiring.name}: no neuron can lose channels: each is read by a residual sum, or by no layer")
+    return names
 
 
 def _batches(model: Network, loader: Loader, most: int) -> Iterator[tuple[Tensor, Tensor]]:
