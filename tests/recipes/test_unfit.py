@@ -16,7 +16,9 @@ NOISY = FixedPoint(integer=1, fraction=2, rounding="stochastic")
 @pytest.mark.parametrize(
     ("name", "recipe", "match"),
     [
-        ("digits", Recipe(constants=Uniform(bits=4, range="sample")), "lif1: the range of .* the constant threshold takes one that stands"),
+        ("digits", Recipe(constants=Uniform(bits=4, range="sample")), "lif1: the range of .* its threshold must have one that stands"),
+        ("digits", Recipe(weights=QSNNMembrane(bits=4)), "conv1: the range of Q-SNN tanh .* its weights must have one that stands"),
+        ("resnet8", Recipe(activations=Uniform(bits=4, range="sample")), "stem_act: the range of .* its activations must have one"),
         ("stdp-net", Recipe(state=QSNNMembrane(bits=4)), "excitatory: the range of Q-SNN tanh .* a Competing neuron takes one"),
         ("decolle", Recipe(state={"p": Uniform(bits=4, range="step_batch")}), "traces1: the range of .* a Traces neuron takes one"),
         ("decolle", Recipe(state={"r": Membrane(bits=4)}), "neurons1: .* is shown none here; take fit='calibrated'"),

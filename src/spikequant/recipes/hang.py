@@ -186,8 +186,6 @@ def _hang(layer: nn.Module, hung: Hung, recipe: Recipe, index: int) -> None:
     value = original(layer, tensor)
     if hung.spec is None or value is None:
         return
-    if hung.spec.scope is not None:
-        raise SpecError(f"{hung.layer}.{tensor}: {hung.spec.label()} follows membranes from batch to batch; a weight takes range='frozen'")
     quantizer = _numbered(hung.spec.build(tuple(value.shape)), recipe, index).to(value.device)
     # unsafe: torch would call the quantizer once now, and learned grids would take that for a training step.
     parametrize.register_parametrization(layer, tensor, quantizer, unsafe=True)

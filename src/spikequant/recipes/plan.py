@@ -74,11 +74,11 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     hung += [Hung(name, "activations", _overridden(recipe, name, "activations", recipe.activations)) for name in acts]
     held, own = parts(model), {**observable(model), **stateful(model)}
     _refuse_unowned(recipe, model, held)
-    for name, of in held.items():
-        for each in _of_neuron(recipe, name, of, own[name]):
-            if each.spec is not None:
-                refuse_unfit(name, own[name], each.part, each.spec)
-            hung.append(each)
+    hung += [each for name, of in held.items() for each in _of_neuron(recipe, name, of, own[name])]
+    owners = {**activations(model), **own, **layers}
+    for name, part, spec in hung:
+        if spec is not None:
+            refuse_unfit(name, owners[name], part, spec)
     return hung
 
 

@@ -1,4 +1,4 @@
-"""Which grids a state or a constant cannot take, told by the plan, before one is hung."""
+"""Which grids a tensor, a state or a constant cannot take, told by the plan, before one is hung."""
 
 from torch import nn
 
@@ -10,8 +10,8 @@ from spikequant.recipes.parts import HOLDERS, Part
 STEPPED = Competing | Refraining | Traces  # whose scans read a grid once
 
 
-def refuse_unfit(name: str, neuron: nn.Module, part: Part, spec: QuantizerSpec) -> None:
-    """Refuse what a neuron, ours or a guest, would silently not do, or only refuse in its first pass.
+def refuse_unfit(name: str, owner: nn.Module, part: Part, spec: QuantizerSpec) -> None:
+    """Refuse what its owner, ours or a guest, would silently not do, or only refuse in its first pass.
 
     Raises:
         SpecError: says what it takes instead.
@@ -21,16 +21,14 @@ def refuse_unfit(name: str, neuron: nn.Module, part: Part, spec: QuantizerSpec) 
     >>> refuse_unfit("lif", LIF(decay=0.5), "state", Uniform(bits=4))
     """
     try:
-        (_refuse_state if part in HOLDERS else _refuse_constant)(neuron, part, spec)
+        if part in HOLDERS:
+            _refuse_state(owner, part, spec)
+        elif spec.scope is not None:
+            raise SpecError(f"the range of {spec.label()} follows each batch of membranes; its {part} must have one that stands")
+        elif isinstance(owner, LIF):
+            owner.refuse_constant(part)
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from None
-
-
-def _refuse_constant(neuron: nn.Module, constant: Part, spec: QuantizerSpec) -> None:
-    if spec.scope is not None:
-        raise SpecError(f"the range of {spec.label()} follows each batch of membranes; the constant {constant} takes one that stands")
-    if isinstance(neuron, LIF):
-        neuron.refuse_constant(constant)
 
 
 def _refuse_state(neuron: nn.Module, part: Part, spec: QuantizerSpec) -> None:
