@@ -12,10 +12,11 @@ from spikequant.recipes import load
 from spikequant.studies import local
 from spikequant.studies.grid import drafts
 from spikequant.studies.local import DECOLLE, Local
+from spikequant.studies.pictured import PostTraining
 from spikequant.studies.planning import shipped
 from spikequant.studies.procedure import Bench, Measures, Work
 from spikequant.studies.study import Study, grouped
-from spikequant.studies.supervised import POST_TRAINING, PostTraining
+from spikequant.studies.supervised import POST_TRAINING
 
 MODEL = {"name": "decolle", "args": {"shape": [2, 12, 12], "channels": [4, 8, 8], "time": 6, "classes": 3, "decays": [0.5, 0.3, 0.5]}}
 FAST = {"epochs": 6, "burn_in": 1, "lr": 5e-3, "settling": 8, "dropout": 0.0}

@@ -10,9 +10,9 @@ from spikequant.recipes import save
 from spikequant.search import paper_rows
 from spikequant.studies import folder
 from spikequant.studies.grid import drafts
+from spikequant.studies.pictured import weight_bytes
 from spikequant.studies.planning import plan, shipped
 from spikequant.studies.study import Study, grouped
-from spikequant.studies.supervised import weight_bytes
 
 
 def told(study: str, only: str = "") -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 
 from spikequant.errors import DataError
 from spikequant.studies.grid import drafts
+from spikequant.studies.pictured import PostTraining
 from spikequant.studies.setups import checked
 from spikequant.studies.study import Study, grouped
-from spikequant.studies.supervised import PostTraining
 from spikequant.studies.table import PROCEDURES
 
 GROUP = {"name": "a", "procedure": "supervised", "data": "digits", "model": "digits", "training": {"epochs": 1}, "measures": ["accuracy"]}

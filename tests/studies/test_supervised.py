@@ -7,10 +7,11 @@ import torch
 from spikequant.data import Batches, hold_out
 from spikequant.errors import SpecError
 from spikequant.models import build
-from spikequant.recipes import Recipe, load, save
+from spikequant.recipes import load, save
+from spikequant.studies.pictured import PostTraining, Supervised, needs
 from spikequant.studies.procedure import Bench, Measures, Work
 from spikequant.studies.resolve import cached_data
-from spikequant.studies.supervised import POST_TRAINING, SUPERVISED, PostTraining, Supervised, check, needs, weight_bytes
+from spikequant.studies.supervised import POST_TRAINING, SUPERVISED
 from spikequant.training import evaluate
 
 SMALL: dict[str, Any] = {"data": "digits", "seed": 3, "model": {"name": "digits", "args": {"width": 2, "time": 1}}, "batch_size": 512}
@@ -112,68 +113,6 @@ def test_a_rehearsal_needs_no_reference(tmp_path: Path) -> None:
     assert finished(POST_TRAINING.work(setup, Bench(tmp_path, rehearsal=True)))["emd"] is not None
     with pytest.raises(SpecError, match="give its group a reference"):
         finished(POST_TRAINING.work(setup, Bench(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"training": {"epochs": 1, "seed": 1}}, "follow from the trial"),
-        ({"training": {"epochs": 1, "patience": 2}}, "held-out share"),
-        ({"model": "digts"}, "did you mean 'digits'"),
-        ({"model": {"name": "digits", "args": {"widht": 2}}}, "widht"),
-        ({"model": {"name": "json:loads", "args": {"width": 2}}}, "names no code"),
-        ({"model": "squat-fmnist"}, r"samples of shape \(1, 8, 8\)"),
-        ({"measures": ["emdd"]}, "did you mean 'emd'"),
-        ({"measures": ["levels"]}, "no state has one; leave it out"),
-        ({"measures": ["levels"], "recipe": LQ}, "no state has one; leave it out"),
-        ({"model": "stdp-net", "recipe": LQ}, "recipe: STDP takes fixed-point grids .*, got lqnet"),
-        ({"model": "stdp-net", "recipe": Recipe.integer().fields()}, "recipe: excitatory: there is no competing in whole numbers"),
-        ({"recipe": {"constants": {"kind": "uniform", "bits": 4, "range": "sample"}}}, "recipe: lif1: the range of .* follows"),
-        ({"recipe": {"overrides": {"con9*": {"weights": "float"}}}}, r"con9\*"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_before(changed: dict[str, Any], told: str) -> None:
-    with pytest.raises(SpecError, match=told):
-        check(Supervised.read(SMALL | {"training": {"epochs": 1}} | changed))
-
-
-def test_all_mistakes_of_a_setup_are_told_at_once() -> None:
-    wrong = {"model": "squat-fmnist", "measures": ["strat", "emdd"], "recipe": {"overrides": {"con9*": {"weights": "float"}}}}
-    with pytest.raises(SpecError) as caught:
-        SUPERVISED.check(Supervised.read(SMALL | {"training": {"epochs": 1}} | wrong))
-    lines = str(caught.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["Setup.measures", "Setup.measures", "Setup.recipe", "Setup.data"]
-    assert lines[0].endswith("did you mean 'start'?")
-    assert lines[1].endswith("did you mean 'emd'?")
-
-
-def test_needs_and_weights_follow_from_the_setup() -> None:
-    scratch = Supervised.read(SMALL | {"training": {"epochs": 1}})
-    assert needs(scratch) == set()
-    assert needs(scratch.model_copy(update={"init": "float"})) == {"reference"}
-    assert needs(PostTraining.read(SMALL | {"recipe": LQ})) == {"reference"}
-    trained = 4 * (2 * 9 + 4 * 2 * 9 + 16 * 10 + 10 + 2 * (2 + 4) + 2 * (2 + 4))
-    assert weight_bytes(scratch) >= trained
-
-
-@pytest.mark.parametrize("name", ["os:abort", "mine:make", "absent/folder", "digit", "x" * 300])
-def test_a_study_names_no_code(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.py").write_text("raise AssertionError('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SpecError, match=r"^Supervised\.model: unknown model .* or the folder of a saved network; a study names no code"):
-        Supervised.read(SMALL | {"model": name, "training": {"epochs": 1}})
-
-
-@pytest.mark.parametrize("name", ["", "."])
-def test_a_folder_that_holds_no_network_is_a_mistake_of_the_study(name: str) -> None:
-    with pytest.raises(SpecError, match=r"holds no model\.json"):
-        check(Supervised.read(SMALL | {"model": name, "training": {"epochs": 1}}))
-
-
-def test_a_study_takes_a_saved_network_as_its_model(reference: Path) -> None:
-    check(Supervised.read(SMALL | {"model": str(reference), "training": {"epochs": 1}}))
-    with pytest.raises(SpecError, match="takes no args"):
-        check(Supervised.read(SMALL | {"model": {"name": str(reference), "args": {"width": 2}}, "training": {"epochs": 1}}))
 
 
 def test_rates_that_are_wished_for_are_those_of_the_reference(reference: Path, tmp_path: Path) -> None:

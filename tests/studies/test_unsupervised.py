@@ -8,10 +8,11 @@ import torch
 from spikequant.errors import SpecError
 from spikequant.recipes import load
 from spikequant.studies.grid import drafts
+from spikequant.studies.pictured import PostTraining
 from spikequant.studies.planning import shipped
 from spikequant.studies.procedure import Bench, Measures
 from spikequant.studies.study import Study, grouped
-from spikequant.studies.supervised import POST_TRAINING, PostTraining
+from spikequant.studies.supervised import POST_TRAINING
 from spikequant.studies.unsupervised import STDP, Unsupervised
 from spikequant.training import Step
 

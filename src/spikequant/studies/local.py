@@ -10,9 +10,11 @@ from spikequant import files
 from spikequant.data import Batches
 from spikequant.errors import MismatchError, SpecError
 from spikequant.recipes import quantize
+from spikequant.studies.pictured import Pictured, needs, weight_bytes
 from spikequant.studies.procedure import Bench, Procedure, Work
+from spikequant.studies.refusing import check
 from spikequant.studies.resolve import cached_data
-from spikequant.studies.supervised import Pictured, check, concluded, kept_and_held, needs, source, weight_bytes
+from spikequant.studies.supervised import concluded, kept_and_held, source
 from spikequant.training import Decolle, Epoch, Step, learn_locally
 from spikequant.training.decolle import blocks
 

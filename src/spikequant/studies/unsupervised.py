@@ -9,9 +9,11 @@ from spikequant.data import Batches, Split
 from spikequant.errors import SpecError
 from spikequant.recipes import quantize
 from spikequant.studies.measures import VALIDATED
+from spikequant.studies.pictured import Pictured, needs, weight_bytes
 from spikequant.studies.procedure import Bench, Procedure, Work
+from spikequant.studies.refusing import check
 from spikequant.studies.resolve import cached_data
-from spikequant.studies.supervised import Pictured, check, concluded, kept_and_held, needs, weight_bytes
+from spikequant.studies.supervised import concluded, kept_and_held
 from spikequant.training import Showing, Stdp, Step, assign, learn
 
 

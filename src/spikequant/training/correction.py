@@ -37,7 +37,7 @@ def correct_rates(network: Network, reference: Network, loader: Loader, correcti
             computes in integers.
     """
     wish = correction or Correction()
-    _refuse(network, wish)
+    refuse_uncorrectable(network, wish)
     wanted = {layer.name: layer.rates for layer in record(reference, loader, wish.batches).layers}
     neurons = spiking(network)
     if wanted.keys() != neurons.keys():
@@ -56,7 +56,12 @@ def correct_rates(network: Network, reference: Network, loader: Loader, correcti
                 _move_threshold(network, name, neuron, shift)
 
 
-def _refuse(network: Network, wish: Correction) -> None:
+def refuse_uncorrectable(network: Network, wish: Correction) -> None:
+    """Refuse a network whose biases, or thresholds, cannot be moved.
+
+    Raises:
+        SpecError: says which, and what can be.
+    """
     if getattr(network.recipe, "arithmetic", None) is not None:
         raise SpecError("the network computes in integers, whose biases and thresholds are on grids; correct one with a recipe of floats")
     fed: dict[str, str] = {}

@@ -50,8 +50,6 @@ class Freezer:
         if steps is None:
             raise SpecError("freezing needs a loader with a length, to know its last step")
         layers = freezable(model, freezing.spikes)
-        if not layers:
-            raise SpecError("nothing can freeze: quantize weights or activations with Binary(), or set spikes=True")
         for part in (part for parts in layers.values() for part in parts):
             device = next(model.parameters()).device
             part.owner.frozen = torch.zeros(part.shape, dtype=torch.bool, device=device)
@@ -124,7 +122,7 @@ def freezable(model: nn.Module, spikes: bool) -> dict[str, list[Part]]:
     """The layers that freeze, in the order of the network: binary weights, with the binary activation or neuron that follows them.
 
     Raises:
-        SpecError: spikes of what is no ``Network``, or of a neuron that knows no grades.
+        SpecError: nothing can freeze; spikes of what is no ``Network``, or of a neuron that knows no grades.
     """
     layers: dict[str, list[Part]] = {}
     if spikes and not isinstance(model, Network):
@@ -139,6 +137,8 @@ def freezable(model: nn.Module, spikes: bool) -> dict[str, list[Part]]:
             if last not in layers or len(layers[last]) > 1:
                 last = name
             layers.setdefault(last, []).append(part)
+    if not layers:
+        raise SpecError("nothing can freeze: quantize weights or activations with Binary(), or set spikes=True")
     return layers
 
 

@@ -33,7 +33,16 @@ def rate_pull(model: nn.Module, weight: float) -> Iterator[Callable[[], Tensor |
         yield lambda: weight * _distance(list(heard.rates.values()))
 
 
+def refuse_few(layers: int) -> None:
+    """Refuse a model with so few spiking layers that none is between the first and the last.
+
+    Raises:
+        SpecError: fewer than 3.
+    """
+    if layers < 3:
+        raise SpecError(f"rate_pull leaves out the first and last spiking layer, and the model has {layers}: it needs at least 3")
+
+
 def _distance(rates: list[Tensor]) -> Tensor:
-    if len(rates) < 3:
-        raise SpecError(f"rate_pull leaves out the first and last spiking layer, and the model has {len(rates)}: it needs at least 3")
+    refuse_few(len(rates))
     return (torch.stack(rates[1:-1]) - TARGET).square().mean()
