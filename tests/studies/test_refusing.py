@@ -23,6 +23,10 @@ LQ = {"weights": {"kind": "lqnet", "bits": 2}}
         ({"measures": ["emdd"]}, "did you mean 'emd'"),
         ({"measures": ["levels"]}, "no state has one; leave it out"),
         ({"measures": ["levels"], "recipe": LQ}, "no state has one; leave it out"),
+        (
+            {"measures": ["levels"], "recipe": {"state": {"kind": "q_snn_membrane", "bits": 4}}},
+            "Q-SNN tanh follows each batch; leave it out",
+        ),
         ({"model": "stdp-net", "recipe": LQ}, "recipe: STDP takes fixed-point grids .*, got lqnet"),
         ({"model": "stdp-net", "recipe": Recipe.integer().fields()}, "recipe: excitatory: there is no competing in whole numbers"),
         ({"recipe": {"constants": {"kind": "uniform", "bits": 4, "range": "sample"}}}, "recipe: lif1: the range of .* follows"),

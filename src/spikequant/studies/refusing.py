@@ -61,11 +61,15 @@ def _refuse_other_formats(network: Network, hung: Sequence[Hung]) -> None:
 
 
 def _refuse_no_levels(setup: Pictured, network: Network, hung: Sequence[Hung]) -> None:
-    held = any(each.part == "state" and each.spec is not None for each in hung)
+    specs = [each.spec for each in hung if each.part == "state" and each.spec is not None]
+    held = bool(specs)
     if setup.recipe is None:  # then it has the grids that it comes with
         held = setup.starts or any(neuron.state is not None for neuron in spiking(network).values())
     if "levels" in setup.measures and not held:
         raise SpecError("'levels' tells of the grids of states, and no state has one; leave it out, or give the recipe a state")
+    moving = next((spec for spec in specs if spec.scope is not None), None)
+    if "levels" in setup.measures and moving is not None:
+        raise SpecError(f"'levels' tells of grids that stand, and {moving.label()} follows each batch; leave it out")
 
 
 def check_supervised(setup: Supervised) -> None:
