@@ -61,6 +61,25 @@ def test_integrate_and_fire_above_the_threshold() -> None:
     assert own.steps(torch.tensor([[1.0, 4.0]]))[:, 0].tolist() == [[0, 0], [0, 1], [1, 0]]
 
 
+def test_any_resistance_is_a_gain() -> None:
+    """tau = 4 dt and r = 2: half of the current comes in, half of which is 0.25 beside a quarter's loss."""
+    x = torch.tensor([[1.0, 1.0]])
+    half = adopt(graph(lif(r=2 * ONES)), time=6)
+    assert half.wiring.nodes[-1].args["gain"] == pytest.approx(0.5)
+    assert half.steps(x * 2)[:, 0, 0].tolist() == [0, 0, 1, 0, 0, 1]  # 0.5, 0.875, 1.15625 fires
+    fired = adopt(graph(node("IF", r=2e4 * ONES, v_threshold=ONES, v_reset=0 * ONES)), time=2).steps(x)[:, 0]
+    assert fired.tolist() == [[0, 0], [1, 0]]  # 1 is not above 1; then 2
+
+
+def test_time_constants_by_channel_are_kept() -> None:
+    each = np.array([4e-4, 2e-4])
+    own = adopt(graph(lif(tau=each, r=each / 1e-4)), time=3)
+    assert (own.wiring.nodes[-1].args["decay"], own.wiring.nodes[-1].args["gain"]) == (pytest.approx([0.75, 0.5]), 1.0)
+    assert own.steps(torch.tensor([[1.0, 3.0]]))[:, 0].tolist() == [[0, 0], [0, 1], [1, 0]]  # 0.5, 0.875, 1.156; 0.75, 1.125, 0.75
+    current = adopt(graph(cuba(tau_syn=each / 2, tau_mem=each, r=each / 1e-4, w_in=each / 2e-4)), time=2).wiring.nodes[-1].args
+    assert (current["synapse"], current["decay"], current["gain"]) == (pytest.approx([0.5, 0.0]), pytest.approx([0.75, 0.5]), 1.0)
+
+
 def test_several_edges_are_a_sum() -> None:
     own = adopt(graph(lif(), ("in", "neuron")), time=3)
     assert [n.kind for n in own.wiring.nodes] == ["encode", "linear", "add", "lif"]
@@ -88,13 +107,17 @@ def test_graphs_of_several_inputs_or_outputs_are_refused() -> None:
     [
         (graph(node("LI")), r"neuron \(LI\) cannot be adopted: of NIR's nodes"),
         (graph(lif(), ("neuron", "fc")), "the graph has a cycle"),
-        (graph(lif(r=2 * ONES)), "its r is 2; 1 and tau / dt = 4 can be"),
+        (graph(lif(r=2 * ONES, v_leak=0.5 * ONES)), "its v_leak is 0.5, must be 0 where tau differs .*, or r is neither 1 nor tau / dt"),
+        (
+            graph(lif(tau=np.array([4e-4, 2e-4]))),
+            "what it makes of the current differs from channel to channel; that belongs into the weights",
+        ),
         (graph(lif(tau=5e-5 * ONES)), "its tau is 0.5 steps"),
         (graph(cuba(tau_syn=5e-5 * ONES)), r"neuron \(CubaLIF\) cannot be adopted: its tau_syn is 0.5 steps"),
         (graph(cuba(v_leak=0.5 * ONES)), "its v_leak is 0.5, must be 0"),
         (graph(lif(v_leak=np.array([0.0, 1.0]))), "v_leak.*differs from channel to channel"),
         (graph(lif(metadata={"reset": "subtract"})), "its metadata asks for reset 'subtract'"),
-        (graph(node("IF", r=ONES, v_threshold=ONES, v_reset=0 * ONES)), "its r dt is 0.0001, must be 1"),
+        (graph(node("IF", r=np.array([1e4, 2e4]), v_threshold=ONES, v_reset=0 * ONES)), "what it makes of the current differs"),
         (graph(node("Linear", weight=np.ones((2, 2, 2)))), "its weight has 3 axes"),
     ],
 )

@@ -141,44 +141,64 @@ def _neuron(name: str, node: Any) -> Args:
 def _one(name: str, what: str, value: Any) -> float:
     held = constant(name, what, value)
     if isinstance(held, list):
-        raise refuse(name, what, "it differs from channel to channel; only thresholds may")
+        raise refuse(name, what, "it differs from channel to channel; only thresholds and time constants may")
     return float(held)
+
+
+def _each(name: str, what: str, value: Any) -> torch.Tensor:
+    """A constant as a number, or one for each channel."""
+    return torch.as_tensor(constant(name, what, value), dtype=torch.float64)
 
 
 def _lif(name: str, node: Any, dt: float) -> Described:
     """``tau dv/dt = (v_leak - v) + r x``: r = 1 charges by ``dt / tau`` of the current, r = tau / dt by all of it."""
-    tau, r = _steps(name, node, "tau", dt), _one(name, "r", node.r)
-    args: Args = {**_neuron(name, node), "decay": 0.0, "gain": 1 / tau, "rest": _one(name, "v_leak", node.v_leak)}
-    if math.isclose(r, 1.0, rel_tol=1e-6):
-        return Described("lif", {**args, "charge": "rate_input"}, {})
-    if math.isclose(r, tau, rel_tol=1e-5):
-        return Described("lif", {**args, "charge": "rate"}, {})
-    raise refuse(name, "LIF", f"its r is {r:g}; 1 and tau / dt = {tau:g} can be, other values belong into the weights before it")
+    tau, r, leak = _steps(name, node, "tau", dt), _each(name, "r", node.r), _one(name, "v_leak", node.v_leak)
+    if not (tau.ndim or r.ndim):
+        args: Args = {**_neuron(name, node), "decay": 0.0, "gain": 1 / float(tau), "rest": leak}
+        if math.isclose(r, 1.0, rel_tol=1e-6):
+            return Described("lif", {**args, "charge": "rate_input"}, {})
+        if math.isclose(r, tau, rel_tol=1e-5):
+            return Described("lif", {**args, "charge": "rate"}, {})
+    if leak:
+        raise refuse(
+            name, "LIF", f"its v_leak is {leak:g}, must be 0 where tau differs from channel to channel, or r is neither 1 nor tau / dt"
+        )
+    return Described("lif", {**_neuron(name, node), "decay": _kept(tau), "gain": _gain(name, r / tau)}, {})
 
 
-def _steps(name: str, node: Any, what: str, dt: float) -> float:
+def _steps(name: str, node: Any, what: str, dt: float) -> torch.Tensor:
     """A time constant in steps."""
-    tau = _one(name, what, getattr(node, what)) / dt
-    if tau < 1:
-        raise refuse(name, type(node).__name__, f"its {what} is {tau:g} steps of dt={dt:g}; an Euler step needs at least 1")
-    return tau
+    tau = _each(name, what, getattr(node, what)) / dt
+    if (tau < 1 - 1e-6).any():
+        raise refuse(name, type(node).__name__, f"its {what} is {float(tau.min()):g} steps of dt={dt:g}; an Euler step needs at least 1")
+    return tau.clamp(min=1)
+
+
+def _kept(tau: torch.Tensor) -> Any:
+    """What is kept in a step."""
+    return (1 - 1 / tau).tolist()
+
+
+def _gain(name: str, gain: torch.Tensor) -> float:
+    first = float(gain.reshape(-1)[0])
+    if not torch.allclose(gain, torch.full_like(gain, first), rtol=1e-5):
+        raise refuse(name, "r", "what it makes of the current differs from channel to channel; that belongs into the weights before it")
+    return 1.0 if math.isclose(first, 1.0, rel_tol=1e-5) else first
 
 
 def _cuba_lif(name: str, node: Any, dt: float) -> Described:
     """``tau_syn di/dt = w_in x - i``, then ``tau_mem dv/dt = r i - v`` with the new i; all factors stand before the membrane."""
     synapse, membrane = _steps(name, node, "tau_syn", dt), _steps(name, node, "tau_mem", dt)
-    leak, r, weight = (_one(name, each, getattr(node, each)) for each in ("v_leak", "r", "w_in"))
+    leak, r, weight = _one(name, "v_leak", node.v_leak), _each(name, "r", node.r), _each(name, "w_in", node.w_in)
     if leak:
         raise refuse(name, "CubaLIF", f"its v_leak is {leak:g}, must be 0: the rest belongs into the threshold and the reset")
-    args = {"decay": 1 - 1 / membrane, "synapse": 1 - 1 / synapse, "gain": r * weight / (membrane * synapse)}
+    args = {"decay": _kept(membrane), "synapse": _kept(synapse), "gain": _gain(name, r * weight / (membrane * synapse))}
     return Described("synaptic", {**_neuron(name, node), **args}, {})
 
 
 def _if(name: str, node: Any, dt: float) -> Described:
-    r = _one(name, "r", node.r) * dt
-    if not math.isclose(r, 1.0, rel_tol=1e-6):
-        raise refuse(name, "IF", f"its r dt is {r:g}, must be 1: the rest belongs into the weights before it")
-    return Described("lif", {**_neuron(name, node), "decay": 1.0}, {})
+    gain = _gain(name, _each(name, "r", node.r) * dt)
+    return Described("lif", {**_neuron(name, node), "decay": 1.0, **({} if gain == 1 else {"gain": gain})}, {})
 
 
 NODES = {
