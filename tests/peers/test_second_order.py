@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spikequant.models import Node
+from spikequant.models import Node, adopt
 from spikequant.models.adopt.neurons import neuron as adopted
 from spikequant.models.layers import layer
 from spikequant.neurons import LIF, Alpha, ParametricLIF, Synaptic
@@ -138,6 +138,23 @@ def test_leaky_without_delay_and_without_bounds(snntorch: ModuleType, current: T
     assert all(v.equal(theirs) for v, (theirs,) in zip(own, states, strict=True))
     if reset == "subtract":
         assert (torch.stack(own) > 2).any()
+
+
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("kind", ["Leaky", "Synaptic"])
+def test_what_is_adopted_has_the_gradient_of_the_guest(snntorch: ModuleType, kind: str, reset: str, delay: bool) -> None:
+    """Of a reset one step late snnTorch's gradient sees nothing, of one at once the spike."""
+    decays = {"beta": 0.75} if kind == "Leaky" else {"alpha": 0.5, "beta": 0.75}
+    theirs = nn.Sequential(getattr(snntorch, kind)(**decays, threshold=0.5, reset_mechanism=reset, reset_delay=delay, init_hidden=True))
+    given, weights = torch.tensor([[1.25, 0.5, -0.25, 2.0, 0.75]]), torch.arange(1.0, 7.0).reshape(6, 1, 1)
+    found = []
+    for run in (adopt(theirs, (5,), time=6).steps, lambda x: torch.stack([theirs(x) for _ in range(6)])):
+        x = given.clone().requires_grad_(True)
+        (run(x) * weights).sum().backward()
+        found.append(x.grad)
+    assert torch.allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
+    assert found[1].abs().max() > 0.1
 
 
 @pytest.mark.parametrize("mode", ["s", "m"])

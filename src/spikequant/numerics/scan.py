@@ -43,7 +43,7 @@ class Dynamics(NamedTuple):
     ``reset_timing``: ``now``, or ``next`` (snnTorch's ``reset_delay=True``: the spike acts in the following step,
     after the leak for ``subtract``, before it for ``value``), ``next_charged`` (the same, but after the charge for ``value`` too:
     snnTorch's Synaptic, RLeaky and Lapicque) or ``now_once`` (snnTorch's ``reset_delay=False``: a membrane still above the
-    threshold pays for that before the comparison, and gets it back if it does not fire again).
+    threshold pays for that before the comparison, and gets it back if it does not fire again; what it pays in advance is detached).
     """
 
     threshold: Tensor
@@ -209,7 +209,7 @@ def step(
 ) -> tuple[Tensor, Tensor]:
     """Spikes and membrane after one step; ``feedback`` is a second current, added after the charge."""
     late = None if d.reset_timing == "now" else spike(v - d.threshold, d.compare, d.surrogate)
-    if late is not None and d.detach_reset:
+    if late is not None and (d.detach_reset or d.reset_timing == "now_once"):
         late = late.detach()
     before_charge = d.reset == "value" and d.reset_timing != "next_charged"
     if late is not None and before_charge:
@@ -222,7 +222,8 @@ def step(
     w = u if state is None or state.snapped == "after_reset" else _snapped(u, state, noise)
     s = spike((u if d.compare_at == "full" else w) - d.threshold, d.compare, d.surrogate)
     if d.reset_timing in ("now", "now_once"):
-        w = _reset(w, (s.detach() if d.detach_reset else s) if late is None else s.detach() - late, d)
+        own = s.detach() if d.detach_reset else s
+        w = _reset(w, own if late is None else own - late, d)
     if state is not None and state.snapped != "before_fire":
         w = _snapped(w, state, noise)
     return s, w

@@ -14,7 +14,8 @@ def test_snntorch(foreign: ModuleType) -> None:
     found = neuron("here", foreign.Leaky(0.75, 2.0), None)
     shared = {"threshold": 2.0, "reset": "subtract", "compare": ">", "surrogate": "arctan", "slope": 2.0}
     assert (found.kind, found.args) == ("lif", {**shared, "decay": 0.75, "reset_timing": "next"})
-    assert neuron("here", foreign.Leaky(1.5, reset_delay=False), None).args["reset_timing"] == "now_once"
+    at_once = neuron("here", foreign.Leaky(1.5, reset_delay=False), None).args
+    assert (at_once["reset_timing"], at_once["detach_reset"]) == ("now_once", False)
     assert neuron("here", foreign.Leaky(1.5), None).args["decay"] == 1.0  # snnTorch clamps its decay in every step
     assert neuron("here", foreign.Leaky(alpha=5.0), None).args["slope"] == 5.0
     assert neuron("here", foreign.Leaky(threshold=[1.0, 2.0]), None).args["threshold"] == [1.0, 2.0]

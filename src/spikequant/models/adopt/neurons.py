@@ -60,19 +60,20 @@ def _clamped(place: str, name: str, value: Any, axes: int | None) -> Any:
     return [min(max(each, 0.0), 1.0) for each in held] if isinstance(held, list) else min(max(held, 0.0), 1.0)
 
 
-def _timing(place: str, module: Any, late: str) -> str:
-    return late if getattr(module, "reset_delay", True) else "now_once"
+def _timing(module: Any, late: str) -> Args:
+    """When it resets; only a reset at once passes a gradient in snnTorch."""
+    return {"reset_timing": late} if getattr(module, "reset_delay", True) else {"reset_timing": "now_once", "detach_reset": False}
 
 
 def _leaky(place: str, module: Any, asked: Asked) -> Described:
-    own = {"decay": _clamped(place, "beta", module.beta, asked.axes), "reset_timing": _timing(place, module, "next")}
+    own = {"decay": _clamped(place, "beta", module.beta, asked.axes), **_timing(module, "next")}
     return Described("lif", {**_snntorch(place, module, asked), **own}, {})
 
 
 def _synaptic(place: str, module: Any, asked: Asked) -> Described:
     own = {"decay": _clamped(place, "beta", module.beta, asked.axes), "synapse": _clamped(place, "alpha", module.alpha, asked.axes)}
     shared = _snntorch(place, module, asked)
-    return Described("synaptic", {**shared, **own, "reset_timing": _timing(place, module, "next_charged")}, {})
+    return Described("synaptic", {**shared, **own, **_timing(module, "next_charged")}, {})
 
 
 def _recurrent(place: str, module: Any, asked: Asked) -> Described:
@@ -83,7 +84,7 @@ def _recurrent(place: str, module: Any, asked: Asked) -> Described:
     assert back is not None, "a layer with weights does something"
     own: Args = {
         "recurrent": {"kind": back.kind, **back.args},
-        "reset_timing": _timing(place, module, "next_charged"),
+        **_timing(module, "next_charged"),
         "decay": _clamped(place, "beta", module.beta, asked.axes),
     }
     if type(module).__name__ == "RSynaptic":
