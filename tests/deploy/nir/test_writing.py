@@ -4,12 +4,16 @@ import h5py
 import nir
 import numpy as np
 import pytest
+import torch
 
-from spikequant.deploy import Program
+from spikequant.deploy import Program, lower
 from spikequant.deploy.nir import READERS, read_nir
 from spikequant.deploy.operations import Add
 from spikequant.deploy.program import Header
 from spikequant.errors import FormatError, SpecError
+from spikequant.models import Network, Wiring
+from spikequant.models.wiring import chain
+from spikequant.recipes import Recipe, quantize
 
 
 @pytest.mark.parametrize("reader", sorted(READERS))
@@ -27,6 +31,27 @@ def test_the_file_gives_the_program_back(reader: str, expressible: Program, imag
     assert np.allclose(lif.tau, 4 * READERS[reader].dt)
     assert np.allclose(lif.r, 4 if READERS[reader].heeds_r else 1)
     assert graph.nodes["conv1"].weight.dtype == np.float32
+
+
+def test_groups_become_zeros(tmp_path) -> None:
+    """nir's check of types refuses a convolution in groups; what reads the file fires as the program."""
+    torch.manual_seed(0)
+    conv = {"in_channels": 4, "out_channels": 4, "kernel_size": 3, "groups": 2}
+    first = ("first", "conv2d", {"in_channels": 1, "out_channels": 4, "kernel_size": 1})
+    neurons = [(f"lif{n}", "lif", {"decay": 0.9, "threshold": 0.1, "reset": "value"}) for n in range(2)]
+    nodes = chain(("encode", "encode", {}), first, neurons[0], ("conv", "conv2d", conv), neurons[1])
+    network = Network(Wiring(name="n", time=4, input_shape=(1, 5, 5), readout="count", nodes=nodes))
+    batch = [(torch.rand(4, 1, 5, 5), torch.zeros(4))]
+    program = lower(quantize(network, Recipe.integer(), batch))
+    written = program.write_nir(tmp_path / "net.nir", batch[0][0], "snntorch")
+    assert read_nir(tmp_path / "net.nir").hash == program.hash
+    weight = nir.read(tmp_path / "net.nir").nodes["conv"].weight
+    assert weight.shape == (4, 4, 3, 3)
+    assert not weight[:2, 2:].any()
+    assert not weight[2:, :2].any()
+    assert weight[:2, :2].any()
+    assert weight[2:, 2:].any()
+    assert written.bytes
 
 
 def test_edges_that_meet_are_a_sum(residual: Program, tmp_path) -> None:

@@ -134,8 +134,18 @@ def _nodes(program: Program, op: Any, part: Synapses | Neurons | None, reader: R
     assert isinstance(part, Synapses), "the view has them for every layer of synapses"
     if not isinstance(op, Conv2d):
         return [nir.Affine(weight=part.weight, bias=part.bias)]
-    window = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
-    return [nir.Conv2d(input_shape=before[1:], weight=part.weight, bias=part.bias, **window)]
+    window = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": 1}
+    return [nir.Conv2d(input_shape=before[1:], weight=_of_one_group(part.weight, op.groups), bias=part.bias, **window)]
+
+
+def _of_one_group(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
+    """The same convolution over all channels, zero where a group does not look: nir checks the weight's channels against the input's."""
+    rows, channels = len(weight) // groups, weight.shape[1]
+    whole = np.zeros((len(weight), channels * groups, *weight.shape[2:]), dtype=weight.dtype)
+    for group in range(groups):
+        mine = slice(group * rows, (group + 1) * rows)
+        whole[mine, group * channels : (group + 1) * channels] = weight[mine]
+    return whole
 
 
 def _lif(part: Neurons, shape: tuple[int, ...], reader: Reader) -> Any:
