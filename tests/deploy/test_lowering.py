@@ -8,7 +8,8 @@ import torch
 
 from spikequant.deploy import Program, lower
 from spikequant.errors import SpecError
-from spikequant.models import Network, build
+from spikequant.models import Network, Wiring, build
+from spikequant.models.wiring import chain
 from spikequant.quantizers import QSNNMembrane, ThresholdCentered, Uniform
 from spikequant.recipes import Recipe, quantize
 
@@ -69,6 +70,26 @@ def drawn(choose: Callable[[list], object]) -> tuple[Network, Recipe]:
     how = {"leak_bits": choose([3, 8, 12]), "leak_rounding": choose(["floor", "trunc", "half_up"]), "spread": choose([1.0, 8.0, 64.0])}
     recipe = Recipe.integer(choose([1, 2, 4, 8]), choose([6, 8, 12, 16, 20, 24]), current_bits=choose([20, 24]), **how)
     return network, recipe.model_copy(update={"snapped": choose([None, "after_reset"])})
+
+
+@pytest.mark.parametrize("where", ["currents", "spikes"])
+@pytest.mark.parametrize("pool", [{"kernel_size": 2, "stride": 2}, {"kernel_size": 3, "stride": 1}])
+def test_means_over_windows_are_sums(where: str, pool: dict[str, int]) -> None:
+    """Of currents, whose scale takes the division over, and of spikes."""
+    side = 8 if pool["stride"] == 2 else 6
+    conv = ("conv2d", {"in_channels": 1, "out_channels": 4, "kernel_size": 3, "padding": 1 if side == 8 else 0})
+    steps = [("pool", "mean_pool", pool), ("lif", "lif", {"decay": 0.9, "threshold": 0.2})]
+    flat = 4 * (16 if side == 8 else 4 * 4)
+    ordered = steps if where == "currents" else steps[::-1]
+    head = [("flatten", "flatten", {}), ("readout", "linear", {"in_features": flat, "out_features": 3})]
+    nodes = chain(("encode", "encode", {}), ("conv", *conv), *ordered, *head)
+    network = Network(Wiring(name="n", time=5, input_shape=(1, 8, 8), readout="mean", nodes=nodes))
+    small = quantize(network, Recipe.integer(), noise(network, 0))
+    found = lower(small).check(small, noise(small, 1))
+    assert found.exact, found.first
+    assert 0.05 < found.layers[0].program_rates.mean() < 0.95
+    near = lower(network.eval(), noise(network, 0)).check(network, noise(network, 1))
+    assert near.layers[0].different < 0.02 * near.layers[0].spikes
 
 
 def test_no_spike_of_random_neurons_differs() -> None:

@@ -94,6 +94,7 @@ def test_rate_encoding_resumes_from_its_state() -> None:
 def test_sum_pool_adds() -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     assert SumPool(2)(x).flatten().tolist() == [0 + 1 + 4 + 5, 2 + 3 + 6 + 7, 8 + 9 + 12 + 13, 10 + 11 + 14 + 15]
+    assert SumPool([1, 2], [4, 1])(x).flatten().tolist() == [0 + 1, 1 + 2, 2 + 3]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,18 @@ def test_an_average_lies_in_the_unit() -> None:
     assert units(model, 0.5) == {"encode": 0.5, "lif": 1.0, "pool": 0.25, "flatten": 0.25}
 
 
+@pytest.mark.parametrize("pool", [("pool", "average_pool", {"output_size": 2}), ("pool", "mean_pool", {"kernel_size": 2, "stride": 2})])
+def test_a_mean_of_currents_is_a_sum_of_smaller_ones(pool: tuple[str, str, dict[str, int]]) -> None:
+    torch.manual_seed(0)
+    model = network(CONV, NORM, pool, LIF).eval()
+    model.norm.running_mean.normal_()
+    folded, x = fold(model, units(model, 1.0))["conv"], torch.randn(3, 1, 4, 4)
+    found = torch.nn.functional.conv2d(x.double(), folded.weight, folded.bias, padding=1)
+    summed = torch.nn.functional.avg_pool2d(found, 2, divisor_override=1)
+    assert torch.allclose(summed, model.pool(model.norm(model.conv(x))).double() / 2, atol=1e-6)
+    assert units(network(CONV, LIF, pool), 1.0)["pool"] == 0.25
+
+
 def test_what_neurons_keep_and_take() -> None:
     lifs = [network(("lif", "lif", args)).lif for args in ({"tau": 4.0}, {"decay": 0.9}, {"decay": 1.0, "charge": "shift", "shift": 3})]
     assert [retention(lif) for lif in lifs] == pytest.approx([0.75, 0.9, 0.875])
@@ -125,7 +137,7 @@ def test_inputs_need_data() -> None:
     ("steps", "message"),
     [
         ((CONV, ("pool", "max_pool", {"kernel_size": 2}), NORM, LIF), "norm"),
-        ((CONV, ("pool", "average_pool", {"output_size": 2}), LIF), "average_pool"),
+        ((CONV, ("pool", "mean_pool", {"kernel_size": 2}), NORM, LIF), "norm"),
         ((CONV, ("conv2", "conv2d", {"in_channels": 2, "out_channels": 2, "kernel_size": 1}), LIF), "no integer form"),
     ],
 )

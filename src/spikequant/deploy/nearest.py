@@ -19,7 +19,8 @@ from spikequant.neurons import LIF
 from spikequant.numerics import Affine, State, Table, levels
 from spikequant.quantizers import LearnedBasis, Quantizer
 from spikequant.quantizers.baselines import Clustered
-from spikequant.recipes.folding import Folded, current_retention, fold, reset_timing, retention, units, window
+from spikequant.recipes.folding import Folded, current_retention, fold, reset_timing, retention, units
+from spikequant.recipes.windows import MEANS, windows
 
 Integers = NDArray[np.int64]
 BITS, STATE_BITS, LEAK_BITS, READOUT_SHIFT = 8, 16, 12, 8
@@ -255,9 +256,9 @@ def _synapses(
 
 def _other(model: Network, node: Node, inputs: tuple[str, ...], shapes: dict[str, tuple[int, ...]]) -> AnyOperation:
     common: dict[str, Any] = {"name": node.name, "inputs": inputs}
-    if node.kind == "average_pool":
-        size = window(node, shapes[node.inputs[0]], shapes[node.name])
-        return SumPool(**common, size=size, stride=size)
+    if node.kind in MEANS:
+        found = windows(node, shapes[node.inputs[0]], shapes[node.name])
+        return SumPool(**common, size=found.size, stride=found.stride)
     return plain(node, model.get_submodule(node.name), common)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikequant.deploy.operations import Add, AnyOperation, Conv2d, Dense, Flatten, Leak, Lif, OrPool, SumPool, Synapse
 from spikequant.deploy.program import INPUT, Header, Program, Source
 from spikequant.errors import SpecError
-from spikequant.models import Network
+from spikequant.models import Network, layers
 from spikequant.models.layers import Encode
 from spikequant.models.wiring import Node
 from spikequant.neurons import LIF, Synaptic
@@ -18,6 +18,7 @@ from spikequant.numerics import Affine
 from spikequant.quantizers import Binary
 from spikequant.recipes import Recipe, accumulator_shift, fed, plan
 from spikequant.recipes.folding import FIRING, reset_timing
+from spikequant.recipes.windows import pair
 
 Integers = NDArray[np.int64]
 
@@ -151,8 +152,8 @@ def plain(node: Node, module: nn.Module, common: dict[str, Any]) -> AnyOperation
     if node.kind == "flatten":
         return Flatten(**common)
     if node.kind == "sum_pool":
-        size = cast(int, module.size)
-        return SumPool(**common, size=(size, size), stride=(size, size))
+        assert isinstance(module, layers.SumPool), "the table of layers builds it"
+        return SumPool(**common, size=module.size, stride=module.stride)
     if isinstance(module, nn.MaxPool2d) and not module.padding and module.dilation == 1 and not module.ceil_mode:
         return OrPool(**common, size=pair(module.kernel_size), stride=pair(module.stride))
     raise SpecError(f"{node.name}: {node.kind} {node.args} has no integer form; use windows without padding and dilation")
@@ -166,11 +167,6 @@ def convolution(module: nn.Conv2d, common: dict[str, Any], shift: int) -> Conv2d
     return Conv2d(
         **common, **geometry, bits=8, channels=module.out_channels, kernel=pair(module.kernel_size), groups=module.groups, shift=shift
     )
-
-
-def pair(value: Any) -> tuple[int, int]:
-    """Torch's ``3`` and ``(3, 3)`` as the latter."""
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 def _neurons(lif: LIF, common: dict[str, Any]) -> Lif:

@@ -1,6 +1,6 @@
 """From the kind of a node to the module that does it: one table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -78,13 +78,15 @@ class Linear(nn.Linear):
 class SumPool(nn.Module):
     """The sum over windows: an average pool whose division the next layer's scale takes over, exact in integers."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int | Sequence[int], stride: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.size = size
+        height, width = (size, size) if isinstance(size, int) else size
+        self.size = (height, width)
+        self.stride = self.size if stride is None else (stride[0], stride[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sums over ``size x size`` windows."""
-        return functional.avg_pool2d(x, self.size, divisor_override=1)
+        """Sums over windows of ``size``, ``stride`` apart, else side by side."""
+        return functional.avg_pool2d(x, self.size, self.stride, divisor_override=1)
 
 
 class Vote(nn.Module):

@@ -11,6 +11,7 @@ from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import LIF, Synaptic, TrainedThreshold
 from spikequant.recipes.calibration import Loader, inputs
+from spikequant.recipes.windows import MEANS, windows
 
 PASSING = ("dropout", "flatten", "max_pool")
 CURRENTS = ("dropout", "max_pool")
@@ -58,9 +59,8 @@ def units(model: Network, input_step: float) -> dict[str, float]:
             if isinstance(lif, Synaptic) and lif.recurrent is not None:
                 raise SpecError(f"{node.name}: its own spikes come back to it, which no program does; leave recurrent out")
             found[node.name] = worth(lif)
-        elif node.kind == "average_pool" and taken[0] is not None:
-            height, width = window(node, shapes[node.inputs[0]], shapes[node.name])
-            found[node.name] = taken[0] / (height * width)
+        elif node.kind in MEANS and taken[0] is not None:
+            found[node.name] = taken[0] / windows(node, shapes[node.inputs[0]], shapes[node.name]).divisor
         elif node.kind == "add":
             if taken[0] is None or taken[0] != taken[1]:
                 raise SpecError(
@@ -72,19 +72,6 @@ def units(model: Network, input_step: float) -> dict[str, float]:
     return found
 
 
-def window(node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int, int]:
-    """The window of an adaptive average pool, where all windows are alike.
-
-    Raises:
-        SpecError: they are not.
-    """
-    if before[1] % after[1] or before[2] % after[2]:
-        raise SpecError(
-            f"{node.name}: an average of {before[1]}x{before[2]} over unequal windows to {after[1]}x{after[2]} has no integer form"
-        )
-    return before[1] // after[1], before[2] // after[2]
-
-
 def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
     """Every layer of synapses, folded.
 
@@ -93,18 +80,20 @@ def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
     Raises:
         SpecError: a current is read by something that has no integer form.
     """
-    readers = consumers(model.wiring)
+    readers, shapes = consumers(model.wiring), {INPUT: model.wiring.input_shape, **model.shapes()}
     found = {}
     for node in model.wiring.of_kind("conv2d", "linear"):
         layer = model.get_submodule(node.name)
         assert isinstance(layer, nn.Conv2d | nn.Linear), "the table of layers builds these"
         weight = layer.weight.detach().double()
         bias = torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None else layer.bias.detach().double()
-        norm, lif = _fed(node, readers)
+        norm, lif, pools = _fed(node, readers)
         gamma = torch.ones(len(weight), dtype=torch.float64)
         if norm is not None:
             gamma, bias = _normed(model.get_submodule(norm), bias)
         kappa = gain(_lif(model, lif)) if lif is not None else 1.0
+        for pool in pools:
+            kappa /= windows(pool, shapes[pool.inputs[0]], shapes[pool.name]).divisor
         unit = unit_of.get(node.inputs[0])
         if unit is None:
             raise SpecError(f"{node.name}: reads {node.inputs[0]}, a current that is no whole number; put neurons between them")
@@ -210,26 +199,28 @@ def is_fresh(model: Network) -> bool:
     return any(module.num_batches_tracked == 0 for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d))
 
 
-def _fed(node: Node, readers: dict[str, list[Node]]) -> tuple[str | None, str | None]:
-    """The batch norm and the neuron that a layer feeds; currents may pass a pool on their way."""
-    norm, at, pooled = None, node, False
+def _fed(node: Node, readers: dict[str, list[Node]]) -> tuple[str | None, str | None, list[Node]]:
+    """The batch norm and the neuron that a layer feeds, and the means over windows on the way: of currents, which become sums."""
+    norm, at, pooled, means = None, node, False, list[Node]()
     while True:
         following = readers.get(at.name, [])
         if not following:
-            return norm, None
+            return norm, None, means
         if len(following) > 1:
             names = ", ".join(each.name for each in following)
             raise SpecError(f"{at.name}: its current is read by {names}; a current that is no whole number can have one reader")
         at = following[0]
         if at.kind in FIRING:
-            return norm, at.name
+            return norm, at.name, means
         if at.kind == "batch_norm" and norm is None and not pooled:
             norm = at.name
+        elif at.kind in MEANS:
+            means.append(at)
         elif at.kind not in CURRENTS:
             raise SpecError(
                 f"{node.name}: its current passes {at.name} ({at.kind}), which has no integer form there; put neurons between them"
             )
-        pooled |= at.kind == "max_pool"
+        pooled |= at.kind in ("max_pool", *MEANS)
 
 
 def _lif(model: Network, name: str) -> LIF:

@@ -29,11 +29,11 @@ from spikequant.recipes.folding import (
     reset_timing,
     retention,
     units,
-    window,
 )
 from spikequant.recipes.parts import Part
 from spikequant.recipes.plan import plan
 from spikequant.recipes.recipe import Arithmetic, Recipe
+from spikequant.recipes.windows import MEANS, windows
 
 Specs = dict[tuple[str, Part], QuantizerSpec | None]
 
@@ -254,11 +254,8 @@ def _rewritten(model: Network, folded: dict[str, Folded], scalings: dict[str, Sc
             args |= {"step": step, "bits": how.input_bits}
         elif kind in ("conv2d", "linear"):
             args["bias"] = True
-        elif kind == "average_pool":
-            height, width = window(node, shapes[node.inputs[0]], shapes[node.name])
-            if height != width:
-                raise SpecError(f"{node.name}: its windows are {height}x{width}; only square ones have an integer form")
-            kind, args = "sum_pool", {"size": height}
+        elif kind in MEANS:
+            kind, args = "sum_pool", windows(node, shapes[node.inputs[0]], shapes[node.name]).args
         elif kind in FIRING:
             args = _neuron(node.name, model.get_submodule(node.name), scalings[before[node.name]], how)
             kind = "synaptic" if "synapse" in args else "lif"

@@ -139,10 +139,10 @@ def test_pools_and_flatten() -> None:
     shape = {"input_type": {"input": np.array([1, 4, 4])}}
     assert NODES["Flatten"]("f", node("Flatten", start_dim=0, end_dim=-1, **shape), 1.0).kind == "flatten"
     windows = {"kernel_size": np.array([2, 2]), "stride": np.array([2, 2]), "padding": np.array([0, 0])}
-    assert NODES["SumPool2d"]("p", node("SumPool2d", **windows), 1.0).args == {"size": 2}
+    assert NODES["SumPool2d"]("p", node("SumPool2d", **windows), 1.0).args == {"size": [2, 2], "stride": [2, 2]}
     assert NODES["AvgPool2d"]("p", node("AvgPool2d", **windows), 1.0).args == {name: list(value) for name, value in windows.items()}
-    with pytest.raises(SpecError, match="only square windows side by side"):
-        NODES["SumPool2d"]("p", node("SumPool2d", **{**windows, "stride": np.array([1, 1])}), 1.0)
+    with pytest.raises(SpecError, match="only windows without padding can be"):
+        NODES["SumPool2d"]("p", node("SumPool2d", **{**windows, "padding": np.array([1, 1])}), 1.0)
     with pytest.raises(SpecError, match="all must be joined"):
         NODES["Flatten"]("f", node("Flatten", start_dim=2, end_dim=-1, **shape), 1.0)
     conv = SimpleNamespace(weight=np.ones((4, 1, 3, 3)), bias=np.zeros(4), stride=1, padding="same", dilation=1, groups=2)

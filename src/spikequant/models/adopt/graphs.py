@@ -115,9 +115,9 @@ def _conv2d(name: str, node: Any, dt: float) -> Described:
 def _pool(name: str, node: Any, dt: float) -> Described:
     args: Args = {each: _pair(getattr(node, each)) for each in ("kernel_size", "stride", "padding")}
     if type(node).__name__ == "SumPool2d":
-        if args["padding"] != [0, 0] or args["stride"] != args["kernel_size"] or len(set(args["kernel_size"])) != 1:  # type: ignore[arg-type]
-            raise refuse(name, "SumPool2d", "only square windows side by side, without padding, can be")
-        return Described("sum_pool", {"size": args["kernel_size"][0]}, {})  # type: ignore[index]
+        if args["padding"] != [0, 0]:
+            raise refuse(name, "SumPool2d", "only windows without padding can be")
+        return Described("sum_pool", {"size": args["kernel_size"], "stride": args["stride"]}, {})
     return Described("mean_pool", args, {})
 
 
