@@ -62,6 +62,8 @@ def drawn(choose: Callable[[list], object]) -> tuple[Network, Recipe]:
     compare = {"compare": choose([">", ">="]), "compare_at": choose(["stored", "full"])}
     timings = {"subtract": ["next_charged"], "value": ["now_once"][: compare["compare_at"] == "stored"], "none": ["now_once"]}
     timing = choose(["now", "next", *timings[reset]])
+    if reset == "value" and kind != "synaptic":
+        of_kind["reset_value"] = choose([0.0, -0.5, 0.05])
     lif = {"neuron": kind, "threshold": threshold, "reset": reset, "reset_timing": timing, **compare, **of_kind}
     network = build("digits", lif=lif, width=4, time=choose([1, 6]))
     for norm in (network.norm1, network.norm2):

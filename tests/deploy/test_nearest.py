@@ -103,6 +103,16 @@ def test_codebooks_hold_the_levels_in_steps_of_each_channel() -> None:
         assert np.allclose(leaked, levels.numpy() / 2, atol=1e-3)
 
 
+def test_levels_that_merge_are_given_up() -> None:
+    """A membrane that never moved has levels of 1e-24: no whole numbers tell them apart."""
+    network = build("digits", lif={"threshold": 1e3})
+    network.train()(BATCHES[0][0])
+    silent = quantize(network.eval(), Recipe(state=Uniform(bits=6, symmetric=False)), BATCHES)
+    silent.lif2.state.low.fill_(0.0)
+    silent.lif2.state.high.fill_(1e-22)
+    assert "lif2: state becomes 16 bits, its grid is given up" in lower(silent, BATCHES).report["changed"]
+
+
 def test_a_simulation_without_luck_is_told(float_network: Network) -> None:
     network = quantize(float_network, Recipe(state=Uniform(bits=4, low=-1.0, high=1.0, rounding="truncate")), BATCHES)
     assert any("truncate becomes nearest" in words for words in lower(network, BATCHES).report["changed"])
@@ -120,7 +130,7 @@ def test_bounds_are_in_the_report(float_network: Network) -> None:
     assert found["changed"] == []
 
 
-@pytest.mark.parametrize("neuron", [LIF(tau=2.0, reset="value", reset_value=-0.2), LIF(decay=0.9, reset_timing="now_once")])
+@pytest.mark.parametrize("neuron", [LIF(tau=2.0, rest=-0.2), LIF(decay=0.9, reset_timing="now_once")])
 def test_other_neurons_are_refused(float_network: Network, neuron: LIF) -> None:
     network = build("digits")
     network.load_state_dict(float_network.state_dict())

@@ -4,7 +4,18 @@ import torch
 from spikequant.errors import SpecError
 from spikequant.models import Network, Wiring, build
 from spikequant.models.wiring import Node, chain
-from spikequant.recipes.folding import current_retention, fold, gain, is_fresh, largest_input, measured, reset_timing, retention, units
+from spikequant.recipes.folding import (
+    current_retention,
+    fold,
+    gain,
+    is_fresh,
+    largest_input,
+    measured,
+    origin,
+    reset_timing,
+    retention,
+    units,
+)
 
 
 def network(*steps) -> Network:
@@ -108,6 +119,22 @@ def test_a_membrane_that_no_reset_leaves_above_its_threshold_pays_once() -> None
     for choices in ({"compare_at": "full"}, {"snapped": "both"}):
         with pytest.raises(SpecError, match="'now_once' with reset 'value'"):
             timing(reset="value", **choices)
+
+
+def test_a_membrane_is_measured_from_where_a_reset_puts_it() -> None:
+    """decay .8 pulls it by .2 of the way to 0: of -.5 that is .1 a step; one that relaxes to its origin stays there."""
+    value = {"reset": "value", "reset_value": -0.5}
+    torch.manual_seed(0)
+    for args, more in (({"decay": 0.8}, 0.1), ({"tau": 2.0}, 0.0), ({"decay": 1.0}, 0.0)):
+        model = network(CONV, ("pool", "mean_pool", {"kernel_size": 2}), ("lif", "lif", {**args, **value}))
+        other = Network(network(CONV, ("pool", "mean_pool", {"kernel_size": 2}), ("lif", "lif", args)).wiring)
+        other.load_state_dict(model.state_dict())
+        assert (origin("lif", model.lif), origin("lif", other.lif)) == (-0.5, 0.0)
+        found, plain = (fold(each, units(each, 1.0))["conv"].bias for each in (model, other))
+        assert torch.allclose(found - plain, torch.full((2,), more / 4, dtype=torch.float64))  # the sum of 4 of a mean's window
+    for neuron_ in (neuron("lif", tau=2.0, rest=-0.2), neuron("synaptic", synapse=0.5, decay=0.5, **value)):
+        with pytest.raises(SpecError, match=r"n: its membrane begins at -0\.[25] and reset"):
+            origin("n", neuron_)
 
 
 def test_spikes_that_come_back_are_refused() -> None:

@@ -195,7 +195,14 @@ def test_neurons_without_whole_numbers_are_refused(name: str, first: str) -> Non
         quantize(build(name), Recipe.integer())
 
 
-def test_a_resting_value_is_refused() -> None:
-    model = one(ENCODE, CONV, ("lif", "lif", {"tau": 2.0, "reset": "value", "reset_value": -0.1}))
-    with pytest.raises(SpecError, match=r"reset_value=-0\.1"):
-        quantize(model, Recipe.integer(), [(torch.rand(2, 1, 4, 4), torch.zeros(2))])
+def test_a_membrane_counts_from_where_it_is_reset_to() -> None:
+    """From -0.5 to a threshold of 0.5 as from 0 to 1: the same whole numbers."""
+    batch, made = [(torch.rand(2, 1, 4, 4), torch.zeros(2))], []
+    for reset, threshold in ((-0.5, 0.5), (0.0, 1.0)):
+        torch.manual_seed(0)
+        lif = {"tau": 2.0, "reset": "value", "reset_value": reset, "threshold": threshold}
+        made.append(quantize(one(ENCODE, CONV, ("lif", "lif", lif)), Recipe.integer(), batch))
+    assert made[0].wiring == made[1].wiring
+    model = one(ENCODE, CONV, ("lif", "lif", {"tau": 2.0, "rest": -0.1}))
+    with pytest.raises(SpecError, match=r"lif: its membrane begins at -0\.1"):
+        quantize(model, Recipe.integer(), batch)

@@ -19,7 +19,7 @@ from spikequant.neurons import LIF
 from spikequant.numerics import Affine, State, Table, levels
 from spikequant.quantizers import LearnedBasis, Quantizer
 from spikequant.quantizers.baselines import Clustered
-from spikequant.recipes.folding import Folded, current_retention, fold, reset_timing, retention, units
+from spikequant.recipes.folding import Folded, current_retention, fold, origin, reset_timing, retention, units
 from spikequant.recipes.windows import MEANS, windows
 
 Integers = NDArray[np.int64]
@@ -163,28 +163,23 @@ def membranes(model: Network, name: str, scale: Tensor) -> Membranes:
     lif = model.get_submodule(name)
     assert isinstance(lif, LIF), "the table of layers builds it"
     d, state = lif.dynamics, lif.held()
-    if d.reset_value or d.rest:
-        raise SpecError(f"{name}: a neuron of a program rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
-    threshold = lif.fires_at.detach().double().expand(len(scale)) / scale
+    begin = origin(name, lif)
+    threshold = (lif.fires_at.detach().double() - begin).expand(len(scale)) / scale
     fields: dict[str, Any] = {
         "name": name, "inputs": (INPUT,), "reset": d.reset, "timing": reset_timing(name, lif),
         "compare": d.compare, "compare_at": d.compare_at,
         "snapped": "after_reset" if lif.snapped == "after_reset" and state is not None else "before_fire",
     }  # fmt: skip
-    values = None if state is None else _few_levels(state, float(scale.min()))
-    if values is None:
-        found = _plain_state(fields, threshold, retention(lif), state)
-    else:
-        found = _codebook(fields, threshold, scale, (retention(lif), values), state)
+    found = _codebook(fields, threshold, scale, (retention(lif), begin), state) or _plain_state(fields, threshold, retention(lif), state)
     kept = current_retention(lif)
     return found if kept is None else _behind_a_synapse(found, float(threshold.max()) * 2.0**found.shift, kept, lif)
 
 
-def _few_levels(state: State, finest: float) -> Tensor | None:
-    """The levels of a grid that tables can hold in steps of ``finest``; None where they cannot."""
+def _few_levels(state: State, begin: float, finest: float) -> Tensor | None:
+    """The levels of a grid, measured from where membranes begin, that tables can hold in steps of ``finest``; None where they cannot."""
     if not isinstance(state.grid, Affine | Table) or state.grid.size > 256:
         return None
-    values = levels(state.grid).detach().double()
+    values = levels(state.grid).detach().double() - begin
     return values if values.ndim == 1 and float(values.abs().max()) < LARGEST_TABLE * finest else None
 
 
@@ -217,9 +212,12 @@ def _plain_state(fields: dict[str, Any], threshold: Tensor, kept: float, state: 
     return Membranes(op, tensors, max(shift, 0), (words, *leaks))
 
 
-def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tuple[float, Tensor], state: Any) -> Membranes:
-    """A grid of few levels, as whole numbers in steps of each channel."""
-    kept, values = real
+def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tuple[float, float], state: State | None) -> Membranes | None:
+    """A grid of few levels, as whole numbers in steps of each channel; None where it does not fit the tables, or its levels merge."""
+    kept, begin = real
+    values = None if state is None else _few_levels(state, begin, float(scale.min()))
+    if state is None or values is None or float(threshold.max()) >= LARGEST_TABLE:
+        return None
     shared = bool((scale == scale[0]).all())
     steps = values.unsqueeze(0) / (scale[:1] if shared else scale).unsqueeze(1)
     reach = max(float(steps.abs().max()), float(threshold.max()))
@@ -228,6 +226,8 @@ def _codebook(fields: dict[str, Any], threshold: Tensor, scale: Tensor, real: tu
     wanted = math.ceil(math.log2(FINEST / float(steps.diff(dim=1).min())))
     shift = max(0, min(max(usual, min(wanted, most)), 16))
     rounded = {part: integers(torch.round(table * 2.0**shift)) for part, table in (("levels", steps), ("leaked", kept * steps))}
+    if not (np.diff(rounded["levels"]) > 0).all():  # those of a membrane that never moved in calibration
+        return None
     op = Lif(
         **fields, state_bits=max((len(values) - 1).bit_length(), 1), levels=len(values), leak=Leak(kind="table"),
         tables="layer" if shared else "channel",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
-from spikequant.neurons import LIF, Synaptic, TrainedThreshold
+from spikequant.neurons import LIF, SecondOrder, Synaptic, TrainedThreshold
 from spikequant.recipes.calibration import Loader, inputs
 from spikequant.recipes.windows import MEANS, windows
 
@@ -75,7 +75,8 @@ def units(model: Network, input_step: float) -> dict[str, float]:
 def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
     """Every layer of synapses, folded.
 
-    Equation: ``y = gamma (W x + b - mean) / sqrt(var + eps) + beta``; the membrane gains ``kappa y``, kappa the neuron's input gain.
+    Equation: ``y = gamma (W x + b - mean) / sqrt(var + eps) + beta``; the membrane gains ``kappa y``, kappa the neuron's input gain,
+    and what pulls it from its origin to where it decays.
 
     Raises:
         SpecError: a current is read by something that has no integer form.
@@ -92,14 +93,16 @@ def fold(model: Network, unit_of: dict[str, float]) -> dict[str, Folded]:
         if norm is not None:
             gamma, bias = _normed(model.get_submodule(norm), bias)
         kappa = gain(_lif(model, lif)) if lif is not None else 1.0
+        pulled = pull(_lif(model, lif)) if lif is not None else 0.0
         for pool in pools:
-            kappa /= windows(pool, shapes[pool.inputs[0]], shapes[pool.name]).divisor
+            divisor = windows(pool, shapes[pool.inputs[0]], shapes[pool.name]).divisor
+            kappa, pulled = kappa / divisor, pulled / divisor
         unit = unit_of.get(node.inputs[0])
         if unit is None:
             raise SpecError(f"{node.name}: reads {node.inputs[0]}, a current that is no whole number; put neurons between them")
         gamma = gamma * kappa
         rows = gamma.reshape(-1, *[1] * (weight.ndim - 1))
-        found[node.name] = Folded(weight * rows * unit, bias * kappa, gamma * unit, norm, lif)
+        found[node.name] = Folded(weight * rows * unit, bias * kappa + pulled, gamma * unit, norm, lif)
     return found
 
 
@@ -122,6 +125,26 @@ def gain(lif: LIF) -> float:
     if isinstance(d.gain, Tensor):
         raise SpecError("a gain per channel has no integer form; put it into the weights")
     return 1 / d.tau if d.charge == "relax_input" else 1.0 if d.charge in ("relax", "rate") else d.gain
+
+
+def origin(name: str, lif: LIF) -> float:
+    """Where a membrane begins and is reset to: a program measures it from there.
+
+    Raises:
+        SpecError: it is not the same number for both.
+    """
+    d, start = lif.dynamics, lif.rest
+    if start != (d.reset_value if d.reset == "value" else 0.0) or (start and isinstance(lif, SecondOrder)):
+        raise SpecError(
+            f"{name}: its membrane begins at {start:g} and reset {d.reset!r} with reset_value {d.reset_value:g} takes it elsewhere, or a "
+            "synaptic current comes in there; a program measures it from where both put it"
+        )
+    return start
+
+
+def pull(lif: LIF) -> float:
+    """What a step adds to a membrane that is measured from its origin; one that relaxes to its origin needs nothing."""
+    return (retention(lif) - 1) * lif.rest if lif.dynamics.charge == "scale" else 0.0
 
 
 def retention(lif: LIF) -> float:

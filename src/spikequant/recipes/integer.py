@@ -26,6 +26,7 @@ from spikequant.recipes.folding import (
     is_fresh,
     largest_input,
     measured,
+    origin,
     reset_timing,
     retention,
     units,
@@ -115,7 +116,7 @@ def scaling(model: Network, name: str, layer: Folded, specs: Specs, how: Arithme
         raise SpecError(f"{name}: all its weights are 0; train it first")
     lif = model.get_submodule(layer.lif)
     assert isinstance(lif, LIF), "the table of layers builds it"
-    real = lif.fires_at.detach().double().expand(len(rows)) / scale
+    real = (lif.fires_at.detach().double() - origin(layer.lif, lif)).expand(len(rows)) / scale
     shift = min(math.floor(math.log2(how.headroom * 2 ** (state_bits(layer.lif, specs[layer.lif, "state"]) - 1) / float(real.max()))), 8)
     threshold = torch.round(real * 2.0**shift)
     if threshold.min() < 1:
@@ -277,13 +278,11 @@ def _neuron(name: str, lif: nn.Module, layer: Scaling, how: Arithmetic) -> Args:
     assert isinstance(lif, LIF), "the table of layers builds it"
     assert layer.threshold is not None, "the layer feeds a neuron"
     d, kept, current = lif.dynamics, retention(lif), current_retention(lif)
-    if d.reset_value or d.rest:
-        raise SpecError(f"an integer neuron rests and resets at 0, got rest={d.rest} and reset_value={d.reset_value}")
     synapse: Args = {}
     if current is not None:
         _refuse_narrow(name, float(layer.threshold.max()) * 2.0 ** max(-layer.shift, 0), how.current_bits)
         synapse = {"synapse": round(current * 2**how.leak_bits) / 2**how.leak_bits, "form": "whole", "sees": "stored"}
-    curve = d.surrogate.stretched(float((lif.fires_at.detach().double() / layer.threshold).mean()))
+    curve = d.surrogate.stretched(float(((lif.fires_at.detach().double() - lif.rest) / layer.threshold).mean()))
     return {
         **synapse,
         "charge": "multiply_shift",
