@@ -10,6 +10,7 @@ from spikequant.errors import SpecError
 from spikequant.models import Network
 from spikequant.models.wiring import INPUT, Node, Wiring
 from spikequant.neurons import LIF, SecondOrder, Synaptic, TrainedThreshold
+from spikequant.neurons.choices import READ_BY
 from spikequant.recipes.calibration import Loader, inputs
 from spikequant.recipes.windows import MEANS, windows
 
@@ -131,20 +132,20 @@ def origin(name: str, lif: LIF) -> float:
     """Where a membrane begins and is reset to: a program measures it from there.
 
     Raises:
-        SpecError: it is not the same number for both.
+        SpecError: it begins elsewhere, or not at 0 behind a synaptic current.
     """
     d, start = lif.dynamics, lif.rest
-    if start != (d.reset_value if d.reset == "value" else 0.0) or (start and isinstance(lif, SecondOrder)):
-        raise SpecError(
-            f"{name}: its membrane begins at {start:g} and reset {d.reset!r} with reset_value {d.reset_value:g} takes it elsewhere, or a "
-            "synaptic current comes in there; a program measures it from where both put it"
-        )
+    reset = d.reset_value if d.reset == "value" else 0.0
+    if start != reset:
+        raise SpecError(f"{name}: its membrane begins at {start:g}, a program's begins where a reset puts it, here {reset:g}; set rest so")
+    if start and isinstance(lif, SecondOrder):
+        raise SpecError(f"{name}: behind a synaptic current a program's membrane begins and resets at 0, got {start:g}")
     return start
 
 
 def pull(lif: LIF) -> float:
     """What a step adds to a membrane that is measured from its origin; one that relaxes to its origin needs nothing."""
-    return (retention(lif) - 1) * lif.rest if lif.dynamics.charge == "scale" else 0.0
+    return 0.0 if lif.dynamics.charge in READ_BY["rest"] else (retention(lif) - 1) * lif.rest
 
 
 def retention(lif: LIF) -> float:

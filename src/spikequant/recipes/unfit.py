@@ -34,7 +34,8 @@ def refuse_unfit(name: str, owner: nn.Module, part: Part, spec: QuantizerSpec) -
 def _refuse_state(neuron: nn.Module, part: Part, spec: QuantizerSpec) -> None:
     guest, whose = library(neuron) == "snntorch", f"a {type(neuron).__name__} neuron"
     if spec.scope is not None and (guest or isinstance(neuron, STEPPED)):
-        raise SpecError(f"the range of {spec.label()} follows each batch; {whose} takes one that stands{', or adopt the network' * guest}")
+        way = ", or adopt the network" if guest else ""
+        raise SpecError(f"the range of {spec.label()} follows each batch; {whose} takes one that stands{way}")
     if spec.rounding_rule == "stochastic" and guest:
         raise SpecError("snnTorch names no noise to its state_quant; round to nearest, or adopt the network")
     if spec.rounding_rule == "stochastic" and isinstance(neuron, SecondOrder):
