@@ -16,11 +16,11 @@ def test_trials_that_cost_the_same_are_measured_once() -> None:
 
 
 def test_a_switch_of_training_is_another_kind_of_trial(write_study: Callable[..., str]) -> None:
-    plain, spiking, softer = (
-        kind_of(plan(write_study(**{"epochs = 1 }": f"epochs = 1, freezing = {{ {more} }} }}"})).trials[0])
-        for more in ("", "spikes = true", "power = 2.0")
+    plain, through, softer = (
+        kind_of(plan(write_study(**{"epochs = 1 }": f"epochs = 1, freezing = {{ spikes = true{more} }} }}"})).trials[0])
+        for more in ("", ", straight_through = true", ", power = 2.0")
     )
-    assert spiking != plain == softer
+    assert through != plain == softer
 
 
 def test_a_price_grows_with_the_epochs(write_study: Callable[..., str]) -> None:
