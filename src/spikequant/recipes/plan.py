@@ -59,7 +59,7 @@ def plan(model: nn.Module, recipe: Recipe) -> list[Hung]:
     """
     layers, acts, neurons = weighted(model), list(activations(model)), list(observable(model))
     traces, unheld, unknown = list(tracing(model)), _unheld(model), strangers(model)
-    _refuse_real_numbers(recipe, model)
+    _refuse_no_integer_form(recipe, model)
     _refuse_idle(recipe, {"layer": [*layers, *unheld], "activation": acts, "neuron": [*neurons, *traces, *unknown]})
     _refuse_unheld_layers(recipe, unheld)
     _refuse_strangers(recipe, unknown)
@@ -175,7 +175,7 @@ def _refuse_idle(recipe: Recipe, owned: Mapping[str, Sequence[str]]) -> None:
                 raise SpecError(f"recipe: layer pattern {pattern!r} gives {field} and matches no {owner}; there are {there}")
 
 
-def _refuse_real_numbers(recipe: Recipe, model: nn.Module) -> None:
+def _refuse_no_integer_form(recipe: Recipe, model: nn.Module) -> None:
     elsewhere = model.wiring.of_kind(*ELSEWHERE) if isinstance(model, Network) and recipe.arithmetic is not None else []
     for node in elsewhere:
         raise SpecError(f"{node.name}: there is no {node.kind} in whole numbers; Recipe.integer knows {', '.join(FIRING)}")

@@ -26,20 +26,18 @@ def check(setup: Pictured, *more: str) -> None:
         SpecError: every mistake on a line of its own, with its field.
         DataError: there is no other mistake, and the data is absent or damaged.
     """
-    told: list[str] = []
-    with _at("measures", told):
-        measures.check(setup.measures, *more)
-    with _at("model", told):
-        network = blank(setup.model)
-        with _at("recipe", told):
-            hung = plan(network, setup.recipe or Recipe())
-            _refuse_other_formats(network, hung)
-            with _at("measures", told):
-                _refuse_no_levels(setup, network, hung)
-        with _at("data", told):
-            _refuse_other_data(setup, network, told)
-    if told:
-        raise SpecError("\n".join(told))
+    with _all_told() as told:
+        with _at("measures", told):
+            measures.check(setup.measures, *more)
+        with _at("model", told):
+            network = blank(setup.model)
+            with _at("recipe", told):
+                hung = plan(network, setup.recipe or Recipe())
+                _refuse_other_formats(network, hung)
+                with _at("measures", told):
+                    _refuse_no_levels(setup, network, hung)
+            with _at("data", told):
+                _refuse_other_data(setup, network, told)
 
 
 def _refuse_other_data(setup: Pictured, network: Network, told: Sequence[str]) -> None:
@@ -75,26 +73,21 @@ def _refuse_no_levels(setup: Pictured, network: Network, hung: Sequence[Hung]) -
 def check_supervised(setup: Supervised) -> None:
     """Refuse what the fields alone do not show, as ``check``, and a training that the network cannot take."""
     check(setup, measures.START)
-    told: list[str] = []
-    with _at("training.rate_pull", told):
-        if setup.training.rate_pull:
-            refuse_few(len(spiking(blank(setup.model))))
-    with _at("training.freezing", told):
-        if setup.training.freezing is not None and _hangs_at_once(setup.recipe):
-            freezable(_hung(setup), setup.training.freezing.spikes)
-    if told:
-        raise SpecError("\n".join(told))
+    with _all_told() as told:
+        with _at("training.rate_pull", told):
+            if setup.training.rate_pull:
+                refuse_few(len(spiking(blank(setup.model))))
+        with _at("training.freezing", told):
+            if setup.training.freezing is not None and _hangs_at_once(setup.recipe):
+                freezable(_hung(setup), setup.training.freezing.spikes)
 
 
 def check_post_training(setup: PostTraining) -> None:
     """Refuse what the fields alone do not show, as ``check``, and a correction that the network cannot take."""
     check(setup)
-    told: list[str] = []
-    with _at("correction", told):
+    with _all_told() as told, _at("correction", told):
         if setup.correction is not None and (_hangs_at_once(setup.recipe) or setup.recipe.arithmetic is not None):
             refuse_uncorrectable(_hung(setup), setup.correction)
-    if told:
-        raise SpecError("\n".join(told))
 
 
 def _hangs_at_once(recipe: Recipe | None) -> bool:
@@ -109,6 +102,15 @@ def _hung(setup: Pictured) -> Network:
         return network if setup.recipe is None else attach(network, setup.recipe)
     network.recipe = setup.recipe
     return network
+
+
+@contextlib.contextmanager
+def _all_told() -> Iterator[list[str]]:
+    """Raise behind the block what was noted within it."""
+    told: list[str] = []
+    yield told
+    if told:
+        raise SpecError("\n".join(told))
 
 
 @contextlib.contextmanager

@@ -180,6 +180,7 @@ def _kept(tau: torch.Tensor) -> Any:
 
 
 def _gain(name: str, gain: torch.Tensor) -> float:
+    """What a neuron makes of its current, where that is the same in all channels."""
     first = float(gain.reshape(-1)[0])
     if not torch.allclose(gain, torch.full_like(gain, first), rtol=1e-5):
         raise refuse(name, "r", "what it makes of the current differs from channel to channel; that belongs into the weights before it")
