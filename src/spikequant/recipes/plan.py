@@ -17,7 +17,7 @@ from spikequant.recipes.recipe import Constant, Override, Recipe
 from spikequant.recipes.unfit import refuse_unfit
 
 CONSTANT_BITS = 8  # of reset and theta, where a recipe gives one fixed point for all neuron parameters (Q-SpiNN, Table I)
-ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")  # kinds of nodes that no program has
+ELSEWHERE = ("activation", "alpha", "competing", "refraining", "traces")  # kinds of nodes that no integer recipe rewrites
 UNHELD = nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d  # layers whose weights no grid is hung on
 OWNERS = {"weights": "layer", "biases": "layer", "activations": "activation", "state": "neuron", "constants": "neuron"}
 VARY = {"v": "neurons that fire", "i": "neurons with a synaptic current", "threshold": "neurons that compete"}
